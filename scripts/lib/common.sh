@@ -1,0 +1,87 @@
+# shellcheck shell=bash
+# What every script here shares: where things are kept, how a script speaks, waits its turn and fails.
+# Standard output belongs to a script's result; all that people read goes to standard error.
+
+ECM_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+ECM_CACHE=${ECM_CACHE:-${XDG_CACHE_HOME:-${HOME:-~}/.cache}/elastic-condor}
+export ECM_ROOT ECM_CACHE
+# shellcheck disable=SC2034  # for the scripts that source this
+GUEST_RELEASE=trixie # Debian 13: what runs in the local cloud's guests
+
+# A site's own proxy may re-sign TLS: the system's certificates are the ones to trust, for pip and uv too.
+system_certificates=/etc/ssl/certs/ca-certificates.crt
+if [ -r "$system_certificates" ]; then
+  export PIP_CERT=${PIP_CERT:-$system_certificates} UV_SYSTEM_CERTS=1
+fi
+export PIP_DISABLE_PIP_VERSION_CHECK=1 UV_PYTHON_DOWNLOADS=never UV_CACHE_DIR="$ECM_CACHE/uv"
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+  say "${0##*/}: $*"
+  exit 1
+}
+
+# hash_of FILE...: one short name for the contents of all of them, wherever they lie.
+hash_of() { sha256sum -- "$@" | cut -d' ' -f1 | sha256sum | cut -c1-16; }
+
+# take_turn NAME: one run at a time; the lock goes with the process, however it ends.
+take_turn() {
+  mkdir -p "$ECM_CACHE/lock"
+  exec {turn}>"$ECM_CACHE/lock/$1"
+  flock --nonblock "$turn" && return
+  say "another $1 is running; waiting for it to end"
+  flock "$turn"
+}
+
+# step LABEL COMMAND...: runs quietly, into a log; speaks after 3 s, then every 15 s, and shows the log's end when it fails.
+# Not to be called in a condition: `set -e` would not hold inside.
+step() {
+  local label=$1 log status ticker start=$SECONDS
+  shift
+  mkdir -p "$ECM_CACHE/log"
+  log=$ECM_CACHE/log/$(tr -cs 'a-zA-Z0-9.\n' - <<<"$label").log
+  { sleep 3; while kill -0 $$; do say "$label … $((SECONDS - start)) s"; sleep 15; done; } {turn}>&- 2>/dev/null &
+  ticker=$!
+  set +e
+  (set -e; "$@") >"$log" 2>&1
+  status=$?
+  set -e
+  kill "$ticker" 2>/dev/null || true
+  wait "$ticker" 2>/dev/null || true
+  if [ "$status" -ne 0 ]; then
+    tail -n 20 "$log" >&2
+    die "$label: failed (exit code $status); the whole log: $log"
+  fi
+  if ((SECONDS - start >= 3)); then say "$label: done in $((SECONDS - start)) s"; fi
+}
+
+# need_commands COMMAND=DEBIAN-PACKAGE...: installs the packages of those that are not there.
+need_commands() {
+  local pair missing=()
+  for pair; do
+    command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+  done
+  if [ ${#missing[@]} -gt 0 ]; then install_packages "${missing[@]}"; fi
+}
+
+install_packages() {
+  command -v apt-get >/dev/null || die "$* missing – this is not Debian – install them by hand, then run this again"
+  [ "$(id -u)" = 0 ] || die "$* missing – installing needs root – run: sudo apt-get install $*"
+  step "Debian packages: $*" apt_install "$@"
+}
+
+apt_install() {
+  local options=(-q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=2)
+  apt-get "${options[@]}" update
+  DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install --yes --no-install-recommends "$@"
+}
+
+# debian_mirror: the one that this machine's apt uses.
+debian_mirror() {
+  local mirror
+  # shellcheck disable=SC2016  # apt's own variables
+  mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | sed -n 's/^Debian //p' | head -n 1)
+  [ -n "$mirror" ] || die "no Debian mirror – apt's sources name none – add one and run apt-get update"
+  printf '%s\n' "$mirror"
+}
