@@ -1,0 +1,165 @@
+"""What the settings name, looked up in the cloud before anything is created.
+
+One adapter to openstacksdk for the program that runs on the user's machine. It reads only.
+"""
+
+import difflib
+from collections.abc import Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keystoneauth1.exceptions as auth_errors
+import openstack
+import openstack.exceptions as sdk_errors
+
+from cluster.errors import CloudError
+from cluster.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from openstack.connection import Connection
+
+SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Flavor:
+    """A flavor's id and size: RAM in MiB, disk in GiB."""
+
+    id: str
+    name: str
+    vcpus: int
+    ram_mib: int
+    disk_gib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The ids behind the names in the settings, and where the master reaches the cloud."""
+
+    image_id: str
+    slave_image_id: str
+    master_flavor: Flavor
+    slave_flavor: Flavor
+    network_id: str
+    slave_group_id: str
+    auth_url: str
+    region: str
+
+
+def connect() -> "Connection":
+    """A connection by the user's clouds.yaml or OS_* variables.
+
+    Raises:
+        CloudError: there is no login, or the cloud refuses it or is out of reach.
+    """
+    with _translated():
+        connection = openstack.connect()
+        connection.authorize()
+        return connection
+
+
+def look_up(settings: Settings, connection: "Connection") -> Found:
+    """Finds what the settings name.
+
+    Raises:
+        CloudError: something is not there, is there twice, or doesn't fit; nothing has been created.
+    """
+    with _translated():
+        images = list(connection.image.images(status="active"))
+        flavors = list(connection.compute.flavors())
+        image = _pick("image", "image", settings.image, images)
+        slave_image = _pick("slaveImage", "image", settings.slave_image or settings.image, images)
+        master_flavor = _flavor(_pick("masterFlavor", "flavor", settings.master_flavor, flavors))
+        slave_flavor = _flavor(_pick("slaveFlavor", "flavor", settings.slave_flavor, flavors))
+        _pick("keyName", "keypair", settings.key_name, connection.compute.keypairs())
+        if settings.floating_network:
+            external = connection.network.networks(is_router_external=True)
+            _pick("floatingNetwork", "external network", settings.floating_network, external)
+        groups = connection.network.security_groups(project_id=connection.current_project_id)
+        group = _pick("slaveSecurityGroup", "security group", settings.slave_security_group, groups)
+        network = _network(settings, connection)
+        auth_url = connection.session.get_endpoint(service_type="identity", interface=settings.endpoints)
+    if settings.jobs_per_slave and settings.jobs_per_slave > slave_flavor.vcpus:
+        raise CloudError(
+            f"ecm:jobsPerSlave is {settings.jobs_per_slave} and the flavor {slave_flavor.name} has {slave_flavor.vcpus} "
+            "VCPUs - a job needs at least one - lower jobsPerSlave or take a larger slaveFlavor"
+        )
+    for what, wanted, chosen in (("image", master_flavor, image), ("slaveImage", slave_flavor, slave_image)):
+        _fits(what, wanted, chosen)
+    return Found(
+        image_id=image.id,
+        slave_image_id=slave_image.id,
+        master_flavor=master_flavor,
+        slave_flavor=slave_flavor,
+        network_id=network.id,
+        slave_group_id=group.id,
+        auth_url=_versioned(auth_url or connection.config.auth["auth_url"]),
+        region=connection.config.region_name or "",
+    )
+
+
+def _network(settings: Settings, connection: "Connection") -> Any:  # noqa: ANN401 - openstacksdk is untyped here
+    ours = [n for n in connection.network.networks() if not n.is_router_external]
+    if settings.network:
+        return _pick("network", "network", settings.network, ours)
+    if len(ours) == 1:
+        return ours[0]
+    have = ", ".join(sorted(n.name for n in ours)) or "none"
+    raise CloudError(
+        f"ecm:network is not set - the project has not one network but: {have} - pulumi config set ecm:network NAME"
+    )
+
+
+def _pick(setting: str, kind: str, wanted: str, there: Iterable[Any]) -> Any:  # noqa: ANN401 - openstacksdk is untyped here
+    everything = list(there)
+    hits = [thing for thing in everything if wanted == thing.id] or [t for t in everything if wanted == t.name]
+    if len(hits) == 1:
+        return hits[0]
+    if hits:
+        ids = ", ".join(thing.id for thing in hits)
+        raise CloudError(f"ecm:{setting} is {wanted!r} - the cloud has {len(hits)} of that name - set its id: {ids}")
+    names = sorted(thing.name for thing in everything)
+    near = difflib.get_close_matches(wanted, names, n=SHOWN, cutoff=0.3) or names[:SHOWN]
+    raise CloudError(f"ecm:{setting} is {wanted!r} - there is no such {kind} - there is: {', '.join(near) or 'none'}")
+
+
+def _flavor(flavor: Any) -> Flavor:  # noqa: ANN401 - openstacksdk is untyped here
+    return Flavor(flavor.id, flavor.name, flavor.vcpus, flavor.ram, flavor.disk)
+
+
+def _fits(setting: str, flavor: Flavor, image: Any) -> None:  # noqa: ANN401 - openstacksdk is untyped here
+    # A flavor with no disk boots from a volume or takes the image's size.
+    if flavor.ram_mib < (image.min_ram or 0) or 0 < flavor.disk_gib < (image.min_disk or 0):
+        raise CloudError(
+            f"ecm:{setting} is {image.name!r} - it needs {image.min_ram} MiB of RAM and {image.min_disk} GiB of disk, the flavor "
+            f"{flavor.name} has {flavor.ram_mib} and {flavor.disk_gib} - take a larger flavor or another image"
+        )
+
+
+def _versioned(url: str) -> str:
+    plain = url.rstrip("/")
+    return plain if plain.endswith("/v3") else f"{plain}/v3"
+
+
+@contextmanager
+def _translated() -> "Iterator[None]":
+    login = "check OS_CLOUD and clouds.yaml, or the OS_* variables"
+    try:
+        yield
+    except auth_errors.Unauthorized as error:
+        raise CloudError(f"the cloud refuses the login - {_first_line(error)} - {login}") from None
+    except (auth_errors.ConnectFailure, auth_errors.ConnectTimeout) as error:
+        raise CloudError(f"the cloud is out of reach - {_first_line(error)} - check the network and auth_url") from None
+    except (auth_errors.ClientException, sdk_errors.ConfigException) as error:
+        raise CloudError(f"there is no usable cloud login - {_first_line(error)} - {login}") from None
+    except sdk_errors.SDKException as error:
+        raise CloudError(
+            f"the cloud fails to answer - {_first_line(error)} - try again, or ask its operators"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

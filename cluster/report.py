@@ -1,0 +1,90 @@
+"""The stack's outputs: what the stack tells its users, and the running controller.
+
+`settings` is read back by the controller: this is how a new `maxSlaves` reaches it. It holds no secret.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import pulumi
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from cluster.cloud import Flavor, Found
+from cluster.errors import SettingsError
+from cluster.settings import Settings
+
+
+class _Output(BaseModel):
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class SlaveTemplate(_Output):
+    """All that makes a slave, but for its name and its token."""
+
+    cluster_id: str
+    image_id: str
+    flavor: Flavor
+    network_id: str
+    security_group: str
+    key_name: str
+
+
+class Shared(_Output):
+    """What the controller needs to know of the settings, and of what they turned into. Times in seconds."""
+
+    min_slaves: int
+    max_slaves: int
+    jobs_per_slave: int | None
+    idle_time: int
+    waiting_jobs_threshold: int
+    waiting_jobs_time: int
+    join_timeout: int
+    poll_interval: int
+    master_address: str
+    slave: SlaveTemplate
+
+    @classmethod
+    def parse(cls, output: Mapping[str, Any]) -> Self:
+        """The `settings` output of a stack.
+
+        Raises:
+            SettingsError: it isn't one that this version understands.
+        """
+        try:
+            # Numbers in Pulumi's state are floats.
+            return cls.model_validate(output)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise SettingsError(
+                f"the stack's output `settings` can't be used - {where}: {first['msg']} - run `pulumi up` with this version"
+            ) from None
+
+
+def shared(
+    settings: Settings, found: Found, *, cluster_id: pulumi.Output[str], master_address: pulumi.Output[str]
+) -> pulumi.Output[Shared]:
+    """What to report of the settings, once the cluster's id and the master's address are known."""
+    return pulumi.Output.all(cluster_id, master_address).apply(
+        lambda known: Shared(
+            **{name: getattr(settings, name) for name in Shared.model_fields if name in Settings.model_fields},
+            master_address=known[1],
+            slave=SlaveTemplate(
+                cluster_id=known[0],
+                image_id=found.slave_image_id,
+                flavor=found.slave_flavor,
+                network_id=found.network_id,
+                security_group=settings.slave_security_group,
+                key_name=settings.key_name,
+            ),
+        )
+    )
+
+
+def export(slaves: Sequence[pulumi.CustomResource], master_ip: pulumi.Input[str], settings: pulumi.Input[Any]) -> None:
+    """Exports all four outputs. An update replaces a stack's outputs as a whole, so every caller exports them all."""
+    pulumi.export("slaves", [{"name": slave._name, "id": slave.id} for slave in slaves])  # noqa: SLF001
+    pulumi.export("slaveCount", len(slaves))
+    pulumi.export("masterIp", master_ip)
+    pulumi.export("settings", settings)

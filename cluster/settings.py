@@ -1,0 +1,111 @@
+"""The settings: what a user may say in `Pulumi.<stack>.yaml` (namespace `ecm:`), with unit, bounds and default.
+
+They are checked here for themselves; `cluster.cloud` checks them against the cloud.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pulumi.runtime import config
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from cluster.errors import SettingsError
+
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class Settings(BaseModel):
+    """What the user wants. Names are ECM's where it had them (`slaveFlavor` was FLAVOR_VMS, `maxSlaves` MAX_VMS, ...)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+    image: Name = Field(description="Image of master and slaves: its name or id.")
+    slave_image: Name | None = Field(None, description="Image of the slaves, when it is another one.")
+    master_flavor: Name = Field(description="Flavor of the master: its name or id.")
+    slave_flavor: Name = Field(description="Flavor of the slaves: its name or id.")
+    key_name: Name = Field(description="Keypair whose owner may log in to master and slaves.")
+    network: Name | None = Field(None, description="Network of the cluster; needed only where the project has several.")
+    floating_network: Name | None = Field(None, description="External network that gives the master a public address.")
+    slave_security_group: Name = Field("default", description="Security group of the slaves.")
+
+    max_slaves: int = Field(10, ge=0, le=10_000, description="Most slaves there may be at once.")
+    min_slaves: int = Field(0, ge=0, le=10_000, description="Slaves that are kept even when there is no job.")
+    jobs_per_slave: int | None = Field(
+        None, ge=1, le=1024, description="Jobs that a slave runs at once; its VCPUs if unset."
+    )
+    idle_time: int = Field(600, ge=10, le=604_800, description="Seconds that a slave is idle before it goes.")
+    waiting_jobs_threshold: int = Field(
+        0, ge=0, description="Jobs that may wait without a new slave being made at once."
+    )
+    waiting_jobs_time: int = Field(
+        60, ge=0, le=86_400, description="Seconds after which a waiting job counts in any case."
+    )
+    join_timeout: int = Field(
+        600, ge=60, le=7_200, description="Seconds from a slave's creation to its joining the pool."
+    )
+    poll_interval: int = Field(3, ge=1, le=300, description="Seconds between two looks at the queue.")
+
+    endpoints: Literal["public", "internal"] = Field(
+        "public", description="Which of the catalogue's endpoints the master uses."
+    )
+    master_backend_url: SecretStr | None = Field(
+        None,
+        description="Pulumi's state as the master reaches it, with a login of its own; the same URL as here if unset.",
+    )
+
+    @model_validator(mode="after")
+    def _limits_agree(self) -> Self:
+        if self.min_slaves > self.max_slaves:
+            raise ValueError(
+                f"minSlaves is {self.min_slaves} and maxSlaves {self.max_slaves} - there would be no number of slaves that "
+                "fits both - lower minSlaves or raise maxSlaves"
+            )
+        return self
+
+
+def read(values: Mapping[str, Any]) -> Settings:
+    """The settings out of a stack's configuration.
+
+    Args:
+        values: Pulumi's whole configuration, `namespace:key` to value, as strings; other namespaces are passed over.
+
+    Raises:
+        SettingsError: one line for all that is wrong, each with what to do.
+    """
+    ours = {key.removeprefix("ecm:"): value for key, value in values.items() if key.startswith("ecm:")}
+    try:
+        return Settings.model_validate(ours)
+    except ValidationError as error:
+        raise SettingsError(
+            "; ".join(_problem(e) for e in error.errors(include_url=False, include_context=False))
+        ) from None
+
+
+def stack_config() -> dict[str, Any]:
+    """The whole configuration of the stack that is being updated. Pulumi's own `Config` reads one known key at a time, which
+    would let a misspelt one pass."""
+    return {**config.get_config_env(), **config.CONFIG.get()}
+
+
+def keys() -> dict[str, str]:
+    """Each setting's key with what it says."""
+    return {field.alias or name: field.description or "" for name, field in Settings.model_fields.items()}
+
+
+def _problem(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, of which three entries are read
+    key = ".".join(str(part) for part in error["loc"])
+    match error["type"]:
+        case "missing":
+            return f"ecm:{key} is not set - {keys()[key]} - pulumi config set ecm:{key} VALUE"
+        case "extra_forbidden":
+            near = difflib.get_close_matches(key, keys(), n=1)
+            meant = f"did you mean ecm:{near[0]}?" if near else f"the settings are: {', '.join(keys())}"
+            return f"ecm:{key} is no setting - {meant} - pulumi config rm ecm:{key}"
+        case "value_error":
+            return str(error["msg"]).removeprefix("Value error, ")
+        case _:
+            wish = str(error["msg"]).removeprefix("Input ")
+            return f"ecm:{key} is {json.dumps(error['input'])} - it {wish} - pulumi config set ecm:{key} VALUE"

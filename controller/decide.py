@@ -1,0 +1,208 @@
+"""The rule: how many slaves there should be, which of them go, and why.
+
+Four steps: the demand is packed into the free room of the slaves that are there, then of those on their way, then into new
+ones; the number of new ones is held within the limits; slaves that nothing was packed into go when they have been idle for
+long enough; broken ones go at once. A slave with a claimed slot is never named.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from controller.model import (
+    JobGroup,
+    Limits,
+    Phase,
+    Plan,
+    Reason,
+    Removal,
+    Room,
+    Seconds,
+    Setback,
+    Slave,
+    Snapshot,
+    Why,
+)
+
+BACKOFF_FIRST = Seconds(30)
+BACKOFF_LONGEST = Seconds(900)
+
+
+def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
+    """What to do next, and why. Pure: same arguments, same plan.
+
+    Never plans on doubt: a snapshot with an unknown part yields a plan that only says so.
+    """
+    if seen.unknown:
+        return Plan(reasons=tuple(Reason(Why.BLIND, f"nothing is done while {part}") for part in seen.unknown))
+    if seen.locked:
+        return Plan(reasons=(Reason(Why.LOCKED, seen.locked),))
+    broken = tuple(r for slave in seen.slaves if (r := fault(slave, limits, now)))
+    doomed = {removal.slave for removal in broken}
+    living = tuple(slave for slave in seen.slaves if slave.name not in doomed)
+    need = demand(seen.jobs, limits)
+    packing = pack(need, living, limits)
+    create, why = growth(packing, need, living, seen, limits, now)
+    idle = shrink(packing, living, limits)
+    return Plan(create, broken + idle, why + impossible(seen.jobs))
+
+
+Need = tuple[tuple[Room, int], ...]
+"""Requests with the number of jobs that make them, largest first."""
+
+
+def demand(jobs: tuple[JobGroup, ...], limits: Limits) -> Need:
+    """What has to find room: the possible jobs that have waited for `waitingJobsTime`, or all of them when more than
+    `waitingJobsThreshold` wait."""
+    possible = [group for group in jobs if not group.impossible]
+    crowd = sum(group.idle for group in possible) > limits.waiting_jobs_threshold
+    counted = [(group.request, group.idle if crowd else group.ripe) for group in possible]
+    return tuple(
+        sorted(((r, n) for r, n in counted if n > 0), key=lambda c: (c[0].cpus, c[0].memory_mib), reverse=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Where the demand went."""
+
+    taken: frozenset[str]
+    """Slaves that something was packed into."""
+    new: int
+    """Slaves that it takes besides, whatever the limits say."""
+
+
+def pack(need: Need, living: tuple[Slave, ...], limits: Limits) -> Packing:
+    """First fit: into the rooms of busy slaves, of idle ones (the last to become idle first, so that the others may go), of
+    those on their way, and into new slaves."""
+    order = {Phase.BUSY: 0, Phase.IDLE: 1, Phase.BUILDING: 2, Phase.BOOTING: 2}
+    open_to_jobs = [s for s in living if s.in_state and s.phase in order]
+    rooms = [
+        _Bin(s.name, s.free or limits.offer, limits.jobs_per_slave - s.jobs)
+        for s in sorted(open_to_jobs, key=lambda s: (order[s.phase], s.idle_for, s.name))
+    ]
+    new: list[_Bin] = []
+    for request, count in need:
+        left = count
+        for room in (*rooms, *new):
+            left -= room.take(request, left)
+        while left > 0 and len(new) < limits.max_slaves:
+            room = _Bin("", limits.offer, limits.jobs_per_slave)
+            taken = room.take(request, left)
+            if not taken:
+                break
+            left -= taken
+            new.append(room)
+    return Packing(frozenset(room.slave for room in rooms if room.used), len(new))
+
+
+@dataclass(slots=True)
+class _Bin:
+    slave: str
+    room: Room
+    places: int
+    used: bool = False
+
+    def take(self, request: Room, count: int) -> int:
+        """Puts in as many of `count` jobs as fit, and says how many."""
+        fit = max(0, min(count, self.places, self.room.holds(request)))
+        if fit:
+            self.room, self.places, self.used = self.room.less(request, fit), self.places - fit, True
+        return fit
+
+
+def growth(
+    packing: Packing, need: Need, living: tuple[Slave, ...], seen: Snapshot, limits: Limits, now: datetime
+) -> tuple[int, tuple[Reason, ...]]:
+    """How many slaves to make now, within the limits, and what held it back."""
+    jobs = sum(count for _, count in need)
+    wanted = max(packing.new, limits.min_slaves - len(living))
+    if wanted <= 0:
+        return 0, (_content(jobs, living, seen),)
+    if seen.setback and (again := retry_at(seen.setback)) > now:
+        return 0, (Reason(Why.BACKING_OFF, f"next try at {again:%H:%M:%S}: {seen.setback.why}"),)
+    held: tuple[Reason, ...] = ()
+    create = min(wanted, limits.max_slaves - len(living))
+    if create < wanted:
+        held += (
+            Reason(
+                Why.AT_MAXIMUM,
+                f"requesting {max(create, 0)} (out of desired {wanted}): maxSlaves is {limits.max_slaves}",
+            ),
+        )
+    if seen.quota_left is not None and seen.quota_left < create:
+        create = seen.quota_left
+        held += (
+            Reason(Why.AT_QUOTA, f"requesting {create} (out of desired {wanted}): the quota has no room for more"),
+        )
+    if create <= 0:
+        return 0, held
+    if packing.new:
+        return create, (Reason(Why.GROW, f"{jobs} jobs wait and need {packing.new} more slaves"), *held)
+    return create, (Reason(Why.MINIMUM, f"{len(living)} slaves, minSlaves is {limits.min_slaves}"), *held)
+
+
+def retry_at(setback: Setback) -> datetime:
+    """When creating may be tried again: the wait doubles with each failure in a row, up to `BACKOFF_LONGEST`."""
+    wait = min(BACKOFF_FIRST * 2 ** min(setback.times - 1, 10), BACKOFF_LONGEST)
+    return setback.at + timedelta(seconds=wait)
+
+
+def _content(jobs: int, living: tuple[Slave, ...], seen: Snapshot) -> Reason:
+    if jobs:
+        coming = sum(slave.coming for slave in living)
+        if coming:
+            return Reason(Why.ON_THEIR_WAY, f"{jobs} jobs wait, {coming} slaves are on their way")
+        return Reason(Why.ENOUGH, f"{jobs} jobs wait for slots that are free")
+    if idle := sum(group.idle for group in seen.jobs if not group.impossible):
+        return Reason(Why.WAITING, f"{idle} jobs wait, too few and not for long enough to count")
+    return Reason(Why.ENOUGH, "no job waits for a slave")
+
+
+def shrink(packing: Packing, living: tuple[Slave, ...], limits: Limits) -> tuple[Removal, ...]:
+    """The slaves that nothing was packed into and that have been idle for `idleTime`, the longest idle first, down to
+    `minSlaves` joined ones."""
+    joined = sum(slave.joined for slave in living)
+    candidates = sorted(
+        (s for s in living if s.phase is Phase.IDLE and s.idle_for >= limits.idle_time and s.name not in packing.taken),
+        key=lambda s: (-s.idle_for, s.name),
+    )
+    return tuple(
+        Removal(s.name, Reason(Why.IDLE, f"idle for {s.idle_for:.0f} s, idleTime is {limits.idle_time:.0f} s"))
+        for s in candidates[: max(0, joined - limits.min_slaves)]
+    )
+
+
+def fault(slave: Slave, limits: Limits, now: datetime) -> Removal | None:
+    """Why this slave has to go whatever the demand; None for a slave in good health and for every busy one."""
+    building = (now - slave.created_at).total_seconds()
+    absent = (now - slave.absent_since).total_seconds() if slave.absent_since else 0.0
+    limit = limits.join_timeout
+    match slave.phase:
+        case Phase.BUSY:
+            return None
+        case Phase.GONE:
+            reason = Reason(Why.GONE, "OpenStack has no such server any more")
+        case Phase.FAILED:
+            reason = Reason(Why.FAILED, slave.detail or "its server failed")
+        case Phase.DRAINED:
+            reason = Reason(Why.DRAINED, "it has been drained and takes no more jobs")
+        case Phase.BUILDING if building > limit:
+            reason = Reason(
+                Why.NOT_JOINED, f"its server is being built for {building:.0f} s, joinTimeout is {limit:.0f} s"
+            )
+        case Phase.BOOTING if absent > limit:
+            reason = Reason(Why.NOT_JOINED, f"not in the pool after {absent:.0f} s, joinTimeout is {limit:.0f} s")
+        case Phase.MISSING if absent > limit:
+            reason = Reason(Why.LOST, f"no longer in the pool for {absent:.0f} s, joinTimeout is {limit:.0f} s")
+        case _ if not slave.in_state:
+            reason = Reason(Why.STRAY, "an interrupted update left it outside the Pulumi state")
+        case _:
+            return None
+    return Removal(slave.name, reason)
+
+
+def impossible(jobs: tuple[JobGroup, ...]) -> tuple[Reason, ...]:
+    """One reason for each group of jobs that no slave can ever run."""
+    return tuple(
+        Reason(Why.IMPOSSIBLE, f"{g.idle} jobs can never run here: {g.impossible}") for g in jobs if g.impossible
+    )

@@ -1,0 +1,13 @@
+"""What can go wrong outside, translated once by the adapter of each outside system."""
+
+
+class OutsideError(Exception):
+    """An outside system failed to answer or refused: one line, `what - why`. Nothing may be concluded from it."""
+
+
+class LockedError(OutsideError):
+    """The stack is locked by another update."""
+
+
+class UpdateFailedError(OutsideError):
+    """An update of the stack failed or was interrupted; the state has what it reached."""

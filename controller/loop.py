@@ -1,0 +1,131 @@
+"""Observe, decide, apply, and again: what runs on the master, and when it looks at what."""
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from cluster.offer import Offer, offer
+from cluster.report import Shared
+from controller.apply import Tools, apply
+from controller.decide import decide
+from controller.errors import LockedError, OutsideError
+from controller.model import Limits, Plan, Room, Seconds, Snapshot
+from controller.observe import Memory, observe
+from controller.state import View
+
+log = structlog.get_logger()
+
+STATE_EVERY = timedelta(seconds=30)
+"""How often the state is read without a cause: this is how a new `maxSlaves` gets here."""
+LOCK_PAUSE = timedelta(seconds=5)
+WITHOUT_STATE = 5.0
+
+
+@dataclass(slots=True)
+class Loop:
+    """One controller. `run` returns after `stop` is set, with no update running."""
+
+    tools: Tools
+    memory: Memory
+    status_file: Path
+    stop: threading.Event
+    clock: Callable[[], datetime]
+    view: View | None = None
+    view_at: datetime | None = None
+    locked_at: datetime | None = None
+    recovered: bool = False
+    said: tuple[str, ...] = ()
+
+    def run(self) -> None:
+        """Ticks until it is stopped."""
+        while not self.stop.is_set():
+            self.stop.wait(self.tick())
+
+    def tick(self) -> float:
+        """One look, one decision, one act. Returns the seconds until the next."""
+        try:
+            settings = self._settings()
+        except OutsideError as error:
+            self._tell(Plan(), Snapshot(unknown=(str(error),)), (f"waiting: {error}",))
+            return WITHOUT_STATE
+        if not settings:
+            self._tell(Plan(), Snapshot(), ("waiting: the first `pulumi up` hasn't ended yet",))
+            return WITHOUT_STATE
+        offered = _offer(settings)
+        now = self.clock()
+        if self.locked_at and now - self.locked_at > LOCK_PAUSE:
+            self.memory.locked, self.locked_at = "", None
+        seen = observe(self.tools.cloud, self.view or View(), settings, offered, self.memory, now)
+        plan = decide(seen, limits(settings, offered), now)
+        self._tell(plan, seen, tuple(str(r) for r in (*plan.reasons, *(x.reason for x in plan.remove))))
+        if plan.acts:
+            apply(plan, seen, settings, offered, self.tools, self.memory)
+            self.view_at = None
+            if self.memory.locked:
+                self.locked_at = self.clock()
+            self.recovered = self.recovered and not self.memory.setback and not self.memory.locked
+        return settings.poll_interval
+
+    def _settings(self) -> Shared | None:
+        """What the user set, no older than `STATE_EVERY`; with the state, which has been recovered from any interrupted update."""
+        now = self.clock()
+        if self.view is None or self.view_at is None or now - self.view_at > STATE_EVERY:
+            self.view, self.view_at = self.tools.state.read(), now
+        if self.view.settings and (self.view.pending or not self.recovered):
+            try:
+                self.tools.state.recover()
+            except LockedError as error:
+                self.memory.locked, self.locked_at = str(error), now
+            else:
+                self.view, self.view_at = self.tools.state.read(), now
+                self.recovered = True
+        return self.view.settings
+
+    def _tell(self, plan: Plan, seen: Snapshot, reasons: tuple[str, ...]) -> None:
+        """Writes the status; logs the reasons when they are new."""
+        if reasons != self.said:
+            self.said = reasons
+            log.info("decided", create=plan.create, remove=[r.slave for r in plan.remove], reasons=list(reasons))
+        write_status(self.status_file, seen, reasons, self.clock())
+
+
+def limits(settings: Shared, offered: Offer) -> Limits:
+    """The user's limits as the decision takes them."""
+    return Limits(
+        min_slaves=settings.min_slaves,
+        max_slaves=settings.max_slaves,
+        jobs_per_slave=offered.jobs,
+        idle_time=Seconds(settings.idle_time),
+        join_timeout=Seconds(settings.join_timeout),
+        waiting_jobs_threshold=settings.waiting_jobs_threshold,
+        offer=Room(offered.cpus, offered.memory_mib, offered.disk_kib),
+    )
+
+
+def _offer(settings: Shared) -> Offer:
+    flavor = settings.slave.flavor
+    return offer(
+        vcpus=flavor.vcpus, ram_mib=flavor.ram_mib, disk_gib=flavor.disk_gib, jobs_per_slave=settings.jobs_per_slave
+    )
+
+
+def write_status(path: Path, seen: Snapshot, reasons: tuple[str, ...], now: datetime) -> None:
+    """Writes what the controller sees and why it does what it does, whole or not at all. It holds no secret."""
+    status: dict[str, Any] = {
+        "at": now.isoformat(timespec="seconds"),
+        "reasons": reasons,
+        "idleJobs": sum(group.idle for group in seen.jobs),
+        "quotaLeft": seen.quota_left,
+        "unknown": seen.unknown,
+        "slaves": [asdict(slave) for slave in seen.slaves],
+    }
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(status, indent=1, default=str))
+    os.replace(draft, path)

@@ -1,0 +1,195 @@
+"""The values that a decision is made of: what was seen, what is allowed, what to do. Frozen, and free of any I/O.
+
+Ages are measured against `now`, which the caller passes to `decide`; durations are in seconds, memory in MiB, disk in KiB,
+as HTCondor has them.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+Seconds = NewType("Seconds", float)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """An amount of a machine: what a job asks for, or what a slave has free."""
+
+    cpus: int
+    memory_mib: int
+    disk_kib: int
+
+    def holds(self, request: "Room") -> int:
+        """How many jobs of this request fit, whatever the number of jobs a slave may run at once."""
+        shares = [
+            have // want
+            for have, want in (
+                (self.cpus, request.cpus),
+                (self.memory_mib, request.memory_mib),
+                (self.disk_kib, request.disk_kib),
+            )
+            if want > 0
+        ]
+        return max(0, min(shares)) if shares else 0
+
+    def less(self, request: "Room", times: int) -> "Room":
+        """What is left after `times` jobs of this request."""
+        return Room(
+            self.cpus - times * request.cpus,
+            self.memory_mib - times * request.memory_mib,
+            self.disk_kib - times * request.disk_kib,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JobGroup:
+    """Idle jobs that ask for the same."""
+
+    request: Room
+    idle: int
+    """Jobs of the group that wait for a slot."""
+    ripe: int
+    """Those of them that have waited for `waitingJobsTime` or longer."""
+    impossible: str = ""
+    """Why no slave can ever run these jobs; empty when one can."""
+
+
+class Phase(StrEnum):
+    """Where a slave is in its life, as seen now (not as remembered)."""
+
+    BUILDING = "building"
+    """Nova is making the server."""
+    BOOTING = "booting"
+    """The server is ACTIVE; its startd has not been seen yet."""
+    IDLE = "idle"
+    BUSY = "busy"
+    """At least one slot is claimed, matched or being vacated."""
+    DRAINED = "drained"
+    """The startd took a drain and will never take a job again."""
+    MISSING = "missing"
+    """The startd was in the collector and is no longer."""
+    FAILED = "failed"
+    """Nova says ERROR, or the server is switched off."""
+    GONE = "gone"
+    """The state has the slave, Nova has no such server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slave:
+    """One slave VM of this cluster."""
+
+    name: str
+    phase: Phase
+    created_at: datetime
+    server_id: str
+    in_state: bool = True
+    """False for a VM with the cluster's tag that the Pulumi state doesn't know: a create that was interrupted."""
+    idle_for: Seconds = Seconds(0)
+    """Since when no slot has been claimed, on the machine's own clock; 0 unless idle."""
+    absent_since: datetime | None = None
+    """Since when its startd has not been in the collector, as far as this controller has watched; None while it is."""
+    free: Room | None = None
+    """What its startd still offers; None before it has joined."""
+    jobs: int = 0
+    """Claimed slots."""
+    detail: str = ""
+    """What the cloud says of a failure."""
+
+    @property
+    def coming(self) -> bool:
+        return self.phase in (Phase.BUILDING, Phase.BOOTING)
+
+    @property
+    def joined(self) -> bool:
+        return self.phase in (Phase.IDLE, Phase.BUSY)
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """Updates that failed one after the other, the last of them at `at`."""
+
+    times: int
+    at: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that a decision looks at, read at one time. A part that could not be read is named in `unknown`."""
+
+    jobs: tuple[JobGroup, ...] = ()
+    slaves: tuple[Slave, ...] = ()
+    quota_left: int | None = None
+    """How many more slaves the project's quota admits, other people's servers counted; None when it has no limit."""
+    setback: Setback | None = None
+    locked: str = ""
+    """Who holds the stack's lock, when the last update met one a moment ago."""
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The user's limits, and what one slave offers."""
+
+    min_slaves: int
+    max_slaves: int
+    jobs_per_slave: int
+    idle_time: Seconds
+    join_timeout: Seconds
+    waiting_jobs_threshold: int
+    offer: Room
+
+
+class Why(StrEnum):
+    """What a reason is about; the words beside it are for people."""
+
+    BLIND = "blind"
+    LOCKED = "locked"
+    GROW = "grow"
+    MINIMUM = "minimum"
+    AT_MAXIMUM = "at maximum"
+    AT_QUOTA = "at quota"
+    BACKING_OFF = "backing off"
+    ON_THEIR_WAY = "on their way"
+    ENOUGH = "enough"
+    WAITING = "waiting"
+    IMPOSSIBLE = "impossible"
+    IDLE = "idle"
+    KEPT_MINIMUM = "kept for the minimum"
+    NOT_JOINED = "not joined"
+    LOST = "lost"
+    FAILED = "failed"
+    GONE = "gone"
+    DRAINED = "drained"
+    STRAY = "stray"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    why: Why
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.why}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A slave that is to go. Its startd is asked to drain first and refuses when a job has come in the meantime."""
+
+    slave: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do next, and why: at least one reason, for acting as for not acting."""
+
+    create: int = 0
+    remove: tuple[Removal, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def acts(self) -> bool:
+        return self.create > 0 or bool(self.remove)

@@ -1,0 +1,128 @@
+"""Looks at HTCondor, OpenStack and the Pulumi state, and puts it together into one `Snapshot`. Reads only.
+
+Whatever can't be read is named in the snapshot, which then decides nothing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from cluster.offer import Offer
+from cluster.report import Shared
+from controller import pool, template
+from controller.errors import OutsideError
+from controller.model import Phase, Seconds, Setback, Slave, Snapshot
+from controller.pool import Machine
+from controller.servers import Cloud, Server
+from controller.state import View
+
+T = TypeVar("T")
+
+GOING = ("DELETED", "SOFT_DELETED")
+FAILED = ("ERROR", "SHUTOFF", "PAUSED", "SUSPENDED", "STOPPED", "SHELVED", "SHELVED_OFFLOADED", "RESCUED")
+
+
+@dataclass(slots=True)
+class Memory:
+    """What one look can't tell: kept between looks, and safe to lose."""
+
+    started: datetime
+    absent_since: dict[str, datetime] = field(default_factory=dict)
+    joined: set[str] = field(default_factory=set)
+    drained: set[str] = field(default_factory=set)
+    setback: Setback | None = None
+    locked: str = ""
+
+
+def observe(cloud: Cloud, view: View, settings: Shared, offered: Offer, memory: Memory, now: datetime) -> Snapshot:
+    """One look at everything.
+
+    Args:
+        view: the state, read after the last update ended and no longer ago than its writers need to be seen.
+        memory: brought up to date with what is seen.
+    """
+    unknown: list[str] = []
+    jobs = _attempt(unknown, lambda: pool.jobs(template.ad(offered), settings.waiting_jobs_time))
+    machines = _attempt(unknown, pool.machines)
+    servers = _attempt(unknown, lambda: cloud.slaves(settings.slave.cluster_id))
+    quota = _attempt(unknown, lambda: cloud.quota_left(settings.slave.flavor))
+    running = _attempt(unknown, pool.running_on)
+    if jobs is None or machines is None or servers is None or running is None:
+        return Snapshot(setback=memory.setback, locked=memory.locked, unknown=tuple(unknown))
+    slaves = put_together(view.slaves, servers, machines, running, memory, now)
+    return Snapshot(jobs, slaves, quota, memory.setback, memory.locked, tuple(unknown))
+
+
+def put_together(
+    in_state: Mapping[str, str],
+    servers: Iterable[Server],
+    machines: Mapping[str, Machine],
+    running: frozenset[str],
+    memory: Memory,
+    now: datetime,
+) -> tuple[Slave, ...]:
+    """Ties the state's slaves, Nova's servers and HTCondor's machines together by their one common name."""
+    by_id = {server.id: server for server in servers if server.status not in GOING}
+    known = set(in_state.values())
+    slaves = [_slave(name, by_id.get(id_), True, machines, running, memory, now) for name, id_ in in_state.items()]
+    slaves += [_slave(s.name, s, False, machines, running, memory, now) for s in by_id.values() if s.id not in known]
+    names = {slave.name for slave in slaves}
+    memory.joined &= names
+    memory.drained &= names
+    for name in set(memory.absent_since) - names:
+        del memory.absent_since[name]
+    return tuple(sorted(slaves, key=lambda slave: slave.name))
+
+
+def _slave(
+    name: str,
+    server: Server | None,
+    in_state: bool,
+    machines: Mapping[str, Machine],
+    running: frozenset[str],
+    memory: Memory,
+    now: datetime,
+) -> Slave:
+    if server is None:
+        return Slave(name, Phase.GONE, now, "", in_state)
+    machine = machines.get(name)
+    if machine:
+        memory.joined.add(name)
+        memory.absent_since.pop(name, None)
+    else:
+        memory.absent_since.setdefault(name, now if name in memory.joined else max(server.created_at, memory.started))
+    return Slave(
+        name=name,
+        phase=_phase(name, server, machine, running, memory),
+        created_at=server.created_at,
+        server_id=server.id,
+        in_state=in_state,
+        idle_for=machine.idle_for if machine else Seconds(0),
+        absent_since=memory.absent_since.get(name),
+        free=machine.free if machine else None,
+        jobs=machine.jobs if machine else 0,
+        detail=f"its server is {server.status}" + (f": {server.fault}" if server.fault else ""),
+    )
+
+
+def _phase(name: str, server: Server, machine: Machine | None, running: frozenset[str], memory: Memory) -> Phase:
+    if server.status in FAILED:
+        return Phase.FAILED
+    if server.status == "BUILD":
+        return Phase.BUILDING
+    if name in memory.drained:
+        return Phase.DRAINED
+    if machine:
+        return Phase.BUSY if machine.claimed else Phase.IDLE
+    if name in running:
+        return Phase.BUSY
+    return Phase.MISSING if name in memory.joined else Phase.BOOTING
+
+
+def _attempt(unknown: list[str], read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except OutsideError as error:
+        unknown.append(str(error))
+        return None

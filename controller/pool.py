@@ -1,0 +1,230 @@
+"""The adapter to HTCondor: what the queue asks for, what the slaves' startds say, and how a slave is drained and forgotten.
+
+Every failure becomes an `OutsideError`; an empty answer is believed only where HTCondor can be sure of it.
+"""
+
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import classad2
+import htcondor2
+
+from controller.errors import OutsideError
+from controller.model import JobGroup, Room, Seconds
+
+ON_MASTER = (7, 9, 12)
+"""Universes whose jobs don't run on slaves: scheduler, grid, local."""
+
+# Atomic at the startd: it refuses when any slot has been claimed or matched in the meantime.
+NO_CLAIM = 'SlotType =!= "Dynamic" && State =!= "Claimed" && State =!= "Matched" && State =!= "Preempting"'
+
+_JOB = (
+    "JobStatus JobUniverse RequestCpus RequestMemory RequestDisk RequestGPUs Requirements"
+    # The default requests are expressions over these.
+    " ImageSize MemoryUsage DiskUsage"
+).split()
+_SLOT = (
+    "EcmSlave Name Machine SlotType State Cpus Memory Disk NumDynamicSlots NumDynamicSlotsTime DaemonStartTime MyCurrentTime"
+    " LastHeardFrom"
+).split()
+_FREE_STATES = ("Unclaimed", "Owner", "Drained")
+_PATIENCE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A slave as its startd advertises it."""
+
+    jobs: int
+    """Dynamic slots: each belongs to a claim."""
+    claimed: bool
+    idle_for: Seconds
+    free: Room
+
+
+class Drain(StrEnum):
+    """How a startd answered."""
+
+    DRAINED = "drained"
+    REFUSED = "refused"
+    ABSENT = "absent"
+
+
+def jobs(template: Mapping[str, Any], waiting_time: int) -> tuple[JobGroup, ...]:
+    """The idle jobs of all users, grouped by what they ask for.
+
+    Args:
+        template: what a slave advertises; jobs that can't match it are impossible, with the reason.
+        waiting_time: seconds after which a job is ripe.
+
+    Raises:
+        OutsideError: the schedd can't be asked; that isn't an empty queue.
+    """
+    universes = " && ".join(f"JobUniverse != {u}" for u in ON_MASTER)
+    idle = f"JobStatus == 1 && {universes}"
+    try:
+        schedd = _schedd()
+        everyone = _grouped(schedd, idle)
+        ripe = _grouped(schedd, f"{idle} && time() - EnteredCurrentStatus >= {waiting_time}") if everyone else []
+    except (htcondor2.HTCondorException, OSError) as error:
+        raise OutsideError(f"the schedd can't be asked - {_line(error)}") from error
+    machine = classad2.ClassAd(dict(template))
+    counts: dict[tuple[Room, str], list[int]] = {}
+    for column, ads in enumerate((everyone, ripe)):
+        for ad in ads:
+            request = _request(ad)
+            counts.setdefault((request, _impossible(ad, request, machine)), [0, 0])[column] += int(ad["JobCount"])
+    return tuple(JobGroup(request, idle, ripe, why) for (request, why), (idle, ripe) in counts.items())
+
+
+def machines() -> dict[str, Machine]:
+    """The slaves in the collector, by name.
+
+    Raises:
+        OutsideError: the collector can't be asked.
+    """
+    try:
+        ads = htcondor2.Collector().query(htcondor2.AdType.Slot, "EcmSlave =!= undefined", _SLOT)
+    except (htcondor2.HTCondorException, OSError) as error:
+        raise OutsideError(f"the collector can't be asked - {_line(error)}") from error
+    slots: dict[str, list[Any]] = {}
+    for ad in ads:
+        slots.setdefault(ad["EcmSlave"], []).append(ad)
+    return {name: machine(of_slave, time.time()) for name, of_slave in slots.items() if _whole(of_slave)}
+
+
+def machine(ads: Iterable[Mapping[str, Any]], now: float) -> Machine:
+    """What the slot ads of one slave say.
+
+    An idle partitionable slot is Unclaimed whether or not it has jobs, and its own times say nothing: it is idle since its last
+    dynamic slot ended. That is on the machine's clock, and the ad is as old as `LastHeardFrom` says.
+    """
+    everything = list(ads)
+    whole = next(ad for ad in everything if ad.get("SlotType") == "Partitionable")
+    dynamic = [ad for ad in everything if ad.get("SlotType") == "Dynamic"]
+    jobs = max(len(dynamic), int(whole.get("NumDynamicSlots", 0)))
+    since = max(whole.get("NumDynamicSlotsTime", 0), whole.get("DaemonStartTime", 0))
+    idle_for = whole["MyCurrentTime"] - since + max(0.0, now - whole["LastHeardFrom"])
+    claimed = jobs > 0 or any(ad.get("State") not in _FREE_STATES for ad in everything)
+    return Machine(
+        jobs=jobs,
+        claimed=claimed,
+        idle_for=Seconds(0 if claimed else max(0.0, idle_for)),
+        free=Room(int(whole.get("Cpus", 0)), int(whole.get("Memory", 0)), int(whole.get("Disk", 0))),
+    )
+
+
+def running_on() -> frozenset[str]:
+    """The slaves that the schedd says a job runs on, whatever the collector knows.
+
+    Raises:
+        OutsideError: the schedd can't be asked.
+    """
+    try:
+        ads = _schedd().query("JobStatus == 2", ["RemoteHost"])
+    except (htcondor2.HTCondorException, OSError) as error:
+        raise OutsideError(f"the schedd can't be asked - {_line(error)}") from error
+    hosts = [str(ad["RemoteHost"]) for ad in ads if "RemoteHost" in ad]
+    return frozenset(host.split("@")[-1].split(".")[0] for host in hosts)
+
+
+def drain(name: str, reason: str) -> Drain:
+    """Asks a slave's startd to take no more jobs and to end, if it has no claim at this very moment.
+
+    Raises:
+        OutsideError: the collector can't be asked, or the startd doesn't answer.
+    """
+    if name not in machines():
+        return Drain.ABSENT
+    command = [
+        "condor_drain",
+        "-graceful",
+        "-exit-on-completion",
+        "-check",
+        NO_CLAIM,
+        "-reason",
+        reason,
+        f"{name}.pool",
+    ]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise OutsideError(f"{name} can't be drained - {_line(error)}") from error
+    if answer.returncode == 0:
+        return Drain.DRAINED
+    said = f"{answer.stdout} {answer.stderr}".strip()
+    if "10003" in said or "check expression" in said.lower():
+        return Drain.REFUSED
+    raise OutsideError(f"{name} can't be drained - {' '.join(said.split())[:200]}")
+
+
+def forget(names: Iterable[str]) -> None:
+    """Takes the ads of removed slaves out of the collector, which would otherwise match jobs to them for minutes.
+
+    Raises:
+        OutsideError: the collector can't be told.
+    """
+    try:
+        collector = htcondor2.Collector()
+        for name in names:
+            for kind, command in (
+                ("Machine", "INVALIDATE_STARTD_ADS"),
+                ("StartD", "INVALIDATE_STARTD_ADS"),
+                ("DaemonMaster", "INVALIDATE_MASTER_ADS"),
+            ):
+                query = classad2.ClassAd({"MyType": "Query", "TargetType": kind})
+                query["Requirements"] = classad2.ExprTree(f'Machine == "{name}.pool"')
+                collector.advertise([query], command)
+    except (htcondor2.HTCondorException, OSError) as error:
+        raise OutsideError(f"the collector can't be told of removed slaves - {_line(error)}") from error
+
+
+def _schedd() -> Any:  # noqa: ANN401 - the bindings have no types
+    ads = htcondor2.Collector().query(htcondor2.AdType.Schedd, None, ["Name", "MyAddress", "CondorVersion"])
+    if not ads:
+        # Just after a start the schedd may not have advertised yet: unknown, not "no jobs".
+        raise OutsideError("the schedd can't be asked - it isn't in the collector (yet)")
+    return htcondor2.Schedd(ads[0])
+
+
+def _grouped(schedd: Any, constraint: str) -> list[Any]:  # noqa: ANN401 - the bindings have no types
+    # Without JobStatus in the projection, GroupBy counts jobs of every state.
+    ads = schedd.query(constraint, _JOB, opts=htcondor2.QueryOpt.GroupBy)
+    return [ad for ad in ads if ad.get("JobStatus") == 1]
+
+
+def _request(ad: Any) -> Room:  # noqa: ANN401 - the bindings have no types
+    return Room(_number(ad, "RequestCpus", 1), _number(ad, "RequestMemory", 1), _number(ad, "RequestDisk", 1))
+
+
+def _number(ad: Any, name: str, default: int) -> int:  # noqa: ANN401 - the bindings have no types
+    value = ad.eval(name) if name in ad else default
+    return int(value) if isinstance(value, int | float) and not isinstance(value, classad2.Value) else default
+
+
+def _impossible(ad: Any, request: Room, template: Any) -> str:  # noqa: ANN401 - the bindings have no types
+    for what, wanted, most in (
+        ("CPUs", request.cpus, template["Cpus"]),
+        ("MiB of memory", request.memory_mib, template["Memory"]),
+        ("KiB of disk", request.disk_kib, template["Disk"]),
+        ("GPUs", _number(ad, "RequestGPUs", 0), 0),
+    ):
+        if wanted > most:
+            return f"they ask for {wanted} {what}, a slave has {most}"
+    wish = ad.lookup("Requirements") if "Requirements" in ad else None
+    # Only a plain False counts: an expression over attributes that were not asked for is undefined here, and may yet match.
+    if isinstance(wish, classad2.ExprTree) and wish.eval(ad, template) is False:
+        return f"no slave meets their requirements: {' '.join(str(wish).split())[:200]}"
+    return ""
+
+
+def _whole(ads: Iterable[Mapping[str, Any]]) -> bool:
+    return any(ad.get("SlotType") == "Partitionable" for ad in ads)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

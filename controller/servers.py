@@ -1,0 +1,99 @@
+"""The adapter to OpenStack: this cluster's servers, the room that the quota leaves, and the removal of a server by hand."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import keystoneauth1.exceptions as auth_errors
+import openstack
+import openstack.exceptions as sdk_errors
+from openstack.connection import Connection
+
+from cluster.cloud import Flavor
+from cluster.nodes import CLUSTER_TAG, ROLE_TAG
+from controller.errors import OutsideError
+
+UNLIMITED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A slave's server, as Nova has it."""
+
+    id: str
+    name: str
+    status: str
+    created_at: datetime
+    fault: str = ""
+
+
+class Cloud:
+    """One project of one OpenStack, logged in by the environment's OS_* variables."""
+
+    def __init__(self) -> None:
+        with _translated():
+            self._connection: Connection = openstack.connect()
+
+    def slaves(self, cluster_id: str) -> tuple[Server, ...]:
+        """The slaves of this cluster, and nobody else's servers.
+
+        Raises:
+            OutsideError: the list is not complete.
+        """
+        with _translated():
+            return tuple(
+                Server(
+                    id=server.id,
+                    name=server.name,
+                    status=server.status,
+                    created_at=datetime.fromisoformat(server.created_at.replace("Z", "+00:00")),
+                    fault=(server.fault or {}).get("message", ""),
+                )
+                for server in self._connection.compute.servers(details=True)
+                if server.metadata.get(CLUSTER_TAG) == cluster_id and server.metadata.get(ROLE_TAG) == "slave"
+            )
+
+    def quota_left(self, flavor: Flavor) -> int | None:
+        """How many more servers of this flavor the project's quota admits; None when it has no limit.
+
+        Raises:
+            OutsideError: the quota can't be read.
+        """
+        with _translated():
+            limits = self._connection.compute.get_limits().absolute
+        shares = [
+            max(0, most - used) // each
+            for most, used, each in (
+                (limits.instances, limits.instances_used, 1),
+                (limits.total_cores, limits.total_cores_used, flavor.vcpus),
+                (limits.total_ram, limits.total_ram_used, flavor.ram_mib),
+            )
+            if most not in (None, UNLIMITED)
+        ]
+        return min(shares) if shares else None
+
+    def delete(self, server_id: str, patience: float = 300) -> None:
+        """Deletes a server and waits, `patience` seconds at most, until it is gone.
+
+        Raises:
+            OutsideError: it is still there.
+        """
+        with _translated():
+            self._connection.compute.delete_server(server_id, ignore_missing=True)
+            end = time.monotonic() + patience
+            while time.monotonic() < end:
+                if self._connection.compute.find_server(server_id, ignore_missing=True) is None:
+                    return
+                time.sleep(1)
+        raise OutsideError(f"the server {server_id} isn't gone {patience:.0f} s after its deletion")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (auth_errors.ClientException, sdk_errors.SDKException, OSError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise OutsideError(f"OpenStack can't be asked - {first[:200]}") from error

@@ -1,0 +1,179 @@
+"""The adapter to Pulumi: what the stack's state holds, and the updates that change its slaves."""
+
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pulumi.automation as auto
+
+from cluster import program, report
+from cluster.nodes import MASTER, SLAVE_TYPE
+from controller.errors import LockedError, OutsideError, UpdateFailedError
+
+SLAVES = f"**{SLAVE_TYPE}::*-slave-*"
+"""The URNs that an update of the controller may touch."""
+PARALLEL = 16
+_LOCK = re.compile(r"created by (?P<user>[^@\s]+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The state as the last update left it."""
+
+    slaves: Mapping[str, str] = field(default_factory=dict)
+    """Name to server id."""
+    settings: report.Shared | None = None
+    """None before the first whole `pulumi up`."""
+    pending: tuple[str, ...] = ()
+    """URNs of creates that were interrupted."""
+
+
+class State:
+    """The one stack of this cluster, reached with the login of the environment (PULUMI_BACKEND_URL and the like)."""
+
+    def __init__(self, stack: str, work: Path) -> None:
+        """Args: stack: `organization/project/stack`. work: a folder of the controller's own."""
+        self._name = stack
+        self._project = stack.split("/")[1]
+        work.mkdir(parents=True, exist_ok=True)
+        self._work = work
+        self._stack: auto.Stack | None = None
+
+    def read(self) -> View:
+        """Reads the state without the lock: whole, as some update has left it or is writing it.
+
+        Raises:
+            OutsideError: the backend can't be read.
+        """
+        try:
+            return parse(self._selected().export_stack().deployment or {})
+        except auto.CommandError as error:
+            raise OutsideError(f"the stack's state can't be read - {_reason(error)}") from error
+
+    def change(self, change: program.Change, template: report.SlaveTemplate) -> None:
+        """One update that makes and removes slaves; everything else stays as it is.
+
+        Raises:
+            LockedError: another update is running, nothing was changed.
+            UpdateFailedError: some of it failed; `read` tells what was reached.
+        """
+        stack = self._selected()
+        stack.workspace.program = lambda: program.change_slaves(change, template)
+        made, gone = len(change.create), len(change.remove)
+        try:
+            stack.up(
+                target=[SLAVES],
+                parallel=PARALLEL,
+                continue_on_error=True,
+                message=f"controller: {made} slaves to make, {gone} to remove",
+                color="never",
+                suppress_outputs=True,
+            )
+        except auto.ConcurrentUpdateError as error:
+            raise LockedError(_lock_line(error)) from error
+        except auto.CommandError as error:
+            raise UpdateFailedError(f"the update failed - {_reason(error)}") from error
+
+    def recover(self) -> None:
+        """After an interrupted update: ends what is left of its processes, frees the lock if it is this controller's own and its
+        process is gone, and drops creates that never ended. Servers that they left are found by their tag.
+
+        Raises:
+            LockedError: somebody else holds the lock.
+            OutsideError: the backend doesn't do it.
+        """
+        end_orphans()
+        stack = self._selected()
+        try:
+            stack.refresh(target=[SLAVES], clear_pending_creates=True, color="never", suppress_outputs=True)
+        except auto.ConcurrentUpdateError as error:
+            if not stale(str(error), user=_user(), host=socket.gethostname(), alive=psutil.pid_exists):
+                raise LockedError(_lock_line(error)) from error
+            stack.cancel()
+            self.recover()
+        except auto.CommandError as error:
+            raise OutsideError(f"the stack can't be refreshed - {_reason(error)}") from error
+
+    def _selected(self) -> auto.Stack:
+        if self._stack is None:
+            try:
+                self._stack = self._select()
+            except auto.CommandError as error:
+                raise OutsideError(f"the stack {self._name} can't be opened - {_reason(error)}") from error
+        return self._stack
+
+    def _select(self) -> auto.Stack:
+        options = auto.LocalWorkspaceOptions(
+            work_dir=str(self._work),
+            project_settings=auto.ProjectSettings(name=self._project, runtime="python"),
+            env_vars={"PULUMI_SKIP_UPDATE_CHECK": "1", "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "1"},
+        )
+        stack = auto.select_stack(self._name, project_name=self._project, program=_nothing, opts=options)
+        secrets = (stack.export_stack().deployment or {}).get("secrets_providers") or {}
+        if secrets.get("type") == "passphrase":
+            # The same salt as the user's: the passphrase manager would otherwise make a second one.
+            settings = auto.StackSettings(encryption_salt=secrets["state"]["salt"])
+            stack.workspace.save_stack_settings(self._name, settings)
+        return stack
+
+
+def parse(deployment: Mapping[str, Any]) -> View:
+    """The slaves, the settings and the interrupted creates of an exported deployment."""
+    slaves: dict[str, str] = {}
+    settings: report.Shared | None = None
+    for resource in deployment.get("resources") or ():
+        name = resource["urn"].split("::", 3)[3]
+        if resource["type"] == SLAVE_TYPE and name != MASTER and not resource.get("delete"):
+            slaves[name] = resource.get("id", "")
+        elif resource["type"] == "pulumi:pulumi:Stack" and "settings" in resource.get("outputs", {}):
+            settings = report.Shared.parse(resource["outputs"]["settings"])
+    pending = tuple(
+        operation["resource"]["urn"]
+        for operation in deployment.get("pending_operations") or ()
+        if operation["type"] == "creating"
+    )
+    return View(slaves, settings, pending)
+
+
+def stale(message: str, *, user: str, host: str, alive: Any) -> bool:  # noqa: ANN401 - a predicate on a pid
+    """Whether the one lock that an error message of Pulumi's tells of is of this user on this host, by a process that is gone.
+
+    `pulumi cancel` deletes all locks, so that two of them are never stale.
+    """
+    locks = list(_LOCK.finditer(message))
+    return len(locks) == 1 and locks[0]["user"] == user and locks[0]["host"] == host and not alive(int(locks[0]["pid"]))
+
+
+def end_orphans() -> None:
+    """Kills providers whose engine is gone: they would go on creating servers that no state knows of."""
+    for process in psutil.process_iter(["name", "ppid", "uids"]):
+        orphan = process.info["ppid"] == 1 and str(process.info["name"]).startswith("pulumi")
+        if orphan and process.info["uids"] and process.info["uids"].real == os.getuid():
+            process.kill()
+            process.wait(10)
+
+
+def _user() -> str:
+    return str(psutil.Process().username())
+
+
+def _nothing() -> None:
+    """The program of a stack that is only read."""
+
+
+def _lock_line(error: Exception) -> str:
+    lock = _LOCK.search(str(error))
+    if not lock:
+        return "another update of the stack is running"
+    return f"the stack is locked by {lock['user']}@{lock['host']} (pid {lock['pid']}) since {lock['since']}"
+
+
+def _reason(error: Exception) -> str:
+    lines = [" ".join(line.split()) for line in str(error).splitlines()]
+    telling = [line for line in lines if "error:" in line.lower() and "update failed" not in line] or lines[-1:]
+    return "; ".join(dict.fromkeys(telling))[:500]

@@ -1,0 +1,264 @@
+"""The rule, as a table of cases and as laws that hold for every snapshot."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.decide import BACKOFF_LONGEST, decide, retry_at
+from controller.model import JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot, Why
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SMALL = Room(cpus=1, memory_mib=500, disk_kib=1000)
+LIMITS = Limits(
+    min_slaves=0,
+    max_slaves=4,
+    jobs_per_slave=2,
+    idle_time=Seconds(60),
+    join_timeout=Seconds(600),
+    waiting_jobs_threshold=0,
+    offer=Room(cpus=2, memory_mib=2000, disk_kib=10_000),
+)
+
+
+def jobs(idle: int, request: Room = SMALL, ripe: int = 0, impossible: str = "") -> JobGroup:
+    return JobGroup(request, idle, ripe, impossible)
+
+
+def slave(
+    name: str, phase: Phase, *, age: float = 30, idle_for: float = 0, free: Room | None = None, jobs: int = 0
+) -> Slave:
+    joined = phase in (Phase.IDLE, Phase.BUSY)
+    return Slave(
+        name=name,
+        phase=phase,
+        created_at=NOW - timedelta(seconds=age),
+        server_id=f"id-{name}",
+        idle_for=Seconds(idle_for),
+        absent_since=None if joined else NOW - timedelta(seconds=age),
+        free=free or (LIMITS.offer if phase is Phase.IDLE else None),
+        jobs=jobs,
+    )
+
+
+def whys(plan: Plan) -> list[Why]:
+    return [reason.why for reason in plan.reasons]
+
+
+def removed(plan: Plan) -> list[tuple[str, Why]]:
+    return [(removal.slave, removal.reason.why) for removal in plan.remove]
+
+
+def test_waiting_jobs_are_packed_by_jobs_per_slave() -> None:
+    plan = decide(Snapshot(jobs=(jobs(5),)), LIMITS, NOW)
+    assert (plan.create, whys(plan)) == (3, [Why.GROW])
+
+
+def test_a_request_that_fills_a_slave_gets_one_each() -> None:
+    assert decide(Snapshot(jobs=(jobs(2, replace(SMALL, cpus=2)),)), LIMITS, NOW).create == 2
+    assert decide(Snapshot(jobs=(jobs(2, replace(SMALL, memory_mib=1500)),)), LIMITS, NOW).create == 2
+
+
+def test_small_jobs_fill_the_gaps_that_large_ones_leave() -> None:
+    limits = replace(LIMITS, jobs_per_slave=4, offer=replace(LIMITS.offer, cpus=4, memory_mib=8000))
+    large = jobs(1, replace(SMALL, cpus=3))
+    assert decide(Snapshot(jobs=(jobs(1), large)), limits, NOW).create == 1
+
+
+def test_growth_stops_at_the_maximum_and_says_so() -> None:
+    plan = decide(Snapshot(jobs=(jobs(100),), slaves=(slave("a", Phase.BUSY, jobs=2),)), LIMITS, NOW)
+    assert (plan.create, whys(plan)) == (3, [Why.GROW, Why.AT_MAXIMUM])
+
+
+def test_growth_stops_at_the_quota_and_says_so() -> None:
+    plan = decide(Snapshot(jobs=(jobs(6),), quota_left=1), LIMITS, NOW)
+    assert plan.create == 1
+    assert plan.reasons[-1].text == "requesting 1 (out of desired 3): the quota has no room for more"
+
+
+def test_no_quota_left_makes_nothing_but_still_removes() -> None:
+    seen = Snapshot(jobs=(jobs(8),), slaves=(slave("dead", Phase.FAILED),), quota_left=0)
+    plan = decide(seen, LIMITS, NOW)
+    assert (plan.create, removed(plan)) == (0, [("dead", Why.FAILED)])
+
+
+def test_jobs_wait_for_slaves_on_their_way() -> None:
+    seen = Snapshot(jobs=(jobs(3),), slaves=(slave("a", Phase.BUILDING), slave("b", Phase.BOOTING)))
+    plan = decide(seen, LIMITS, NOW)
+    assert (plan.create, whys(plan)) == (0, [Why.ON_THEIR_WAY])
+
+
+def test_jobs_wait_for_free_slots_of_busy_slaves() -> None:
+    busy = slave("a", Phase.BUSY, jobs=1, free=Room(1, 1000, 5000))
+    plan = decide(Snapshot(jobs=(jobs(1),), slaves=(busy,)), LIMITS, NOW)
+    assert (plan.create, whys(plan)) == (0, [Why.ENOUGH])
+
+
+def test_a_full_slave_is_no_room_even_with_memory_left() -> None:
+    full = slave("a", Phase.BUSY, jobs=2, free=Room(1, 1000, 5000))
+    assert decide(Snapshot(jobs=(jobs(1),), slaves=(full,)), LIMITS, NOW).create == 1
+
+
+def test_impossible_jobs_are_reported_and_never_grow_the_cluster() -> None:
+    plan = decide(Snapshot(jobs=(jobs(9, impossible="they ask for 64 CPUs, a slave has 2"),)), LIMITS, NOW)
+    assert (plan.create, whys(plan)) == (0, [Why.ENOUGH, Why.IMPOSSIBLE])
+    assert "64 CPUs" in plan.reasons[-1].text
+
+
+def test_a_request_over_the_offer_doesnt_grow_for_ever() -> None:
+    assert decide(Snapshot(jobs=(jobs(1, replace(SMALL, memory_mib=4000)),)), LIMITS, NOW).create == 0
+
+
+@pytest.mark.parametrize(
+    ("idle", "ripe", "threshold", "create", "why"),
+    [
+        (3, 0, 3, 0, Why.WAITING),  # no more than the threshold, and none for long
+        (4, 0, 3, 2, Why.GROW),  # more than the threshold: all count
+        (3, 1, 3, 1, Why.GROW),  # the one that has waited long counts
+        (1, 0, 0, 1, Why.GROW),  # a threshold of 0: any job counts at once
+    ],
+)
+def test_waiting_jobs_count_by_number_or_by_time(idle: int, ripe: int, threshold: int, create: int, why: Why) -> None:
+    plan = decide(Snapshot(jobs=(jobs(idle, ripe=ripe),)), replace(LIMITS, waiting_jobs_threshold=threshold), NOW)
+    assert (plan.create, whys(plan)[0]) == (create, why)
+
+
+def test_the_minimum_is_made_without_jobs() -> None:
+    plan = decide(Snapshot(slaves=(slave("a", Phase.BOOTING),)), replace(LIMITS, min_slaves=2), NOW)
+    assert (plan.create, whys(plan)) == (1, [Why.MINIMUM])
+
+
+def test_idle_slaves_above_the_minimum_go_longest_idle_first() -> None:
+    slaves = tuple(slave(n, Phase.IDLE, idle_for=t) for n, t in (("a", 70), ("b", 90), ("c", 10), ("d", 80)))
+    plan = decide(Snapshot(slaves=slaves), replace(LIMITS, min_slaves=2), NOW)
+    assert removed(plan) == [("b", Why.IDLE), ("d", Why.IDLE)]
+
+
+def test_an_idle_slave_that_waiting_jobs_fit_into_stays() -> None:
+    slaves = (slave("young", Phase.IDLE, idle_for=61), slave("old", Phase.IDLE, idle_for=99))
+    plan = decide(Snapshot(jobs=(jobs(2),), slaves=slaves), LIMITS, NOW)
+    assert (plan.create, removed(plan)) == (0, [("old", Why.IDLE)])
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (slave("x", Phase.FAILED), Why.FAILED),
+        (slave("x", Phase.GONE), Why.GONE),
+        (slave("x", Phase.DRAINED), Why.DRAINED),
+        (slave("x", Phase.BUILDING, age=601), Why.NOT_JOINED),
+        (slave("x", Phase.BOOTING, age=601), Why.NOT_JOINED),
+        (slave("x", Phase.MISSING, age=601), Why.LOST),
+        (replace(slave("x", Phase.IDLE), in_state=False), Why.STRAY),
+        (replace(slave("x", Phase.BOOTING), in_state=False), Why.STRAY),
+    ],
+)
+def test_broken_slaves_go_with_their_reason_and_are_replaced(broken: Slave, why: Why) -> None:
+    plan = decide(Snapshot(slaves=(broken,)), replace(LIMITS, min_slaves=1), NOW)
+    assert (plan.create, removed(plan)) == (1, [("x", why)])
+
+
+@pytest.mark.parametrize(
+    "healthy",
+    [
+        slave("x", Phase.BUILDING, age=599),
+        slave("x", Phase.BOOTING, age=599),
+        slave("x", Phase.MISSING, age=599),
+        slave("x", Phase.BUSY, age=9999, jobs=1),
+        replace(slave("x", Phase.BUSY, jobs=1), in_state=False),
+        slave("x", Phase.IDLE, idle_for=59),
+    ],
+)
+def test_slaves_in_good_health_stay(healthy: Slave) -> None:
+    assert not decide(Snapshot(slaves=(healthy,)), LIMITS, NOW).acts
+
+
+def test_nothing_is_done_on_doubt() -> None:
+    seen = Snapshot(jobs=(jobs(5),), slaves=(slave("a", Phase.FAILED),), unknown=("the schedd can't be asked",))
+    plan = decide(seen, LIMITS, NOW)
+    assert (plan.acts, whys(plan)) == (False, [Why.BLIND])
+
+
+def test_nothing_is_done_under_somebody_elses_lock() -> None:
+    plan = decide(Snapshot(jobs=(jobs(5),), locked="the stack is locked by ada@laptop (pid 7)"), LIMITS, NOW)
+    assert (plan.acts, whys(plan)) == (False, [Why.LOCKED])
+
+
+def test_creating_waits_longer_after_each_failure_and_removing_doesnt() -> None:
+    waits = [(retry_at(Setback(times, NOW, "no host")) - NOW).total_seconds() for times in (1, 2, 3, 50)]
+    assert waits == [30, 60, 120, BACKOFF_LONGEST]
+    seen = Snapshot((jobs(1),), (slave("x", Phase.FAILED),), setback=Setback(1, NOW - timedelta(seconds=29), "no host"))
+    plan = decide(seen, LIMITS, NOW)
+    assert (plan.create, whys(plan), removed(plan)) == (0, [Why.BACKING_OFF], [("x", Why.FAILED)])
+    assert decide(seen, LIMITS, NOW + timedelta(seconds=1)).create == 1
+
+
+rooms = st.builds(Room, st.integers(0, 8), st.integers(0, 4000), st.integers(0, 20_000))
+groups = st.builds(JobGroup, rooms, st.integers(0, 50), st.integers(0, 50), st.sampled_from(["", "", "", "never"]))
+slaves_ = st.lists(
+    st.builds(
+        Slave,
+        name=st.uuids().map(str),
+        phase=st.sampled_from(Phase),
+        created_at=st.integers(0, 2000).map(lambda s: NOW - timedelta(seconds=s)),
+        server_id=st.just("id"),
+        in_state=st.booleans(),
+        idle_for=st.integers(0, 200).map(Seconds),
+        absent_since=st.none() | st.integers(0, 2000).map(lambda s: NOW - timedelta(seconds=s)),
+        free=st.none() | rooms,
+        jobs=st.integers(0, 4),
+    ),
+    max_size=8,
+    unique_by=lambda s: s.name,
+).map(tuple)
+snapshots = st.builds(
+    Snapshot,
+    jobs=st.lists(groups, max_size=5).map(tuple),
+    slaves=slaves_,
+    quota_left=st.none() | st.integers(0, 5),
+    setback=st.none() | st.builds(Setback, st.integers(1, 9), st.just(NOW), st.just("why")),
+    locked=st.sampled_from(["", "", "", "locked"]),
+    unknown=st.sampled_from([(), (), (), ("part",)]),
+)
+limits_ = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 4), rooms).map(
+    lambda t: replace(LIMITS, min_slaves=min(t[0], t[1]), max_slaves=t[1], jobs_per_slave=t[2], offer=t[3])
+)
+
+
+@given(snapshots, limits_)
+def test_laws(seen: Snapshot, limits: Limits) -> None:
+    plan = decide(seen, limits, NOW)
+    by_name = {s.name: s for s in seen.slaves}
+    gone = {removal.slave for removal in plan.remove}
+    staying = [s for s in seen.slaves if s.name not in gone]
+
+    assert plan.reasons, "a plan always says why"
+    assert gone <= set(by_name), "only what was seen is removed"
+    assert len(gone) == len(plan.remove), "nothing is removed twice"
+    assert not [n for n in gone if by_name[n].phase is Phase.BUSY], "a slave with a claim is never removed"
+    assert plan.create >= 0
+    assert not plan.acts or not (seen.unknown or seen.locked), "nothing on doubt"
+    if plan.create:
+        assert len(staying) + plan.create <= limits.max_slaves, "never over the maximum"
+        assert seen.quota_left is None or plan.create <= seen.quota_left, "never over the quota"
+    idle = [n for n in gone if by_name[n].phase is Phase.IDLE and by_name[n].in_state]
+    if idle:
+        joined_left = sum(s.joined for s in staying)
+        assert joined_left >= limits.min_slaves, "the minimum stays"
+        assert all(by_name[n].idle_for >= limits.idle_time for n in idle), "nothing goes early"
+
+
+@given(snapshots, limits_)
+def test_more_time_never_unmakes_a_removal(seen: Snapshot, limits: Limits) -> None:
+    later = NOW + timedelta(seconds=60)
+    broken = {r.slave for r in decide(seen, limits, NOW).remove if r.reason.why is not Why.IDLE}
+    assert broken <= {r.slave for r in decide(seen, limits, later).remove}
+
+
+@given(st.integers(0, 40), st.integers(1, 4))
+def test_what_is_made_is_enough_and_no_more(count: int, per_slave: int) -> None:
+    limits = replace(LIMITS, max_slaves=100, jobs_per_slave=per_slave, offer=Room(per_slave, 10_000, 10**9))
+    plan = decide(Snapshot(jobs=(jobs(count),)), limits, NOW)
+    assert plan.create == -(-count // per_slave)

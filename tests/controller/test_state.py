@@ -1,0 +1,51 @@
+"""What an exported deployment says, and whose lock is stale."""
+
+from typing import Any
+
+import pytest
+
+from controller import state
+
+INSTANCE = "openstack:compute/instance:Instance"
+
+
+def resource(name: str, kind: str = INSTANCE, **more: Any) -> dict[str, Any]:
+    return {"urn": f"urn:pulumi:dev::ecm::{kind}::{name}", "type": kind, "id": f"id-{name}", **more}
+
+
+def test_slaves_are_the_instances_but_the_master() -> None:
+    view = state.parse(
+        {"resources": [resource("master"), resource("s1"), resource("x", "a:b:C"), resource("s2", delete=True)]}
+    )
+    assert view.slaves == {"s1": "id-s1"}
+    assert view.settings is None
+
+
+def test_interrupted_creates_are_seen() -> None:
+    pending = [{"type": "creating", "resource": resource("s1")}, {"type": "deleting", "resource": resource("s2")}]
+    assert state.parse({"pending_operations": pending}).pending == (resource("s1")["urn"],)
+
+
+def test_an_empty_stack_has_nothing() -> None:
+    assert state.parse({}) == state.View()
+
+
+LOCKED = (
+    "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the lock file "
+    "with `pulumi cancel`.\n  postgres://db/pulumi/locks/x.json: created by ecm@ecm-dev-master (pid 77) at 2026-01-01T00:00:00Z"
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "alive", "stale"),
+    [
+        (LOCKED, False, True),
+        (LOCKED, True, False),  # the process is there: the lock is live
+        (LOCKED.replace("ecm@", "ada@"), False, False),  # somebody else's
+        (LOCKED.replace("ecm-dev-master", "laptop"), False, False),
+        (LOCKED + LOCKED, False, False),  # cancel would delete both
+        ("something else", False, False),
+    ],
+)
+def test_only_ones_own_lock_of_a_dead_process_is_stale(message: str, alive: bool, stale: bool) -> None:
+    assert state.stale(message, user="ecm", host="ecm-dev-master", alive=lambda _pid: alive) is stale
