@@ -3,7 +3,8 @@
 # Standard output belongs to a script's result; all that people read goes to standard error.
 
 ECM_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-ECM_CACHE=${ECM_CACHE:-${XDG_CACHE_HOME:-${HOME:-~}/.cache}/elastic-condor}
+export HOME=${HOME:-~} # unset in some services; Go won't do without
+ECM_CACHE=${ECM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/elastic-condor}
 export ECM_ROOT ECM_CACHE
 # shellcheck disable=SC2034  # for the scripts that source this
 GUEST_RELEASE=trixie # Debian 13: what runs in the local cloud's guests
@@ -25,6 +26,9 @@ die() {
 # hash_of FILE...: one short name for the contents of all of them, wherever they lie.
 hash_of() { sha256sum -- "$@" | cut -d' ' -f1 | sha256sum | cut -c1-16; }
 
+# pinned PACKAGE: the version that pyproject.toml names, the one place that does.
+pinned() { sed -n "s/^ *\"$1==\([0-9.]*\)\".*/\1/p" "$ECM_ROOT/pyproject.toml"; }
+
 # take_turn NAME: one run at a time; the lock goes with the process, however it ends.
 take_turn() {
   mkdir -p "$ECM_CACHE/lock"
@@ -41,8 +45,7 @@ step() {
   shift
   mkdir -p "$ECM_CACHE/log"
   log=$ECM_CACHE/log/$(tr -cs 'a-zA-Z0-9.\n' - <<<"$label").log
-  { sleep 3; while kill -0 $$; do say "$label … $((SECONDS - start)) s"; sleep 15; done; } {turn}>&- 2>/dev/null &
-  ticker=$!
+  tell_time "$label" & ticker=$!
   set +e
   (set -e; "$@") >"$log" 2>&1
   status=$?
@@ -54,6 +57,17 @@ step() {
     die "$label: failed (exit code $status); the whole log: $log"
   fi
   if ((SECONDS - start >= 3)); then say "$label: done in $((SECONDS - start)) s"; fi
+}
+
+# tell_time LABEL: until it or its script ends. Its sleeps outlive it, so they must hold neither the lock nor anyone's pipe.
+tell_time() {
+  local start=$SECONDS
+  if [ -n "${turn:-}" ]; then exec {turn}>&-; fi
+  sleep 3 &>/dev/null
+  while kill -0 $$ 2>/dev/null; do
+    say "$1 … $((SECONDS - start)) s"
+    sleep 15 &>/dev/null
+  done
 }
 
 # need_commands COMMAND=DEBIAN-PACKAGE...: installs the packages of those that are not there.
@@ -75,6 +89,27 @@ apt_install() {
   local options=(-q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=2)
   apt-get "${options[@]}" update
   DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install --yes --no-install-recommends "$@"
+}
+
+# need_uv: leaves the pinned uv in $uv; it needs a Python that can make virtual environments, and nothing else.
+need_uv() {
+  uv=$ECM_CACHE/uv-$(hash_of "$ECM_ROOT/scripts/lib/uv.txt")/bin/uv
+  [ -x "$uv" ] && return
+  python_is_there || need_commands python3=python3
+  python_is_there || install_packages python3-venv
+  python_is_there || die "$(python3 --version) is too old – 3.11 or newer is needed – put one first on PATH"
+  step "uv" install_uv "${uv%/bin/uv}"
+}
+
+python_is_there() {
+  python3 -c 'import sys; assert sys.version_info >= (3, 11); import ensurepip, venv' 2>/dev/null
+}
+
+install_uv() {
+  rm -rf "$1.new" "$1"
+  python3 -m venv "$1.new"
+  "$1.new/bin/python" -m pip install --quiet --require-hashes --only-binary :all: -r "$ECM_ROOT/scripts/lib/uv.txt"
+  mv "$1.new" "$1" # uv is a binary: it doesn't mind the move
 }
 
 # debian_mirror: the one that this machine's apt uses.
