@@ -1,0 +1,37 @@
+"""Which image the guests boot: the project's own, or the one that the user names."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from localcloud.errors import LocalCloudError
+from localcloud.paths import Paths
+from localcloud.progress import step
+
+BUILD = Path(__file__).resolve().parent / "image" / "build"
+
+
+def ensure(paths: Paths) -> Path:
+    """The image's file: raw (a file system without a partition table) or qcow2; built unless it is in the cache.
+
+    Raises:
+        LocalCloudError: the build failed.
+    """
+    if named := os.environ.get("ECM_LOCALCLOUD_IMAGE"):
+        if not Path(named).is_file():
+            raise LocalCloudError(f"ECM_LOCALCLOUD_IMAGE: no file {named} – unset it, or name an image's file")
+        return Path(named).absolute()
+    log = paths.log / "image.log"
+    with step("guest image"), log.open("ab") as errors:
+        build = subprocess.run([str(BUILD)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, check=False)
+    printed = build.stdout.decode().strip().splitlines()
+    if build.returncode or not printed or not Path(printed[-1]).is_file():
+        last = (log.read_text(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+        raise LocalCloudError(f"the guest image can't be built – {last} – see {log}")
+    return Path(printed[-1])
+
+
+def fingerprint(image: Path) -> str:
+    """Changes with the image."""
+    stat = image.stat()
+    return f"{image} {stat.st_size} {stat.st_mtime_ns}"

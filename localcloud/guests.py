@@ -1,0 +1,141 @@
+"""The guests as Nova knows them, and ways to their ports."""
+
+import ipaddress
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from openstack.connection import Connection
+
+from localcloud import seed
+from localcloud.errors import LocalCloudError
+from localcloud.machine import Machine
+from localcloud.paths import Paths
+
+_PATIENCE = 3.0
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A server and its addresses."""
+
+    name: str
+    status: str
+    fixed: tuple[str, ...]
+    floating: tuple[str, ...]
+    project: str
+
+
+def listing(admin: Connection) -> list[Guest]:
+    """All guests, whoever's."""
+    return [_guest(server) for server in admin.compute.servers(all_projects=True)]
+
+
+def _guest(server: Any) -> Guest:  # noqa: ANN401  # the SDK's resources are untyped
+    entries = [entry for network in (server.addresses or {}).values() for entry in network]
+    kinds: dict[str, tuple[str, ...]] = {
+        kind: tuple(entry["addr"] for entry in entries if entry.get("OS-EXT-IPS:type") == kind and entry["version"] == 4)  # noqa: PLR2004
+        for kind in ("fixed", "floating")
+    }
+    return Guest(server.name, server.status, kinds["fixed"], kinds["floating"], server.project_id)
+
+
+def resolve(host: str, guests: Iterable[Guest]) -> Guest | None:
+    """The guest of that name or address; an active one first."""
+    found = [guest for guest in guests if host in (guest.name, *guest.fixed, *guest.floating)]
+    return min(found, key=lambda guest: guest.status != "ACTIVE", default=None)
+
+
+def open_port(machine: Machine, admin: Connection, host: str, port: int) -> tuple[socket.socket | None, list[str]]:
+    """A connection to a guest's port, or the guests by way of which one may be had.
+
+    Straight to a floating address; to a fixed one from the router's own namespace, if the guest's groups admit it; else
+    through a guest with a floating address.
+
+    Raises:
+        LocalCloudError: there is no such guest.
+    """
+    guests = listing(admin)
+    guest = resolve(host, guests)
+    if not guest and not _is_address(host):
+        names = ", ".join(sorted(other.name for other in guests)) or "none"
+        raise LocalCloudError(f"no guest {host} – there are: {names}")
+    floating = guest.floating if guest else (host,)
+    fixed = guest.fixed if guest else ()
+    for address in floating:
+        if connection := _try(machine, address, port, "cloud"):
+            return connection, []
+    for address in fixed:
+        for namespace in routers(machine):
+            if connection := _try(machine, address, port, namespace):
+                return connection, []
+    jumps = [other.name for other in guests if other.floating and other.status == "ACTIVE" and other != guest]
+    return None, jumps if fixed else []
+
+
+def routers(machine: Machine) -> list[str]:
+    """The names of the routers' network namespaces."""
+    return [name for name in os.listdir(f"/proc/{machine.pid}/root/run/netns") if name.startswith("qrouter-")]  # noqa: PTH208
+
+
+def _try(machine: Machine, address: str, port: int, namespace: str) -> socket.socket | None:
+    try:
+        return machine.connect(address, port, _PATIENCE, namespace)
+    except OSError:
+        return None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def proxy(machine: Machine, paths: Paths, secrets: Mapping[str, str], host: str, port: int) -> int:
+    """Join standard input and output to a guest's port, as ssh's ProxyCommand wants it.
+
+    Raises:
+        LocalCloudError: no way leads there.
+    """
+    connection, jumps = open_port(machine, seed.connect("admin", secrets), host, port)
+    if connection:
+        _join(connection)
+        return 0
+    for jump in jumps:
+        guest = resolve(host, listing(seed.connect("admin", secrets)))
+        address = guest.fixed[0] if guest else host
+        # ssh in the guest between is the pipe; it says what is wrong itself.
+        command = ["ssh", "-F", str(paths.ssh_config), "-W", f"{address}:{port}", jump]
+        status = subprocess.run(command, check=False).returncode
+        if status == 0:
+            return 0
+    raise LocalCloudError(f"{host} port {port} can't be reached – it isn't up yet, or no security group admits it")
+
+
+def _join(connection: socket.socket) -> None:
+    """Copy both ways until the far end has finished."""
+    connection.settimeout(None)
+    sources = {sys.stdin.fileno(), connection.fileno()}
+    while connection.fileno() in sources:
+        for ready in select.select(list(sources), [], [])[0]:
+            data = connection.recv(65536) if ready == connection.fileno() else os.read(ready, 65536)
+            if ready == connection.fileno():
+                _write_all(sys.stdout.fileno(), data)
+            elif data:
+                connection.sendall(data)
+            else:
+                connection.shutdown(socket.SHUT_WR)
+            if not data:
+                sources.discard(ready)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

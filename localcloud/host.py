@@ -1,0 +1,64 @@
+"""Is this machine fit to run the cloud?  Changes nothing."""
+
+import os
+import shutil
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from localcloud.errors import UnfitHostError
+
+NEEDED = ("apt-get", "unshare", "nsenter", "ssh-keygen")
+
+
+def check() -> None:
+    """Refuse a machine on which the cloud can't work.
+
+    Raises:
+        UnfitHostError: the first reason found.
+    """
+    if reason := unfit(_os_release()):
+        raise UnfitHostError(reason)
+
+
+def unfit(release: Mapping[str, str]) -> str | None:
+    """Why the cloud can't work here, or None."""
+    if release.get("ID") != "debian" or release.get("VERSION_ID") != "12":
+        name = release.get("PRETTY_NAME", "an unknown system")
+        return f"the local cloud needs Debian 12 and this is {name} – name another OpenStack in clouds.yaml and Pulumi.dev.yaml"
+    if os.geteuid() != 0:
+        return "the local cloud needs root, for its namespaces – run it with sudo"
+    if missing := [program for program in NEEDED if not shutil.which(program)]:
+        return f"{missing[0]} isn't there, the local cloud needs it – install its Debian package"
+    for device in ("/dev/loop-control", "/dev/null", "/dev/ptmx"):
+        if not Path(device).exists():
+            return f"{device} isn't there – guests' disks are loop devices – run on a machine (or a privileged container) that has it"
+    if "overlay" not in Path("/proc/filesystems").read_text():
+        return "this kernel has no overlay file system – the cloud's root file system needs it – try `modprobe overlay`"
+    if not any((path / "cgroup.procs").exists() for path in Path("/sys/fs/cgroup").glob("memory")):
+        return (
+            "this machine has no cgroup v1 hierarchies, which libvirt's containers need here"
+            " – boot with systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller"
+        )
+    return None
+
+
+def taken_ports(ports: Mapping[str, int]) -> list[str]:
+    """Which of the cloud's ports on the loopback belong to somebody else, as `name (port)`."""
+    taken = []
+    for name, port in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                taken.append(f"{name} ({port})")
+    return taken
+
+
+def _os_release() -> dict[str, str]:
+    path = Path("/etc/os-release")
+    if not path.exists():
+        return {}
+    pairs = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+    return {key: value.strip('"') for key, value in pairs}

@@ -1,0 +1,166 @@
+"""What a new cloud contains: service users, the catalogue, a project with an ordinary user, networks, flavors, the image."""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openstack
+from openstack.connection import Connection
+
+from localcloud.errors import LocalCloudError
+from localcloud.paths import Paths
+from localcloud.services import ADDRESS, ENDPOINTS, PUBLIC_NETWORK, REGION
+
+PROJECT = "physics"
+USER = "physicist"
+IMAGE = "debian-13-condor"
+NETWORK = "cluster-net"
+PUBLIC = "public"
+KEYPAIR = "localcloud"
+
+
+@dataclass(frozen=True)
+class Flavor:
+    name: str
+    vcpus: int
+    ram: int
+    disk: int = 4
+
+
+FLAVORS = (Flavor("small", 1, 1024), Flavor("medium", 2, 2048), Flavor("large", 4, 4096))
+COMPUTE_QUOTA = {"instances": 20, "cores": 40, "ram": 40960}
+NETWORK_QUOTA = {"ports": 200, "security_groups": 50, "security_group_rules": 500, "floating_ips": 50}
+
+# User, type in the catalogue, path of the endpoint.
+_SERVICES = (("glance", "image", ""), ("placement", "placement", ""), ("nova", "compute", "/v2.1"), ("neutron", "network", ""))
+_AGENTS = frozenset({"neutron-linuxbridge-agent", "neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent"})
+
+
+def auth(user: str, secrets: Mapping[str, str]) -> dict[str, str]:
+    """How `admin` or the ordinary user logs in."""
+    return {
+        "auth_url": f"http://127.0.0.1:{ENDPOINTS['keystone']}/v3",
+        "username": user,
+        "password": secrets[user],
+        "project_name": "admin" if user == "admin" else PROJECT,
+        "user_domain_name": "Default",
+        "project_domain_name": "Default",
+    }
+
+
+def connect(user: str, secrets: Mapping[str, str]) -> Connection:
+    # Neither the user's clouds.yaml nor his environment has a say here.
+    return openstack.connect(
+        load_yaml_config=False,
+        load_envvars=False,
+        auth=auth(user, secrets),
+        region_name=REGION,
+        identity_api_version="3",
+    )
+
+
+def catalogue(secrets: Mapping[str, str]) -> None:
+    """Service users and endpoints; Keystone alone runs."""
+    identity = connect("admin", secrets).identity
+    project = identity.create_project(name="service", domain_id="default")
+    roles = [identity.find_role("admin"), identity.find_role("service") or identity.create_role(name="service")]
+    for name, kind, path in _SERVICES:
+        user = identity.create_user(
+            name=name, password=secrets[f"service_{name}"], domain_id="default", default_project_id=project.id
+        )
+        for role in roles:
+            identity.assign_project_role_to_user(project, user, role)
+        service = identity.create_service(name=name, type=kind)
+        # The user of this machine has its loopback, guests and the services themselves the cloud's own address.
+        for interface, address in (("public", "127.0.0.1"), ("internal", ADDRESS), ("admin", ADDRESS)):
+            url = f"http://{address}:{ENDPOINTS[name]}{path}"
+            identity.create_endpoint(service_id=service.id, interface=interface, url=url, region_id=REGION)
+
+
+def contents(secrets: Mapping[str, str], paths: Paths, image: Path) -> None:
+    """The project and all that its user finds in it; every service runs."""
+    admin = connect("admin", secrets)
+    identity = admin.identity
+    project = identity.create_project(name=PROJECT, domain_id="default")
+    user = identity.create_user(
+        name=USER, password=secrets[USER], domain_id="default", default_project_id=project.id
+    )
+    identity.assign_project_role_to_user(project, user, identity.find_role("member"))
+    for flavor in FLAVORS:
+        admin.compute.create_flavor(name=flavor.name, vcpus=flavor.vcpus, ram=flavor.ram, disk=flavor.disk)
+    admin.set_compute_quotas(project.id, **COMPUTE_QUOTA)
+    admin.set_network_quotas(project.id, **NETWORK_QUOTA)
+    public = admin.network.create_network(
+        name=PUBLIC, is_router_external=True, provider_network_type="flat", provider_physical_network="public"
+    )
+    admin.network.create_subnet(
+        network_id=public.id,
+        name=PUBLIC,
+        ip_version=4,
+        cidr=PUBLIC_NETWORK,
+        gateway_ip=ADDRESS,
+        enable_dhcp=False,
+        allocation_pools=[{"start": "172.24.4.10", "end": "172.24.4.250"}],
+    )
+    own = connect(USER, secrets)
+    network = own.network.create_network(name=NETWORK)
+    subnet = own.network.create_subnet(
+        network_id=network.id, name=NETWORK, ip_version=4, cidr="10.77.0.0/24", gateway_ip="10.77.0.1"
+    )
+    router = own.network.create_router(name=NETWORK, external_gateway_info={"network_id": public.id})
+    own.network.add_interface_to_router(router, subnet_id=subnet.id)
+    public_key = paths.key.with_suffix(".pub").read_text().strip()
+    own.compute.create_keypair(name=KEYPAIR, public_key=public_key)
+    _upload(admin, paths, image)
+
+
+def _upload(admin: Connection, paths: Paths, image: Path) -> None:
+    with image.open("rb") as file:
+        kind = "qcow2" if file.read(4) == b"QFI\xfb" else "raw"
+    made = admin.image.create_image(
+        IMAGE,
+        filename=str(image),
+        disk_format=kind,
+        container_format="bare",
+        visibility="public",
+        min_disk=FLAVORS[0].disk,
+        allow_duplicates=True,
+        validate_checksum=False,
+        properties={"os_distro": "debian", "os_version": "13"},
+    )
+    if kind == "raw":
+        # Where Nova keeps its copy of an image, under the name that it gives it: the first guest needn't wait for one.
+        stored = paths.live / "glance" / "images" / made.id
+        cached = paths.live / "nova" / "instances" / "_base" / hashlib.sha1(made.id.encode()).hexdigest()  # noqa: S324
+        cached.hardlink_to(stored)
+
+
+def wait_healthy(secrets: Mapping[str, str], seconds: float, check: Callable[[], None]) -> None:
+    """Wait until Nova and Neutron themselves say that every part of them is there.
+
+    Raises:
+        LocalCloudError: it took too long; or `check`, called all the time, raised.
+    """
+    end = time.monotonic() + seconds
+    admin = connect("admin", secrets)
+    while missing := unhealthy(admin):
+        check()
+        if time.monotonic() > end:
+            raise LocalCloudError(f"the local cloud isn't healthy after {seconds:.0f} s – {missing[0]} – see its log")
+        time.sleep(0.3)
+
+
+def unhealthy(admin: Connection) -> list[str]:
+    """What Nova and Neutron still miss; empty when all is well."""
+    try:
+        services: list[Any] = list(admin.compute.services())
+        agents: list[Any] = list(admin.network.agents())
+    except Exception as error:  # noqa: BLE001  # whatever it is, the cloud isn't healthy, and this is why
+        return [f"{type(error).__name__}: {error}".splitlines()[0]]
+    up = {service.binary for service in services if service.state == "up"}
+    alive = {agent.binary for agent in agents if agent.is_alive}
+    wanted = {"nova-conductor", "nova-scheduler", "nova-compute"} - up | _AGENTS - alive
+    return [f"{name} hasn't reported" for name in sorted(wanted)]
