@@ -12,9 +12,10 @@ PIN = re.compile(r"^(?P<pin>[A-Za-z0-9._-]+(\[[^]]*\])?==[^\s\\]+)(?P<marker>\s*
 
 
 def wheel(root: Path = ROOT) -> tuple[str, dict[str, bytes]]:
-    """The project's wheel, unpacked: its file name, and path to content of each member. The same sources give the same bytes.
+    """The project's wheel, unpacked: its file name, and path to content of each member.
 
-    Unpacked, because the user-data is compressed as a whole: a zip in base64 inside of it would cost half as much again.
+    The same sources give the same bytes. Unpacked, because the user-data is compressed as a whole: a zip in base64
+    inside of it would cost half as much again.
     """
     with tempfile.TemporaryDirectory() as folder:
         built = Path(next(WheelBuilder(str(root)).build(directory=folder, versions=["standard"])))

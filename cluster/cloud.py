@@ -84,8 +84,8 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         auth_url = connection.session.get_endpoint(service_type="identity", interface=settings.endpoints)
     if settings.jobs_per_slave and settings.jobs_per_slave > slave_flavor.vcpus:
         raise CloudError(
-            f"ecm:jobsPerSlave is {settings.jobs_per_slave} and the flavor {slave_flavor.name} has {slave_flavor.vcpus} "
-            "VCPUs - a job needs at least one - lower jobsPerSlave or take a larger slaveFlavor"
+            f"ecm:jobsPerSlave is {settings.jobs_per_slave} and the flavor {slave_flavor.name} has "
+            f"{slave_flavor.vcpus} VCPUs - a job needs at least one - lower jobsPerSlave or take a larger slaveFlavor"
         )
     for what, wanted, chosen in (("image", master_flavor, image), ("slaveImage", slave_flavor, slave_image)):
         _fits(what, wanted, chosen)
@@ -134,8 +134,9 @@ def _fits(setting: str, flavor: Flavor, image: Any) -> None:  # noqa: ANN401 - o
     # A flavor with no disk boots from a volume or takes the image's size.
     if flavor.ram_mib < (image.min_ram or 0) or 0 < flavor.disk_gib < (image.min_disk or 0):
         raise CloudError(
-            f"ecm:{setting} is {image.name!r} - it needs {image.min_ram} MiB of RAM and {image.min_disk} GiB of disk, the flavor "
-            f"{flavor.name} has {flavor.ram_mib} and {flavor.disk_gib} - take a larger flavor or another image"
+            f"ecm:{setting} is {image.name!r} - it needs {image.min_ram} MiB of RAM and {image.min_disk} GiB of "
+            f"disk, the flavor {flavor.name} has {flavor.ram_mib} and {flavor.disk_gib} - "
+            "take a larger flavor or another image"
         )
 
 

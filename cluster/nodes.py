@@ -16,7 +16,7 @@ CREATE_TIMEOUT = "5m"
 _TIMEOUTS = pulumi.CustomTimeouts(create=CREATE_TIMEOUT, delete=CREATE_TIMEOUT)
 
 
-def master(
+def master(  # noqa: PLR0913 - a server has that many parts, all by name
     name: str,
     *,
     image_id: str,
@@ -26,7 +26,7 @@ def master(
     cluster_id: pulumi.Output[str],
     user_data: pulumi.Output[str],
 ) -> compute.Instance:
-    """Declares the master. Once it is there, nothing but a new `masterFlavor` changes it: what would replace it is ignored."""
+    """Declares the master. Once it is there, only a new `masterFlavor` changes it: what would replace it is ignored."""
     return compute.Instance(
         MASTER,
         name=name,
@@ -60,5 +60,5 @@ def new_slave(name: str, template: SlaveTemplate, user_data: str) -> compute.Ins
 
 
 def kept_slave(name: str) -> compute.Instance:
-    """Declares a slave that the state has, exactly as the state has it: new settings make new slaves, they change none."""
+    """Declares a slave as the state has it: new settings make new slaves, they change none."""
     return compute.Instance(name, opts=pulumi.ResourceOptions(custom_timeouts=_TIMEOUTS, ignore_changes=["*"]))

@@ -1,7 +1,7 @@
-"""The two programs of the one stack: the whole cluster, which the user's `pulumi up` runs, and a change of its slaves, which the
-controller runs.
+"""The two programs of the one stack: the whole cluster, and a change of its slaves.
 
-Both read the slaves from the state, inside the update. The first declares exactly those; only the second adds and removes.
+The user's `pulumi up` runs the first, the controller the second. Both read the slaves from the state, inside the
+update. The first declares exactly those; only the second adds and removes.
 """
 
 import os
@@ -82,8 +82,11 @@ class Change:
 
 
 def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
-    """Declares the slaves that the state has, less those to remove, and the new ones; re-exports the other outputs as they
-    were. The update that runs this is targeted at slaves: the master and its network aren't declared, and not touched."""
+    """Declares the slaves that the state has, less those to remove, and the new ones.
+
+    The other outputs are re-exported as they were. The update that runs this is targeted at slaves: the master and its
+    network aren't declared, and not touched.
+    """
     was = stack.remembered()
     kept = [nodes.kept_slave(name) for name in was.slaves if name not in change.remove]
     made = [nodes.new_slave(name, template, data) for name, data in change.create.items() if name not in was.slaves]
@@ -95,8 +98,8 @@ def state_login(settings: Settings, environment: Mapping[str, str]) -> dict[str,
 
     Args:
         settings: `masterBackendUrl` goes first.
-        environment: of `pulumi up`; ECM_MASTER_BACKEND_URL keeps a password out of the stack's file, PULUMI_BACKEND_URL is what
-            `pulumi up` itself uses.
+        environment: of `pulumi up`; ECM_MASTER_BACKEND_URL keeps a password out of the stack's file,
+            PULUMI_BACKEND_URL is what `pulumi up` itself uses.
 
     Raises:
         SettingsError: no URL is known, or it is one that only this machine reaches.
@@ -104,8 +107,9 @@ def state_login(settings: Settings, environment: Mapping[str, str]) -> dict[str,
     given = settings.master_backend_url.get_secret_value() if settings.master_backend_url else None
     url = given or environment.get("ECM_MASTER_BACKEND_URL") or environment.get("PULUMI_BACKEND_URL")
     if not url or url.startswith("file:"):
+        why = "a file:// backend is on this machine only" if url else "no URL is set"
         raise SettingsError(
-            f"the master has no way to the stack's state - {'a file:// backend is on this machine only' if url else 'no URL is set'}"
+            f"the master has no way to the stack's state - {why}"
             " - keep the state in PostgreSQL or an object store and set ecm:masterBackendUrl or ECM_MASTER_BACKEND_URL"
         )
     login = {"PULUMI_BACKEND_URL": url}

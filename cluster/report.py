@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from cluster.cloud import Flavor, Found
 from cluster.errors import SettingsError
+from cluster.offer import Offer, offer
 from cluster.settings import Settings
 
 
@@ -44,6 +45,14 @@ class Shared(_Output):
     master_address: str
     slave: SlaveTemplate
 
+    @property
+    def offer(self) -> Offer:
+        """What a new slave will offer to jobs."""
+        flavor = self.slave.flavor
+        return offer(
+            vcpus=flavor.vcpus, ram_mib=flavor.ram_mib, disk_gib=flavor.disk_gib, jobs_per_slave=self.jobs_per_slave
+        )
+
     @classmethod
     def parse(cls, output: Mapping[str, Any]) -> Self:
         """The `settings` output of a stack.
@@ -58,7 +67,8 @@ class Shared(_Output):
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"])
             raise SettingsError(
-                f"the stack's output `settings` can't be used - {where}: {first['msg']} - run `pulumi up` with this version"
+                f"the stack's output `settings` can't be used - {where}: {first['msg']} - "
+                "run `pulumi up` with this version"
             ) from None
 
 

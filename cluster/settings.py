@@ -18,7 +18,7 @@ Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class Settings(BaseModel):
-    """What the user wants. Names are ECM's where it had them (`slaveFlavor` was FLAVOR_VMS, `maxSlaves` MAX_VMS, ...)."""
+    """What the user wants. Names are ECM's where it had them: `slaveFlavor` was FLAVOR_VMS, `maxSlaves` MAX_VMS."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
 
@@ -60,7 +60,7 @@ class Settings(BaseModel):
     def _limits_agree(self) -> Self:
         if self.min_slaves > self.max_slaves:
             raise ValueError(
-                f"minSlaves is {self.min_slaves} and maxSlaves {self.max_slaves} - there would be no number of slaves that "
+                f"minSlaves is {self.min_slaves} and maxSlaves {self.max_slaves} - no number of slaves "
                 "fits both - lower minSlaves or raise maxSlaves"
             )
         return self
@@ -85,8 +85,10 @@ def read(values: Mapping[str, Any]) -> Settings:
 
 
 def stack_config() -> dict[str, Any]:
-    """The whole configuration of the stack that is being updated. Pulumi's own `Config` reads one known key at a time, which
-    would let a misspelt one pass."""
+    """The whole configuration of the stack that is being updated.
+
+    Pulumi's own `Config` reads one known key at a time, which would let a misspelt one pass.
+    """
     return {**config.get_config_env(), **config.CONFIG.get()}
 
 

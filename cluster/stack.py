@@ -19,8 +19,10 @@ class Remembered:
 
 
 def remembered() -> Remembered:
-    """Reads the stack's own resources. The resources are the truth about slaves; the outputs are written last, and are stale after
-    an update that was killed."""
+    """Reads the stack's own resources.
+
+    They are the truth about slaves; the outputs are written last, and are stale after an update that was killed.
+    """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     answer = invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": name}).value
     return parse(answer["outputs"])

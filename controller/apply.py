@@ -10,7 +10,6 @@ from pathlib import Path
 import structlog
 
 from cloudinit import boot
-from cluster.offer import Offer
 from cluster.program import Change
 from cluster.report import Shared
 from controller import pool, tokens
@@ -39,7 +38,7 @@ class Tools:
     clock: Callable[[], datetime]
 
 
-def apply(plan: Plan, seen: Snapshot, settings: Shared, offered: Offer, tools: Tools, memory: Memory) -> None:
+def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools, memory: Memory) -> None:
     """Carries the plan out as far as it goes; what did not work is in `memory` and in the next look.
 
     A slave is removed only when its startd has taken a drain, or has none.
@@ -52,7 +51,7 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, offered: Offer, tools: T
         if not slave.in_state or slave.phase in (Phase.FAILED, Phase.BUILDING):
             # Not in the state, or one that the provider would wait for in vain: it waits for ACTIVE and SHUTOFF only.
             _try(f"{slave.name} can't be deleted", partial(tools.cloud.delete, slave.server_id))
-    create = _new(plan.create, settings, offered, tools)
+    create = _new(plan.create, settings, tools)
     remove = frozenset(slave.name for slave in going if slave.in_state)
     if create or remove:
         _update(Change(create, remove), settings, tools, memory)
@@ -74,8 +73,9 @@ def _cleared(slave: Slave, reason: str, memory: Memory) -> bool:
     return answer is not Drain.REFUSED
 
 
-def _new(count: int, settings: Shared, offered: Offer, tools: Tools) -> dict[str, str]:
+def _new(count: int, settings: Shared, tools: Tools) -> dict[str, str]:
     """Names, never used before, with their user-data."""
+    offered = settings.offer
     key = tools.key_file.read_bytes() if count else b""
     names = [tools.prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_LETTERS)) for _ in range(count)]
     return {

@@ -1,8 +1,8 @@
 """The rule: how many slaves there should be, which of them go, and why.
 
-Four steps: the demand is packed into the free room of the slaves that are there, then of those on their way, then into new
-ones; the number of new ones is held within the limits; slaves that nothing was packed into go when they have been idle for
-long enough; broken ones go at once. A slave with a claimed slot is never named.
+Four steps: the demand is packed into the free room of the slaves that are there, then of those on their way, then into
+new ones; the number of new ones is held within the limits; slaves that nothing was packed into go when they have been
+idle for long enough; broken ones go at once. A slave with a claimed slot is never named.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
     living = tuple(slave for slave in seen.slaves if slave.name not in doomed)
     need = demand(seen.jobs, limits)
     packing = pack(need, living, limits)
-    create, why = growth(packing, need, living, seen, limits, now)
+    create, why = growth(packing, living, seen, limits, now)
     idle = shrink(packing, living, limits)
     return Plan(create, broken + idle, why + impossible(seen.jobs))
 
@@ -51,8 +51,10 @@ Need = tuple[tuple[Room, int], ...]
 
 
 def demand(jobs: tuple[JobGroup, ...], limits: Limits) -> Need:
-    """What has to find room: the possible jobs that have waited for `waitingJobsTime`, or all of them when more than
-    `waitingJobsThreshold` wait."""
+    """What has to find room.
+
+    The possible jobs that have waited for `waitingJobsTime`, or all of them when more than `waitingJobsThreshold` wait.
+    """
     possible = [group for group in jobs if not group.impossible]
     crowd = sum(group.idle for group in possible) > limits.waiting_jobs_threshold
     counted = [(group.request, group.idle if crowd else group.ripe) for group in possible]
@@ -69,11 +71,15 @@ class Packing:
     """Slaves that something was packed into."""
     new: int
     """Slaves that it takes besides, whatever the limits say."""
+    jobs: int
+    """How many jobs there were to pack."""
 
 
 def pack(need: Need, living: tuple[Slave, ...], limits: Limits) -> Packing:
-    """First fit: into the rooms of busy slaves, of idle ones (the last to become idle first, so that the others may go), of
-    those on their way, and into new slaves."""
+    """First fit: into the rooms of busy slaves, of idle ones, of those on their way, and into new slaves.
+
+    Of the idle ones the last to become idle comes first, so that the others may go.
+    """
     order = {Phase.BUSY: 0, Phase.IDLE: 1, Phase.BUILDING: 2, Phase.BOOTING: 2}
     open_to_jobs = [s for s in living if s.in_state and s.phase in order]
     rooms = [
@@ -92,7 +98,7 @@ def pack(need: Need, living: tuple[Slave, ...], limits: Limits) -> Packing:
                 break
             left -= taken
             new.append(room)
-    return Packing(frozenset(room.slave for room in rooms if room.used), len(new))
+    return Packing(frozenset(room.slave for room in rooms if room.used), len(new), sum(count for _, count in need))
 
 
 @dataclass(slots=True)
@@ -111,13 +117,12 @@ class _Bin:
 
 
 def growth(
-    packing: Packing, need: Need, living: tuple[Slave, ...], seen: Snapshot, limits: Limits, now: datetime
+    packing: Packing, living: tuple[Slave, ...], seen: Snapshot, limits: Limits, now: datetime
 ) -> tuple[int, tuple[Reason, ...]]:
     """How many slaves to make now, within the limits, and what held it back."""
-    jobs = sum(count for _, count in need)
     wanted = max(packing.new, limits.min_slaves - len(living))
     if wanted <= 0:
-        return 0, (_content(jobs, living, seen),)
+        return 0, (_content(packing.jobs, living, seen),)
     if seen.setback and (again := retry_at(seen.setback)) > now:
         return 0, (Reason(Why.BACKING_OFF, f"next try at {again:%H:%M:%S}: {seen.setback.why}"),)
     held: tuple[Reason, ...] = ()
@@ -137,7 +142,7 @@ def growth(
     if create <= 0:
         return 0, held
     if packing.new:
-        return create, (Reason(Why.GROW, f"{jobs} jobs wait and need {packing.new} more slaves"), *held)
+        return create, (Reason(Why.GROW, f"{packing.jobs} jobs wait and need {packing.new} more slaves"), *held)
     return create, (Reason(Why.MINIMUM, f"{len(living)} slaves, minSlaves is {limits.min_slaves}"), *held)
 
 
@@ -159,8 +164,10 @@ def _content(jobs: int, living: tuple[Slave, ...], seen: Snapshot) -> Reason:
 
 
 def shrink(packing: Packing, living: tuple[Slave, ...], limits: Limits) -> tuple[Removal, ...]:
-    """The slaves that nothing was packed into and that have been idle for `idleTime`, the longest idle first, down to
-    `minSlaves` joined ones."""
+    """The slaves that nothing was packed into and that have been idle for `idleTime`.
+
+    The longest idle go first, down to `minSlaves` joined ones.
+    """
     joined = sum(slave.joined for slave in living)
     candidates = sorted(
         (s for s in living if s.phase is Phase.IDLE and s.idle_for >= limits.idle_time and s.name not in packing.taken),

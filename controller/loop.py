@@ -1,7 +1,6 @@
 """Observe, decide, apply, and again: what runs on the master, and when it looks at what."""
 
 import json
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,7 +10,6 @@ from typing import Any
 
 import structlog
 
-from cluster.offer import Offer, offer
 from cluster.report import Shared
 from controller.apply import Tools, apply
 from controller.decide import decide
@@ -58,15 +56,14 @@ class Loop:
         if not settings:
             self._tell(Plan(), Snapshot(), ("waiting: the first `pulumi up` hasn't ended yet",))
             return WITHOUT_STATE
-        offered = _offer(settings)
         now = self.clock()
         if self.locked_at and now - self.locked_at > LOCK_PAUSE:
             self.memory.locked, self.locked_at = "", None
-        seen = observe(self.tools.cloud, self.view or View(), settings, offered, self.memory, now)
-        plan = decide(seen, limits(settings, offered), now)
+        seen = observe(self.tools.cloud, self.view or View(), settings, self.memory, now)
+        plan = decide(seen, limits(settings), now)
         self._tell(plan, seen, tuple(str(r) for r in (*plan.reasons, *(x.reason for x in plan.remove))))
         if plan.acts:
-            apply(plan, seen, settings, offered, self.tools, self.memory)
+            apply(plan, seen, settings, self.tools, self.memory)
             self.view_at = None
             if self.memory.locked:
                 self.locked_at = self.clock()
@@ -74,7 +71,7 @@ class Loop:
         return settings.poll_interval
 
     def _settings(self) -> Shared | None:
-        """What the user set, no older than `STATE_EVERY`; with the state, which has been recovered from any interrupted update."""
+        """What the user set, no older than `STATE_EVERY`; the state is recovered from interrupted updates first."""
         now = self.clock()
         if self.view is None or self.view_at is None or now - self.view_at > STATE_EVERY:
             self.view, self.view_at = self.tools.state.read(), now
@@ -96,8 +93,9 @@ class Loop:
         write_status(self.status_file, seen, reasons, self.clock())
 
 
-def limits(settings: Shared, offered: Offer) -> Limits:
+def limits(settings: Shared) -> Limits:
     """The user's limits as the decision takes them."""
+    offered = settings.offer
     return Limits(
         min_slaves=settings.min_slaves,
         max_slaves=settings.max_slaves,
@@ -106,13 +104,6 @@ def limits(settings: Shared, offered: Offer) -> Limits:
         join_timeout=Seconds(settings.join_timeout),
         waiting_jobs_threshold=settings.waiting_jobs_threshold,
         offer=Room(offered.cpus, offered.memory_mib, offered.disk_kib),
-    )
-
-
-def _offer(settings: Shared) -> Offer:
-    flavor = settings.slave.flavor
-    return offer(
-        vcpus=flavor.vcpus, ram_mib=flavor.ram_mib, disk_gib=flavor.disk_gib, jobs_per_slave=settings.jobs_per_slave
     )
 
 
@@ -128,4 +119,4 @@ def write_status(path: Path, seen: Snapshot, reasons: tuple[str, ...], now: date
     }
     draft = path.with_suffix(".new")
     draft.write_text(json.dumps(status, indent=1, default=str))
-    os.replace(draft, path)
+    draft.replace(path)

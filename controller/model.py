@@ -1,7 +1,7 @@
 """The values that a decision is made of: what was seen, what is allowed, what to do. Frozen, and free of any I/O.
 
-Ages are measured against `now`, which the caller passes to `decide`; durations are in seconds, memory in MiB, disk in KiB,
-as HTCondor has them.
+Ages are measured against `now`, which the caller passes to `decide`; durations are in seconds, memory in MiB, disk in
+KiB, as HTCondor has them.
 """
 
 from dataclasses import dataclass

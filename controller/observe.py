@@ -4,11 +4,10 @@ Whatever can't be read is named in the snapshot, which then decides nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
-from cluster.offer import Offer
 from cluster.report import Shared
 from controller import pool, template
 from controller.errors import OutsideError
@@ -35,38 +34,51 @@ class Memory:
     locked: str = ""
 
 
-def observe(cloud: Cloud, view: View, settings: Shared, offered: Offer, memory: Memory, now: datetime) -> Snapshot:
+def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: datetime) -> Snapshot:
     """One look at everything.
 
     Args:
-        view: the state, read after the last update ended and no longer ago than its writers need to be seen.
-        memory: brought up to date with what is seen.
+        cloud: where the servers and the quota are.
+        view: the state, read after the last update of the controller ended.
+        settings: whose cluster it is, and what its slaves offer.
+        memory: what earlier looks left; brought up to date.
+        now: the time of this look.
     """
     unknown: list[str] = []
-    jobs = _attempt(unknown, lambda: pool.jobs(template.ad(offered), settings.waiting_jobs_time))
+    jobs = _attempt(unknown, lambda: pool.jobs(template.ad(settings.offer), settings.waiting_jobs_time))
     machines = _attempt(unknown, pool.machines)
     servers = _attempt(unknown, lambda: cloud.slaves(settings.slave.cluster_id))
     quota = _attempt(unknown, lambda: cloud.quota_left(settings.slave.flavor))
     running = _attempt(unknown, pool.running_on)
     if jobs is None or machines is None or servers is None or running is None:
         return Snapshot(setback=memory.setback, locked=memory.locked, unknown=tuple(unknown))
-    slaves = put_together(view.slaves, servers, machines, running, memory, now)
+    slaves = put_together(Parts(view.slaves, servers, machines, running), memory, now)
     return Snapshot(jobs, slaves, quota, memory.setback, memory.locked, tuple(unknown))
 
 
-def put_together(
-    in_state: Mapping[str, str],
-    servers: Iterable[Server],
-    machines: Mapping[str, Machine],
-    running: frozenset[str],
-    memory: Memory,
-    now: datetime,
-) -> tuple[Slave, ...]:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What each outside system knows of the slaves."""
+
+    in_state: Mapping[str, str]
+    """Pulumi: name to server id."""
+    servers: Iterable[Server] = ()
+    machines: Mapping[str, Machine] = field(default_factory=dict)
+    """The collector, by name."""
+    running: frozenset[str] = frozenset()
+    """The schedd: names of slaves that a job runs on."""
+
+
+def put_together(parts: Parts, memory: Memory, now: datetime) -> tuple[Slave, ...]:
     """Ties the state's slaves, Nova's servers and HTCondor's machines together by their one common name."""
-    by_id = {server.id: server for server in servers if server.status not in GOING}
-    known = set(in_state.values())
-    slaves = [_slave(name, by_id.get(id_), True, machines, running, memory, now) for name, id_ in in_state.items()]
-    slaves += [_slave(s.name, s, False, machines, running, memory, now) for s in by_id.values() if s.id not in known]
+    by_id = {server.id: server for server in parts.servers if server.status not in GOING}
+    known = set(parts.in_state.values())
+    slaves = [
+        _slave(by_id[id_], parts, memory, now) if id_ in by_id else Slave(name, Phase.GONE, now, id_)
+        for name, id_ in parts.in_state.items()
+    ]
+    strays = [server for server in by_id.values() if server.id not in known]
+    slaves += [replace(_slave(server, parts, memory, now), in_state=False) for server in strays]
     names = {slave.name for slave in slaves}
     memory.joined &= names
     memory.drained &= names
@@ -75,18 +87,9 @@ def put_together(
     return tuple(sorted(slaves, key=lambda slave: slave.name))
 
 
-def _slave(
-    name: str,
-    server: Server | None,
-    in_state: bool,
-    machines: Mapping[str, Machine],
-    running: frozenset[str],
-    memory: Memory,
-    now: datetime,
-) -> Slave:
-    if server is None:
-        return Slave(name, Phase.GONE, now, "", in_state)
-    machine = machines.get(name)
+def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave:
+    name = server.name
+    machine = parts.machines.get(name)
     if machine:
         memory.joined.add(name)
         memory.absent_since.pop(name, None)
@@ -94,10 +97,9 @@ def _slave(
         memory.absent_since.setdefault(name, now if name in memory.joined else max(server.created_at, memory.started))
     return Slave(
         name=name,
-        phase=_phase(name, server, machine, running, memory),
+        phase=_phase(server, machine, parts.running, memory),
         created_at=server.created_at,
         server_id=server.id,
-        in_state=in_state,
         idle_for=machine.idle_for if machine else Seconds(0),
         absent_since=memory.absent_since.get(name),
         free=machine.free if machine else None,
@@ -106,18 +108,18 @@ def _slave(
     )
 
 
-def _phase(name: str, server: Server, machine: Machine | None, running: frozenset[str], memory: Memory) -> Phase:
+def _phase(server: Server, machine: Machine | None, running: frozenset[str], memory: Memory) -> Phase:
     if server.status in FAILED:
         return Phase.FAILED
     if server.status == "BUILD":
         return Phase.BUILDING
-    if name in memory.drained:
+    if server.name in memory.drained:
         return Phase.DRAINED
     if machine:
         return Phase.BUSY if machine.claimed else Phase.IDLE
-    if name in running:
+    if server.name in running:
         return Phase.BUSY
-    return Phase.MISSING if name in memory.joined else Phase.BOOTING
+    return Phase.MISSING if server.name in memory.joined else Phase.BOOTING
 
 
 def _attempt(unknown: list[str], read: Callable[[], T]) -> T | None:

@@ -1,4 +1,4 @@
-"""The adapter to HTCondor: what the queue asks for, what the slaves' startds say, and how a slave is drained and forgotten.
+"""The adapter to HTCondor: what the queue asks for, what the slaves' startds say, how a slave is drained and forgotten.
 
 Every failure becomes an `OutsideError`; an empty answer is believed only where HTCondor can be sure of it.
 """
@@ -22,15 +22,15 @@ ON_MASTER = (7, 9, 12)
 # Atomic at the startd: it refuses when any slot has been claimed or matched in the meantime.
 NO_CLAIM = 'SlotType =!= "Dynamic" && State =!= "Claimed" && State =!= "Matched" && State =!= "Preempting"'
 
-_JOB = (
-    "JobStatus JobUniverse RequestCpus RequestMemory RequestDisk RequestGPUs Requirements"
+_JOB = [
+    *("JobStatus", "JobUniverse", "RequestCpus", "RequestMemory", "RequestDisk", "RequestGPUs", "Requirements"),
     # The default requests are expressions over these.
-    " ImageSize MemoryUsage DiskUsage"
-).split()
-_SLOT = (
-    "EcmSlave Name Machine SlotType State Cpus Memory Disk NumDynamicSlots NumDynamicSlotsTime DaemonStartTime MyCurrentTime"
-    " LastHeardFrom"
-).split()
+    *("ImageSize", "MemoryUsage", "DiskUsage"),
+]
+_SLOT = [
+    *("EcmSlave", "Name", "Machine", "SlotType", "State", "Cpus", "Memory", "Disk"),
+    *("NumDynamicSlots", "NumDynamicSlotsTime", "DaemonStartTime", "MyCurrentTime", "LastHeardFrom"),
+]
 _FREE_STATES = ("Unclaimed", "Owner", "Drained")
 _PATIENCE = 60
 
@@ -100,8 +100,8 @@ def machines() -> dict[str, Machine]:
 def machine(ads: Iterable[Mapping[str, Any]], now: float) -> Machine:
     """What the slot ads of one slave say.
 
-    An idle partitionable slot is Unclaimed whether or not it has jobs, and its own times say nothing: it is idle since its last
-    dynamic slot ended. That is on the machine's clock, and the ad is as old as `LastHeardFrom` says.
+    An idle partitionable slot is Unclaimed whether or not it has jobs, and its own times say nothing: it is idle since
+    its last dynamic slot ended. That is on the machine's clock, and the ad is as old as `LastHeardFrom` says.
     """
     everything = list(ads)
     whole = next(ad for ad in everything if ad.get("SlotType") == "Partitionable")
@@ -216,7 +216,7 @@ def _impossible(ad: Any, request: Room, template: Any) -> str:  # noqa: ANN401 -
         if wanted > most:
             return f"they ask for {wanted} {what}, a slave has {most}"
     wish = ad.lookup("Requirements") if "Requirements" in ad else None
-    # Only a plain False counts: an expression over attributes that were not asked for is undefined here, and may yet match.
+    # Only a plain False counts: what uses attributes that were not asked for is undefined here, and may yet match.
     if isinstance(wish, classad2.ExprTree) and wish.eval(ad, template) is False:
         return f"no slave meets their requirements: {' '.join(str(wish).split())[:200]}"
     return ""

@@ -1,19 +1,22 @@
-"""The adapter to OpenStack: this cluster's servers, the room that the quota leaves, and the removal of a server by hand."""
+"""The adapter to OpenStack: this cluster's servers, the room that the quota leaves, the removal of a server by hand."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import keystoneauth1.exceptions as auth_errors
 import openstack
 import openstack.exceptions as sdk_errors
-from openstack.connection import Connection
 
 from cluster.cloud import Flavor
 from cluster.nodes import CLUSTER_TAG, ROLE_TAG
 from controller.errors import OutsideError
+
+if TYPE_CHECKING:
+    from openstack.connection import Connection
 
 UNLIMITED = -1
 
@@ -48,7 +51,7 @@ class Cloud:
                     id=server.id,
                     name=server.name,
                     status=server.status,
-                    created_at=datetime.fromisoformat(server.created_at.replace("Z", "+00:00")),
+                    created_at=datetime.fromisoformat(server.created_at),
                     fault=(server.fault or {}).get("message", ""),
                 )
                 for server in self._connection.compute.servers(details=True)

@@ -80,8 +80,10 @@ class State:
             raise UpdateFailedError(f"the update failed - {_reason(error)}") from error
 
     def recover(self) -> None:
-        """After an interrupted update: ends what is left of its processes, frees the lock if it is this controller's own and its
-        process is gone, and drops creates that never ended. Servers that they left are found by their tag.
+        """Puts things right after an interrupted update.
+
+        Ends what is left of its processes, frees the lock if it is this controller's own and its process is gone, and
+        drops creates that never ended. Servers that they left are found by their tag.
 
         Raises:
             LockedError: somebody else holds the lock.
@@ -141,7 +143,7 @@ def parse(deployment: Mapping[str, Any]) -> View:
 
 
 def stale(message: str, *, user: str, host: str, alive: Any) -> bool:  # noqa: ANN401 - a predicate on a pid
-    """Whether the one lock that an error message of Pulumi's tells of is of this user on this host, by a process that is gone.
+    """Whether an error message of Pulumi's tells of one lock, of this user on this host, by a process that is gone.
 
     `pulumi cancel` deletes all locks, so that two of them are never stale.
     """

@@ -1,7 +1,7 @@
 """HTCondor tokens for slaves, made from the pool's signing key as HTCondor makes them itself.
 
-A token is a JWT (HS256). Its key is derived from the key file's bytes by HKDF-SHA256, salt `htcondor`, info `master jwt`
-(HTCondor's condor_utils/condor_auth_passwd.cpp and token_utils.cpp; checked against condor_token_create).
+A token is a JWT (HS256). Its key is derived from the key file's bytes by HKDF-SHA256, salt `htcondor`, info `master
+jwt` (HTCondor's condor_utils/condor_auth_passwd.cpp and token_utils.cpp; checked against condor_token_create).
 """
 
 import uuid

@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from controller.model import Phase, Room, Seconds, Slave
-from controller.observe import Memory, put_together
+from controller.observe import Memory, Parts, put_together
 from controller.pool import Machine
 from controller.servers import Server
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NOW = START + timedelta(minutes=10)
+STATE = {"a": "id-a"}
 IDLE = Machine(jobs=0, claimed=False, idle_for=Seconds(42), free=Room(1, 900, 10))
 BUSY = Machine(jobs=1, claimed=True, idle_for=Seconds(0), free=Room(0, 400, 10))
 
@@ -29,9 +30,8 @@ def one(
 ) -> Slave:
     state = {"a": "id-a"} if in_state else {}
     machines = {"a": machine} if machine else {}
-    (slave,) = put_together(
-        state, [server("a", status)], machines, frozenset({"a"} if running else ()), memory or Memory(START), NOW
-    )
+    parts = Parts(state, [server("a", status)], machines, frozenset({"a"} if running else ()))
+    (slave,) = put_together(parts, memory or Memory(START), NOW)
     return slave
 
 
@@ -54,13 +54,13 @@ def test_phase(slave: Slave, phase: Phase) -> None:
 
 
 def test_a_slave_without_a_server_is_gone() -> None:
-    (slave,) = put_together({"a": "id-a"}, [server("a", "DELETED")], {}, frozenset(), Memory(START), NOW)
+    (slave,) = put_together(Parts(STATE, [server("a", "DELETED")]), Memory(START), NOW)
     assert slave.phase is Phase.GONE
 
 
 def test_a_server_that_the_state_lacks_is_a_stray_even_under_a_known_name() -> None:
     twin = Server("id-twin", "a", "ACTIVE", NOW)
-    slaves = put_together({"a": "id-a"}, [server("a"), twin], {}, frozenset(), Memory(START), NOW)
+    slaves = put_together(Parts(STATE, [server("a"), twin]), Memory(START), NOW)
     assert [(s.server_id, s.in_state) for s in slaves] == [("id-a", True), ("id-twin", False)]
 
 
@@ -68,21 +68,21 @@ def test_absence_counts_from_the_controllers_start_after_a_restart() -> None:
     """A master that comes back finds an empty collector: old slaves with running jobs aren't late."""
     old = server("a", created=START - timedelta(days=1))
     memory = Memory(START)
-    (slave,) = put_together({"a": "id-a"}, [old], {}, frozenset(), memory, START)
+    (slave,) = put_together(Parts(STATE, [old]), memory, START)
     assert slave.absent_since == START
-    (slave,) = put_together({"a": "id-a"}, [old], {}, frozenset(), memory, NOW)
+    (slave,) = put_together(Parts(STATE, [old]), memory, NOW)
     assert slave.absent_since == START
 
 
 def test_absence_ends_when_the_machine_is_seen_and_begins_anew() -> None:
     memory = Memory(START)
     for machines, expected in (({}, NOW), ({"a": IDLE}, None), ({}, NOW)):
-        (slave,) = put_together({"a": "id-a"}, [server("a")], machines, frozenset(), memory, NOW)
+        (slave,) = put_together(Parts(STATE, [server("a")], machines), memory, NOW)
         assert slave.absent_since == expected
     assert slave.phase is Phase.MISSING
 
 
 def test_memory_forgets_slaves_that_are_no_more() -> None:
     memory = Memory(START, {"x": NOW}, {"x"}, {"x"})
-    put_together({}, [], {}, frozenset(), memory, NOW)
+    put_together(Parts({}), memory, NOW)
     assert (memory.absent_since, memory.joined, memory.drained) == ({}, set(), set())

@@ -31,8 +31,9 @@ def test_an_empty_stack_has_nothing() -> None:
 
 
 LOCKED = (
-    "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the lock file "
-    "with `pulumi cancel`.\n  postgres://db/pulumi/locks/x.json: created by ecm@ecm-dev-master (pid 77) at 2026-01-01T00:00:00Z"
+    "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the "
+    "lock file with `pulumi cancel`.\n  postgres://db/pulumi/locks/x.json: "
+    "created by ecm@ecm-dev-master (pid 77) at 2026-01-01T00:00:00Z"
 )
 
 
