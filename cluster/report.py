@@ -36,7 +36,7 @@ class Shared(_Output):
 
     min_slaves: int
     max_slaves: int
-    jobs_per_slave: int | None
+    jobs_per_slave: int | None = None
     idle_time: int
     waiting_jobs_threshold: int
     waiting_jobs_time: int

@@ -28,6 +28,8 @@ class Memory:
 
     started: datetime
     absent_since: dict[str, datetime] = field(default_factory=dict)
+    claimed_at: dict[str, datetime] = field(default_factory=dict)
+    """When a claim was last seen on a slave: its startd's own word on idleness can be older than its last job."""
     joined: set[str] = field(default_factory=set)
     drained: set[str] = field(default_factory=set)
     setback: Setback | None = None
@@ -82,8 +84,9 @@ def put_together(parts: Parts, memory: Memory, now: datetime) -> tuple[Slave, ..
     names = {slave.name for slave in slaves}
     memory.joined &= names
     memory.drained &= names
-    for name in set(memory.absent_since) - names:
-        del memory.absent_since[name]
+    for times in (memory.absent_since, memory.claimed_at):
+        for name in set(times) - names:
+            del times[name]
     return tuple(sorted(slaves, key=lambda slave: slave.name))
 
 
@@ -95,17 +98,28 @@ def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave
         memory.absent_since.pop(name, None)
     else:
         memory.absent_since.setdefault(name, now if name in memory.joined else max(server.created_at, memory.started))
+    phase = _phase(server, machine, parts.running, memory)
+    if phase is Phase.BUSY:
+        memory.claimed_at[name] = now
     return Slave(
         name=name,
-        phase=_phase(server, machine, parts.running, memory),
+        phase=phase,
         created_at=server.created_at,
         server_id=server.id,
-        idle_for=machine.idle_for if machine else Seconds(0),
+        idle_for=_idle_for(machine, memory.claimed_at.get(name), now),
         absent_since=memory.absent_since.get(name),
         free=machine.free if machine else None,
         jobs=machine.jobs if machine else 0,
         detail=f"its server is {server.status}" + (f": {server.fault}" if server.fault else ""),
     )
+
+
+def _idle_for(machine: Machine | None, claimed_at: datetime | None, now: datetime) -> Seconds:
+    if machine is None:
+        return Seconds(0)
+    if claimed_at is None:
+        return machine.idle_for
+    return Seconds(min(machine.idle_for, (now - claimed_at).total_seconds()))
 
 
 def _phase(server: Server, machine: Machine | None, running: frozenset[str], memory: Memory) -> Phase:

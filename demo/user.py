@@ -110,10 +110,8 @@ class User:
         """Runs a command on the master as the image's ordinary user."""
         if not self._address:
             self._address = self.outputs()["masterIp"]
-        control = f"{self.env['ECM_SSH_CONFIG']}.%C.control"
-        base = ["ssh", "-F", self.env["ECM_SSH_CONFIG"], "-o", "ControlMaster=auto", "-o", "ControlPersist=30"]
         return subprocess.run(
-            [*base, "-o", f"ControlPath={control}", self._address, command],
+            ["ssh", "-F", self.env["ECM_SSH_CONFIG"], self._address, command],
             env=self.env,
             capture_output=True,
             text=True,

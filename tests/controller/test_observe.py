@@ -82,7 +82,17 @@ def test_absence_ends_when_the_machine_is_seen_and_begins_anew() -> None:
     assert slave.phase is Phase.MISSING
 
 
+def test_idleness_counts_from_the_last_claim_that_was_seen() -> None:
+    """A startd doesn't update its partitionable slot's ad with each dynamic slot: the ad can say `idle for an hour`
+    seconds after a job."""
+    memory = Memory(START)
+    put_together(Parts(STATE, [server("a")], {"a": BUSY}), memory, NOW)
+    stale = Machine(jobs=0, claimed=False, idle_for=Seconds(3600), free=Room(1, 900, 10))
+    (slave,) = put_together(Parts(STATE, [server("a")], {"a": stale}), memory, NOW + timedelta(seconds=7))
+    assert (slave.phase, slave.idle_for) == (Phase.IDLE, 7)
+
+
 def test_memory_forgets_slaves_that_are_no_more() -> None:
-    memory = Memory(START, {"x": NOW}, {"x"}, {"x"})
+    memory = Memory(START, {"x": NOW}, {"x": NOW}, {"x"}, {"x"})
     put_together(Parts({}), memory, NOW)
-    assert (memory.absent_since, memory.joined, memory.drained) == ({}, set(), set())
+    assert (memory.absent_since, memory.claimed_at, memory.joined, memory.drained) == ({}, {}, set(), set())

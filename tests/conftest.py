@@ -1,0 +1,17 @@
+"""What the tests of more than one folder need: the local cloud, brought up once."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from demo.user import environment
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def cloud() -> dict[str, str]:
+    """The local cloud, up; gives the environment of a shell that uses it. `scripts/test` takes it down again."""
+    subprocess.run([ROOT / "scripts" / "localcloud", "up"], check=True, stdin=subprocess.DEVNULL)
+    return environment()

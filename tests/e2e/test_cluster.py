@@ -1,0 +1,220 @@
+"""One cluster's life on the local cloud, as its user lives it. The cases go in order, on one cluster.
+
+Real OpenStack, real Pulumi, real HTCondor; what is asked and what is looked at goes the user's way.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import openstack
+import pytest
+import yaml
+from openstack.connection import Connection
+
+from demo.__main__ import leftovers
+from demo.user import ROOT, StepFailedError, User, wait_for
+
+pytestmark = pytest.mark.cloud
+
+STACK = "e2e"
+PATIENCE = 240
+
+
+@pytest.fixture(scope="module")
+def user(cloud: dict[str, str]) -> Iterator[User]:
+    """A user with a stack of the shipped settings, and nothing created yet. What the tests leave is destroyed."""
+    settings = ROOT / f"Pulumi.{STACK}.yaml"
+    settings.write_text((ROOT / "Pulumi.dev.yaml").read_text())
+    user = User(cloud, STACK)
+    user.select()
+    yield user
+    wait_for(
+        "the lock, to destroy", PATIENCE, lambda: user.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0
+    )
+    user.pulumi("stack", "rm", "--yes")
+    settings.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def cluster(user: User) -> User:
+    """The same user with the master up and ready, and no slave."""
+    user.up()
+    wait_for("the master", PATIENCE, user.master_is_ready)
+    return user
+
+
+@pytest.fixture(scope="module")
+def project(cloud: dict[str, str]) -> Connection:
+    """The user's OpenStack project."""
+    return openstack.connect(cloud=cloud["OS_CLOUD"], load_envvars=False, config_files=[cloud["OS_CLIENT_CONFIG_FILE"]])
+
+
+def master_id(project: Connection) -> str:
+    (master,) = [server for server in project.compute.servers() if server.name == f"ecm-{STACK}-master"]
+    return str(master.id)
+
+
+def servers(project: Connection) -> list[str]:
+    return sorted(server.name for server in project.compute.servers())
+
+
+def finished(user: User, cluster: str) -> list[int]:
+    """Exit codes of the jobs of a cluster that have ended."""
+    return [int(code) for code in user.on_master(f"condor_history {cluster} -af ExitCode").split()]
+
+
+def ended_once(user: User, cluster: str) -> list[int]:
+    """How often each ended job of a cluster was started."""
+    return [int(starts) for starts in user.on_master(f"condor_history {cluster} -af NumJobStarts").split()]
+
+
+def slaves(user: User) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = user.look()["slaves"]
+    return listed
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"image": "debian-12-condor"},
+            "ecm:image is 'debian-12-condor' - there is no such image - there is: debian-13",
+        ),
+        ({"slaveFlavor": "smal"}, "ecm:slaveFlavor is 'smal' - there is no such flavor - there is: small"),
+        ({"keyName": "mine"}, "ecm:keyName is 'mine' - there is no such keypair"),
+        ({"network": "other-net"}, "ecm:network is 'other-net' - there is no such network - there is: cluster-net"),
+        ({"minSlaves": "5"}, "minSlaves is 5 and maxSlaves 4"),
+        ({"jobsPerSlave": "3"}, "ecm:jobsPerSlave is 3 and the flavor small has 1 VCPUs"),
+        ({"idelTime": "30"}, "ecm:idelTime is no setting - did you mean ecm:idleTime?"),
+    ],
+)
+def test_bad_settings_are_one_clear_line_before_anything_is_made(
+    user: User, project: Connection, tmp_path: Path, change: Mapping[str, str], says: str
+) -> None:
+    config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
+    config["config"] |= {f"ecm:{key}": value for key, value in change.items()}
+    file = tmp_path / "Pulumi.bad.yaml"
+    file.write_text(yaml.safe_dump(config))
+    done = user.try_pulumi("up", "--yes", "--skip-preview", "--config-file", str(file))
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert says in output
+    assert "Traceback" not in output
+    assert servers(project) == []
+
+
+def test_a_wrong_password_is_one_clear_line(user: User, tmp_path: Path) -> None:
+    clouds = yaml.safe_load(Path(user.env["OS_CLIENT_CONFIG_FILE"]).read_text())
+    clouds["clouds"]["localcloud"]["auth"]["password"] = "wrong"
+    file = tmp_path / "clouds.yaml"
+    file.write_text(yaml.safe_dump(clouds))
+    stranger = User({**user.env, "OS_CLIENT_CONFIG_FILE": str(file)}, STACK)
+    done = stranger.try_pulumi("preview")
+    assert done.returncode != 0
+    assert "the cloud refuses the login" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_first_up_makes_a_master_and_no_slave(cluster: User, project: Connection) -> None:
+    outputs = cluster.outputs()
+    assert (outputs["slaveCount"], outputs["slaves"]) == (0, [])
+    assert outputs["masterIp"].startswith("172.24.4.")
+    assert servers(project) == [f"ecm-{STACK}-master"]
+
+
+def test_a_second_up_changes_nothing(cluster: User) -> None:
+    cluster.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
+    cluster.pulumi("preview", "--expect-no-changes")
+
+
+def test_user_data_is_for_root_only(cluster: User) -> None:
+    asked = "curl -s -m 5 http://169.254.169.254/openstack/latest/user_data"
+    assert cluster.on_master(f"sudo {asked} | wc -c") != "0\n"
+    assert cluster.ssh(asked).returncode != 0
+
+
+def test_jobs_bring_slaves_and_idle_slaves_go(cluster: User, project: Connection) -> None:
+    jobs = cluster.submit(6, 15)
+    took = wait_for("slaves to be requested", PATIENCE, lambda: len(servers(project)) > 1)
+    assert took < 30
+    wait_for("a running job", PATIENCE, lambda: cluster.look()["jobs"]["running"] > 0)
+    count = cluster.outputs()["slaveCount"]
+    assert 1 <= count <= 4
+    names = [slave["name"] for slave in slaves(cluster)]
+
+    cluster.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
+    assert cluster.outputs()["slaveCount"] == count
+
+    wait_for("all jobs", PATIENCE, lambda: len(finished(cluster, jobs)) == 6)
+    assert finished(cluster, jobs) == [0] * 6
+    assert ended_once(cluster, jobs) == [1] * 6
+    wait_for("idle slaves to go", PATIENCE, lambda: servers(project) == [f"ecm-{STACK}-master"])
+    wait_for("the slaves' ads to go", 5, lambda: not cluster.on_master("condor_status -af Machine").strip())
+    wait_for("the report", 30, lambda: cluster.outputs()["slaveCount"] == 0)
+    output = cluster.on_master(f"cat job.{jobs}.0.out").split()
+    assert output[0] in names
+    assert output[1] == "done"
+
+
+def test_new_limits_reach_the_running_controller(cluster: User, project: Connection) -> None:
+    cluster.pulumi("config", "set", "ecm:minSlaves", "1")
+    master = master_id(project)
+    cluster.up()
+    took = wait_for("the minimum", 120, lambda: any(slave["phase"] == "idle" for slave in slaves(cluster)))
+    assert took < 100
+    assert master_id(project) == master
+    cluster.pulumi("config", "rm", "ecm:minSlaves")
+    cluster.up()
+
+
+def test_a_killed_engine_loses_no_job_and_doubles_no_server(cluster: User, project: Connection) -> None:
+    jobs = cluster.submit(8, 30)
+    wait_for("a create under way", PATIENCE, lambda: _building(project))
+    cluster.on_master("sudo pkill -9 -x pulumi")
+    wait_for("the user's own up", 120, lambda: cluster.try_pulumi("up", "--yes", "--skip-preview").returncode == 0)
+    wait_for("all jobs", PATIENCE, lambda: len(finished(cluster, jobs)) == 8)
+    assert finished(cluster, jobs) == [0] * 8
+    assert ended_once(cluster, jobs) == [1] * 8
+    names = servers(project)
+    assert len(names) == len(set(names)) <= 5
+    wait_for("idle slaves to go", PATIENCE, lambda: servers(project) == [f"ecm-{STACK}-master"])
+
+
+def test_destroy_in_the_middle_of_everything_leaves_nothing(cluster: User, project: Connection) -> None:
+    cluster.submit(4, 600)
+    wait_for("a create under way", PATIENCE, lambda: _building(project))
+    before = servers(project)
+    tries = 0
+    while True:
+        tries += 1
+        done = cluster.try_pulumi("destroy", "--yes", "--skip-preview")
+        if done.returncode == 0:
+            break
+        output = done.stdout + done.stderr
+        assert "the stack is currently locked by" in output
+        assert set(before) <= set(servers(project)), "a refused destroy changes nothing"
+        assert tries < 60
+        time.sleep(2)
+    assert leftovers(cluster) == []
+    wait_for("the guests' processes", 30, lambda: not _guest_remains())
+
+
+def _building(project: Connection) -> bool:
+    return any(server.status == "BUILD" for server in project.compute.servers())
+
+
+def _guest_remains() -> list[str]:
+    """Loop devices of guests' disks on this machine."""
+    listed = json.loads(subprocess.run(["losetup", "--json", "--list"], capture_output=True, check=True).stdout or "{}")
+    return [d["name"] for d in listed.get("loopdevices", []) if "/localcloud/" in str(d["back-file"])]
+
+
+def test_the_stack_can_be_made_again(user: User) -> None:
+    try:
+        user.pulumi("preview")
+    except StepFailedError as error:
+        pytest.fail(str(error))
