@@ -95,7 +95,7 @@ apt_install() {
 need_uv() {
   uv=$ECM_CACHE/uv-$(hash_of "$ECM_ROOT/scripts/lib/uv.txt")/bin/uv
   [ -x "$uv" ] && return
-  python_is_there || need_commands python3=python3
+  python_is_there || need_commands python3=python3-venv
   python_is_there || install_packages python3-venv
   python_is_there || die "$(python3 --version) is too old – 3.11 or newer is needed – put one first on PATH"
   step "uv" install_uv "${uv%/bin/uv}"
