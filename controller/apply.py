@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,7 @@ from cluster.program import Change
 from cluster.report import Shared
 from controller import pool, tokens
 from controller.errors import LockedError, OutsideError, UpdateFailedError
-from controller.model import Phase, Plan, Setback, Slave, Snapshot
-from controller.observe import Memory
+from controller.model import Phase, Plan, Slave, Snapshot
 from controller.pool import Drain
 from controller.servers import Cloud
 from controller.state import State
@@ -38,39 +37,51 @@ class Tools:
     clock: Callable[[], datetime]
 
 
-def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools, memory: Memory) -> None:
-    """Carries the plan out as far as it goes; what did not work is in `memory` and in the next look.
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a plan, beyond what the next look will show."""
+
+    drained: frozenset[str] = frozenset()
+    """Slaves that took a drain now."""
+    updated: bool = False
+    """Whether an update of the stack ran, and succeeded."""
+    failed: str = ""
+    """Why an update failed."""
+    locked: str = ""
+    """Who held the stack's lock."""
+
+
+def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome:
+    """Carries the plan out as far as it goes.
 
     A slave is removed only when its startd has taken a drain, or has none.
     """
     slaves = {slave.name: slave for slave in seen.slaves}
-    going = [
-        slaves[removal.slave] for removal in plan.remove if _cleared(slaves[removal.slave], str(removal.reason), memory)
-    ]
+    answers = {removal.slave: _clear(slaves[removal.slave], str(removal.reason)) for removal in plan.remove}
+    going = [slaves[name] for name, answer in answers.items() if answer is not Drain.REFUSED]
     for slave in going:
         if not slave.in_state or slave.phase in (Phase.FAILED, Phase.BUILDING):
             # Not in the state, or one that the provider would wait for in vain: it waits for ACTIVE and SHUTOFF only.
             _try(f"{slave.name} can't be deleted", partial(tools.cloud.delete, slave.server_id))
-    create = _new(plan.create, settings, tools)
-    remove = frozenset(slave.name for slave in going if slave.in_state)
-    if create or remove:
-        _update(Change(create, remove), settings, tools, memory)
+    change = Change(
+        create=_new(plan.create, settings, tools), remove=frozenset(slave.name for slave in going if slave.in_state)
+    )
+    outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
     _try("removed slaves can't be forgotten", lambda: pool.forget(slave.name for slave in going))
+    return replace(outcome, drained=frozenset(name for name, answer in answers.items() if answer is Drain.DRAINED))
 
 
-def _cleared(slave: Slave, reason: str, memory: Memory) -> bool:
-    """Whether no job can be on this slave any more: asked of its startd, right now."""
+def _clear(slave: Slave, reason: str) -> Drain:
+    """Makes sure that no job can come to this slave any more: asks its startd, right now."""
     if slave.phase in (Phase.DRAINED, Phase.GONE):
-        return True
+        return Drain.ABSENT
     try:
         answer = pool.drain(slave.name, f"elastic-condor: {reason}")
     except OutsideError as error:
         log.warning("slave stays", slave=slave.name, why=str(error))
-        return False
-    if answer is Drain.DRAINED:
-        memory.drained.add(slave.name)
+        return Drain.REFUSED
     log.info("slave stays: a job came first" if answer is Drain.REFUSED else "slave goes", slave=slave.name, why=reason)
-    return answer is not Drain.REFUSED
+    return answer
 
 
 def _new(count: int, settings: Shared, tools: Tools) -> dict[str, str]:
@@ -93,22 +104,20 @@ def _new(count: int, settings: Shared, tools: Tools) -> dict[str, str]:
     }
 
 
-def _update(change: Change, settings: Shared, tools: Tools, memory: Memory) -> None:
+def _update(change: Change, settings: Shared, tools: Tools) -> Outcome:
     started = tools.clock()
     names = {"create": sorted(change.create), "remove": sorted(change.remove)}
     log.info("update starts", **names)
     try:
         tools.state.change(change, settings.slave)
     except LockedError as error:
-        memory.locked = str(error)
         log.warning("update waits", why=str(error))
+        return Outcome(locked=str(error))
     except UpdateFailedError as error:
-        times = memory.setback.times + 1 if memory.setback else 1
-        memory.setback = Setback(times, tools.clock(), str(error))
-        log.error("update failed", why=str(error), times=times)
-    else:
-        memory.setback = None
-        log.info("update done", seconds=round((tools.clock() - started).total_seconds(), 1), **names)
+        log.error("update failed", why=str(error))
+        return Outcome(failed=str(error))
+    log.info("update done", seconds=round((tools.clock() - started).total_seconds(), 1), **names)
+    return Outcome(updated=True)
 
 
 def _try(what: str, action: Callable[[], None]) -> None:

@@ -3,18 +3,20 @@
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from cluster.errors import EcmError
 from cluster.report import Shared
-from controller.apply import Tools, apply
+from controller.apply import Outcome, Tools, apply
 from controller.decide import decide
 from controller.errors import LockedError, OutsideError
-from controller.model import Limits, Plan, Room, Seconds, Snapshot
+from controller.model import Limits, Plan, Room, Seconds, Setback, Snapshot, Why
 from controller.observe import Memory, observe
 from controller.state import View
 
@@ -35,6 +37,9 @@ class Loop:
     status_file: Path
     stop: threading.Event
     clock: Callable[[], datetime]
+    worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    applying: "Future[Outcome] | None" = None
+    applying_since: datetime | None = None
     view: View | None = None
     view_at: datetime | None = None
     locked_at: datetime | None = None
@@ -42,40 +47,66 @@ class Loop:
     said: tuple[str, ...] = ()
 
     def run(self) -> None:
-        """Ticks until it is stopped."""
-        while not self.stop.is_set():
-            self.stop.wait(self.tick())
+        """Ticks until it is stopped, then lets a running update end."""
+        with self.worker:
+            while not self.stop.is_set():
+                self.stop.wait(self.tick())
+            if self.applying:
+                log.info("controller waits for the running update")
 
     def tick(self) -> float:
-        """One look, one decision, one act. Returns the seconds until the next."""
+        """One look, and a decision unless the last one is still being carried out.
+
+        Returns the seconds until the next.
+        """
+        if self.applying and self.applying.done():
+            self._settle(self.applying.result())
+        if self.locked_at and self.clock() - self.locked_at > LOCK_PAUSE:
+            self.memory.locked, self.locked_at = "", None
         try:
             settings = self._settings()
-        except OutsideError as error:
+        except (OutsideError, EcmError) as error:
             self._tell(Plan(), Snapshot(unknown=(str(error),)), (f"waiting: {error}",))
             return WITHOUT_STATE
         if not settings:
             self._tell(Plan(), Snapshot(), ("waiting: the first `pulumi up` hasn't ended yet",))
             return WITHOUT_STATE
         now = self.clock()
-        if self.locked_at and now - self.locked_at > LOCK_PAUSE:
-            self.memory.locked, self.locked_at = "", None
         seen = observe(self.tools.cloud, self.view or View(), settings, self.memory, now)
+        if self.applying:
+            why = f"{Why.UPDATING}: since {self.applying_since:%H:%M:%S}, for: {'; '.join(self.said)}"
+            write_status(self.status_file, seen, (why,), now)
+            return settings.poll_interval
         plan = decide(seen, limits(settings), now)
         self._tell(plan, seen, tuple(str(r) for r in (*plan.reasons, *(x.reason for x in plan.remove))))
         if plan.acts:
-            apply(plan, seen, settings, self.tools, self.memory)
-            self.view_at = None
-            if self.memory.locked:
-                self.locked_at = self.clock()
-            self.recovered = self.recovered and not self.memory.setback and not self.memory.locked
+            self.applying_since = now
+            self.applying = self.worker.submit(apply, plan, seen, settings, self.tools)
         return settings.poll_interval
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Takes in what came of the last plan. The state has to be read anew, and after a failure to be recovered."""
+        now = self.clock()
+        self.applying, self.view_at = None, None
+        self.memory.drained |= outcome.drained
+        if outcome.updated:
+            self.memory.setback = None
+        if outcome.failed:
+            times = self.memory.setback.times + 1 if self.memory.setback else 1
+            self.memory.setback = Setback(times, now, outcome.failed)
+        if outcome.locked:
+            self.memory.locked, self.locked_at = outcome.locked, now
+        if outcome.failed or outcome.locked:
+            self.recovered = False
 
     def _settings(self) -> Shared | None:
         """What the user set, no older than `STATE_EVERY`; the state is recovered from interrupted updates first."""
+        if self.applying and self.view:
+            return self.view.settings
         now = self.clock()
         if self.view is None or self.view_at is None or now - self.view_at > STATE_EVERY:
             self.view, self.view_at = self.tools.state.read(), now
-        if self.view.settings and (self.view.pending or not self.recovered):
+        if self.view.settings and (self.view.pending or not self.recovered) and not self.memory.locked:
             try:
                 self.tools.state.recover()
             except LockedError as error:

@@ -146,6 +146,7 @@ class Why(StrEnum):
 
     BLIND = "blind"
     LOCKED = "locked"
+    UPDATING = "updating"
     GROW = "grow"
     MINIMUM = "minimum"
     AT_MAXIMUM = "at maximum"

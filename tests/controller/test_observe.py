@@ -83,8 +83,11 @@ def test_absence_ends_when_the_machine_is_seen_and_begins_anew() -> None:
 
 
 def test_idleness_counts_from_the_last_claim_that_was_seen() -> None:
-    """A startd doesn't update its partitionable slot's ad with each dynamic slot: the ad can say `idle for an hour`
-    seconds after a job."""
+    """A startd doesn't update its partitionable slot's ad with each dynamic slot.
+
+    The ad can say `idle for an hour`
+    seconds after a job.
+    """
     memory = Memory(START)
     put_together(Parts(STATE, [server("a")], {"a": BUSY}), memory, NOW)
     stale = Machine(jobs=0, claimed=False, idle_for=Seconds(3600), free=Room(1, 900, 10))

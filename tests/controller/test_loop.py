@@ -1,0 +1,192 @@
+"""When the loop looks, decides, waits and recovers; the outside systems are stood in for by hand-written fakes."""
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.cloud import Flavor
+from cluster.report import Shared, SlaveTemplate
+from controller import loop
+from controller.apply import Outcome, Tools
+from controller.errors import LockedError, OutsideError
+from controller.loop import LOCK_PAUSE, STATE_EVERY, Loop
+from controller.model import JobGroup, Room, Snapshot
+from controller.observe import Memory
+from controller.state import View
+
+SETTINGS = Shared(
+    min_slaves=0,
+    max_slaves=4,
+    idle_time=30,
+    waiting_jobs_threshold=0,
+    waiting_jobs_time=60,
+    join_timeout=600,
+    poll_interval=3,
+    master_address="10.0.0.5",
+    slave=SlaveTemplate(
+        cluster_id="c",
+        image_id="i",
+        flavor=Flavor("f", "small", 1, 1024, 4),
+        network_id="n",
+        security_group="default",
+        key_name="k",
+    ),
+)
+JOBS = Snapshot(jobs=(JobGroup(Room(1, 100, 10), idle=2, ripe=0),))
+
+
+class FakeState:
+    """A state that says what it is told to, and counts."""
+
+    def __init__(self) -> None:
+        self.view = View(settings=SETTINGS)
+        self.reads = self.recoveries = 0
+        self.failure: Exception | None = None
+
+    def read(self) -> View:
+        self.reads += 1
+        return self.view
+
+    def recover(self) -> None:
+        self.recoveries += 1
+        if self.failure:
+            raise self.failure
+
+
+class Later:
+    """A worker that keeps what it is given until it is told how it ended."""
+
+    def __init__(self) -> None:
+        self.given: list[Future[Outcome]] = []
+
+    def submit(self, *_: Any) -> "Future[Outcome]":
+        self.given.append(Future())
+        return self.given[-1]
+
+
+class Bench:
+    """A loop with fakes around it, and a clock that is moved by hand."""
+
+    def __init__(self, path: Path) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.state, self.worker, self.status = FakeState(), Later(), path / "status.json"
+        tools: Any = Tools(cloud=None, state=self.state, key_file=path, prefix="s-", clock=self.clock)  # type: ignore[arg-type]
+        worker: Any = self.worker
+        self.loop = Loop(tools, Memory(self.now), self.status, threading.Event(), self.clock, worker)
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def tick(self, after: timedelta = timedelta(seconds=3)) -> str:
+        self.now += after
+        self.loop.tick()
+        reasons: str = "; ".join(json.loads(self.status.read_text())["reasons"])
+        return reasons
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+
+    def look(_cloud: object, _view: View, _settings: Shared, memory: Memory, _now: datetime) -> Snapshot:
+        return Snapshot(JOBS.jobs, setback=memory.setback, locked=memory.locked)
+
+    monkeypatch.setattr(loop, "observe", look)
+    return made
+
+
+def test_nothing_happens_before_the_first_up_has_ended(bench: Bench) -> None:
+    bench.state.view = View()
+    assert "the first `pulumi up` hasn't ended" in bench.tick()
+    assert (bench.worker.given, bench.state.recoveries) == ([], 0)
+
+
+def test_it_recovers_once_and_then_acts(bench: Bench) -> None:
+    assert "grow: 2 jobs wait" in bench.tick()
+    assert (bench.state.recoveries, len(bench.worker.given)) == (1, 1)
+
+
+def test_one_plan_at_a_time_with_its_reason_shown(bench: Bench) -> None:
+    bench.tick()
+    assert "updating: since 00:00:03, for: grow: 2 jobs wait" in bench.tick()
+    assert len(bench.worker.given) == 1
+    bench.worker.given[0].set_result(Outcome(updated=True))
+    bench.tick()
+    assert len(bench.worker.given) == 2
+
+
+def test_the_state_is_read_anew_after_each_update_and_now_and_then(bench: Bench) -> None:
+    bench.tick()
+    reads = bench.state.reads
+    bench.worker.given[0].set_result(Outcome(updated=True))
+    bench.tick()
+    assert bench.state.reads == reads + 1
+    bench.worker.given[1].set_result(Outcome(updated=True))
+    bench.tick()
+    assert bench.state.reads == reads + 2
+
+
+def test_new_limits_are_read_within_half_a_minute(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "observe", lambda *_: Snapshot())
+    bench.tick()
+    reads = bench.state.reads
+    bench.tick()
+    assert bench.state.reads == reads
+    bench.tick(STATE_EVERY)
+    assert bench.state.reads == reads + 1
+
+
+def test_a_failed_update_is_recovered_from_and_tried_again_later(bench: Bench) -> None:
+    bench.tick()
+    bench.worker.given[0].set_result(Outcome(failed="no valid host"))
+    assert "backing off: next try at" in bench.tick()
+    assert bench.state.recoveries == 2
+    bench.tick(timedelta(seconds=31))
+    bench.worker.given[1].set_result(Outcome(failed="no valid host"))
+    bench.tick()
+    assert bench.loop.memory.setback is not None
+    assert bench.loop.memory.setback.times == 2
+
+
+def test_a_foreign_lock_is_waited_for_and_shown(bench: Bench) -> None:
+    bench.tick()
+    bench.worker.given[0].set_result(Outcome(locked="the stack is locked by ada@laptop (pid 7)"))
+    bench.state.failure = LockedError("the stack is locked by ada@laptop (pid 7)")
+    assert "locked: the stack is locked by ada@laptop" in bench.tick()
+    tried = bench.state.recoveries
+    bench.tick(timedelta(seconds=1))
+    assert bench.state.recoveries == tried, "it doesn't ask at every tick"
+    bench.state.failure = None
+    assert "grow" in bench.tick(LOCK_PAUSE * 2)
+
+
+def test_a_state_that_cannot_be_read_decides_nothing_and_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> View:
+        raise OutsideError("the stack's state can't be read - connection refused")
+
+    monkeypatch.setattr(bench.state, "read", refuse)
+    assert "waiting: the stack's state can't be read" in bench.tick()
+    assert bench.worker.given == []
+
+
+def test_a_stop_lets_the_running_update_end(bench: Bench) -> None:
+    bench.loop.stop.set()
+
+    class Ends:
+        ended = False
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *_: object) -> None:
+            self.ended = True
+
+    worker: Any = Ends()
+    bench.loop.worker = worker
+    bench.loop.run()
+    assert worker.ended
