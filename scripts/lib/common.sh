@@ -10,10 +10,11 @@ export ECM_ROOT ECM_CACHE
 GUEST_RELEASE=trixie # Debian 13: what runs in the local cloud's guests
 
 # A site's own proxy may re-sign TLS: the system's certificates are the ones to trust, for pip and uv too.
-system_certificates=/etc/ssl/certs/ca-certificates.crt
-if [ -r "$system_certificates" ]; then
-  export PIP_CERT=${PIP_CERT:-$system_certificates} UV_SYSTEM_CERTS=1
-fi
+trust_the_system() {
+  local certificates=/etc/ssl/certs/ca-certificates.crt
+  if [ -r "$certificates" ]; then export PIP_CERT=${PIP_CERT:-$certificates} UV_SYSTEM_CERTS=1; fi
+}
+trust_the_system
 export PIP_DISABLE_PIP_VERSION_CHECK=1 UV_PYTHON_DOWNLOADS=never UV_CACHE_DIR="$ECM_CACHE/uv"
 
 say() { printf '%s\n' "$*" >&2; }
@@ -83,6 +84,7 @@ install_packages() {
   command -v apt-get >/dev/null || die "$* missing – this is not Debian – install them by hand, then run this again"
   [ "$(id -u)" = 0 ] || die "$* missing – installing needs root – run: sudo apt-get install $*"
   step "Debian packages: $*" apt_install "$@"
+  trust_the_system # they may be what has just come
 }
 
 apt_install() {
