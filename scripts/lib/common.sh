@@ -3,6 +3,7 @@
 # Standard output belongs to a script's result; all that people read goes to standard error.
 
 ECM_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export PATH=$PATH:/usr/sbin:/sbin # where Debian keeps mke2fs and its like, and users' PATH often ends before
 export HOME=${HOME:-~} # unset in some services; Go won't do without
 ECM_CACHE=${ECM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/elastic-condor}
 export ECM_ROOT ECM_CACHE
