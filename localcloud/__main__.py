@@ -31,7 +31,7 @@ def up() -> None:
     """Start the cloud, or what of it doesn't run; make what is missing first."""
     began = time.monotonic()
     cloud.up(default_paths())
-    say(f"the local cloud is up ({time.monotonic() - began:.0f} s); `eval \"$(scripts/localcloud env)\"` leads there")
+    say(f"the local cloud is up ({time.monotonic() - began:.0f} s)")
 
 
 @app.command()
@@ -66,7 +66,7 @@ def logs(
     files = [folder / f"{service}.log"] if service else sorted(folder.glob("*.log"))
     if missing := [file for file in files if not file.exists()]:
         known = ", ".join(sorted(file.stem for file in folder.glob("*.log"))) or "none"
-        raise LocalCloudError(f"no log of {missing[0].stem} – there are: {known}")
+        raise LocalCloudError(f"no log of {missing[0].stem} - there are: {known}")
     command = ["tail", "-n", str(lines), *(["-F"] if follow else []), "--", *map(str, files)]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
@@ -120,7 +120,10 @@ def start(name: ServiceName) -> None:
 @app.command()
 def kill(name: ServiceName) -> None:
     """Kill one service's processes without a warning; the supervisor starts it anew."""
-    _supervisor(name).kill(name)
+    pid = _supervisor(name).pid(name)
+    if not pid:
+        raise LocalCloudError(f"{name} doesn't run")
+    _running(default_paths()).run("kill", "-KILL", "--", f"-{pid}")
 
 
 @app.command()
@@ -138,7 +141,7 @@ def console(server: Annotated[str, typer.Argument(help="a guest's name or id")])
 def _running(paths: Paths) -> Machine:
     found = cloud.running(paths)
     if not found:
-        raise LocalCloudError("the local cloud is down – `scripts/localcloud up` starts it")
+        raise LocalCloudError("the local cloud is down - `scripts/localcloud up` starts it")
     return found
 
 
@@ -146,12 +149,12 @@ def _secrets(paths: Paths) -> dict[str, str]:
     try:
         return secret_store.load(paths)
     except FileNotFoundError:
-        raise LocalCloudError("the local cloud was never up – `scripts/localcloud up` starts it") from None
+        raise LocalCloudError("the local cloud was never up - `scripts/localcloud up` starts it") from None
 
 
 def _supervisor(name: str) -> Supervisor:
     if name not in BY_NAME:
-        raise LocalCloudError(f"no service {name} – there are: {', '.join(BY_NAME)}")
+        raise LocalCloudError(f"no service {name} - there are: {', '.join(BY_NAME)}")
     paths = default_paths()
     _running(paths)
     return Supervisor(paths.run / "supervisor.sock")

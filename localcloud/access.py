@@ -5,7 +5,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import yaml
 
@@ -77,5 +76,3 @@ def ssh(paths: Paths, host: str, command: Sequence[str]) -> int:
     """Log in to a guest, or run a command there; the exit status is ssh's."""
     sys.stdout.flush()
     return subprocess.run(["ssh", "-F", str(paths.ssh_config), host, *command], check=False).returncode
-
-

@@ -1,8 +1,8 @@
 """Brings the cloud up and takes it down.
 
-Each start begins from the seed: the databases and images as they were when the cloud was new.  So a clean stop, a crash and
-an interrupt at any moment all end the same way: what ran is ended, what it left is removed, and the next start is like the
-first but for making the seed.
+Each start begins from the seed: the databases and images as they were when the cloud was new.  So a clean stop, a
+crash and an interrupt at any moment all end the same way: what ran is ended, what it left is removed, and the next
+start is like the first but for making the seed.
 """
 
 import fcntl
@@ -44,7 +44,7 @@ def running(paths: Paths) -> Machine | None:
     """
     found = machine.find()
     if found and (state := found.state()) != paths.state:
-        raise UnfitHostError(f"another local cloud runs on this machine, with its state in {state} – end that one first")
+        raise UnfitHostError(f"another local cloud runs on this machine - its state is in {state} - end that one first")
     return found
 
 
@@ -58,7 +58,7 @@ def up(paths: Paths) -> None:
     with turn(paths):
         # Both take minutes once, mostly waiting for packages.
         with ThreadPoolExecutor(2) as pool:
-            building = pool.submit(guest_image.ensure, paths)
+            building = pool.submit(guest_image.ensure)
             root = rootfs.ensure(paths)
             image = building.result()
         secrets = load_or_make(paths)
@@ -70,11 +70,17 @@ def up(paths: Paths) -> None:
             with step("services"):
                 _start_all(found, paths, secrets)
             return
-        if found:
-            say("the running cloud is of another version: it is replaced")
+        if found and _generation(paths) and found.guests():
+            say("the running cloud is of another version and has guests: it stays (`down`, then `up` renews it)")
+            with step("services"):
+                _start_all(found, paths, secrets)
+            return
+        if found and _generation(paths):
+            say("the running cloud is of another version and has no guests: it is replaced")
         _clear(paths)
         if taken := host.taken_ports(ENDPOINTS):
-            raise LocalCloudError(f"ports of this machine's loopback are taken: {', '.join(taken)} – free them first")
+            raise LocalCloudError(f"ports of this machine's loopback are taken: {', '.join(taken)} - free them first")
+        startup.set_logs_aside(paths)
         config.write(paths, root, secrets)
         leftovers.remember_host(paths)
         if databases.seed_key(paths) != key:
@@ -83,6 +89,7 @@ def up(paths: Paths) -> None:
         with step("databases"):
             databases.make_folders(paths, root)
             databases.restore_seed(paths)
+        rootfs.remove_others(paths)
         born = machine.start(paths, root)
         (paths.run / "generation").write_text(json.dumps({"key": key, "pid": born.pid}))
         with step("services"):

@@ -1,4 +1,4 @@
-"""Writes the services' configuration files from the templates in `config/`."""
+"""Writes the services' configuration files from the templates in `templates/`."""
 
 import hashlib
 import shutil
@@ -10,8 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from localcloud.paths import INSIDE, Paths
 from localcloud.services import ADDRESS, DOMAIN, ENDPOINTS, HOST, PUBLIC_NETWORK, REGION, SERVICES
 
-TEMPLATES = Path(__file__).resolve().parent / "config"
-MACHINE = Path(__file__).resolve().parent / "machine"
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+PROGRAM_FOLDER = Path(__file__).resolve().parent / "inside"
 
 # Each file and the group that may read it: files hold passwords.
 READERS: Mapping[str, str] = {
@@ -85,7 +85,7 @@ def write(paths: Paths, rootfs: Path, secrets: Mapping[str, str]) -> None:
         new.rename(path)
     (paths.etc / "bin").mkdir(exist_ok=True)
     for source, name in PROGRAMS.items():
-        shutil.copyfile(MACHINE / source, paths.etc / name)
+        shutil.copyfile(PROGRAM_FOLDER / source, paths.etc / name)
         (paths.etc / name).chmod(0o755)
 
 

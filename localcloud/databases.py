@@ -108,16 +108,16 @@ def _copy(source: Path, target: Path) -> None:
 def install(machine: Machine) -> None:
     """Make the database servers' own files, in empty folders and before the servers start."""
     mariadb = ["--no-defaults", "--user=mysql", f"--datadir={INSIDE}/live/mysql", "--skip-test-db"]
-    machine.run("mariadb-install-db", *mariadb, "--auth-root-authentication-method=socket", "--auth-root-socket-user=root")
+    root = ["--auth-root-authentication-method=socket", "--auth-root-socket-user=root"]
+    machine.run("mariadb-install-db", *mariadb, *root)
     postgres = ["-D", f"{INSIDE}/live/postgres", "--auth-local=peer", "--auth-host=scram-sha-256", "-E", "UTF8"]
     machine.run("/usr/lib/postgresql/15/bin/initdb", *postgres, "--locale=C.UTF-8", "--no-sync", user="postgres")
 
 
 def create(machine: Machine, secrets: Mapping[str, str]) -> None:
     """Make the databases and their users, in running servers."""
-    sql = []
-    for user in dict.fromkeys(DATABASES.values()):
-        sql.append(f"create user '{user}'@'localhost' identified by '{secrets['mysql_' + user]}';")
+    users = dict.fromkeys(DATABASES.values())
+    sql = [f"create user '{user}'@'localhost' identified by '{secrets['mysql_' + user]}';" for user in users]
     for database, user in DATABASES.items():
         sql.append(f"create database {database} character set utf8mb3;")
         sql.append(f"grant all on {database}.* to '{user}'@'localhost';")

@@ -2,7 +2,7 @@
 
 
 class LocalCloudError(Exception):
-    """One line: what – why – what to do."""
+    """One line: what - why - what to do."""
 
     exit_code = 1
 

@@ -5,13 +5,11 @@ import subprocess
 from pathlib import Path
 
 from localcloud.errors import LocalCloudError
-from localcloud.paths import Paths
-from localcloud.progress import step
 
 BUILD = Path(__file__).resolve().parent / "image" / "build"
 
 
-def ensure(paths: Paths) -> Path:
+def ensure() -> Path:
     """The image's file: raw (a file system without a partition table) or qcow2; built unless it is in the cache.
 
     Raises:
@@ -19,15 +17,13 @@ def ensure(paths: Paths) -> Path:
     """
     if named := os.environ.get("ECM_LOCALCLOUD_IMAGE"):
         if not Path(named).is_file():
-            raise LocalCloudError(f"ECM_LOCALCLOUD_IMAGE: no file {named} – unset it, or name an image's file")
+            raise LocalCloudError(f"ECM_LOCALCLOUD_IMAGE: no file {named} - unset it, or name an image's file")
         return Path(named).absolute()
-    log = paths.log / "image.log"
-    with step("guest image"), log.open("ab") as errors:
-        build = subprocess.run([str(BUILD)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, check=False)
-    printed = build.stdout.decode().strip().splitlines()
+    # It tells its progress, and what fails, on standard error by itself.
+    build = subprocess.run([str(BUILD)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    printed = build.stdout.strip().splitlines()
     if build.returncode or not printed or not Path(printed[-1]).is_file():
-        last = (log.read_text(errors="replace").strip().splitlines() or ["no reason given"])[-1]
-        raise LocalCloudError(f"the guest image can't be built – {last} – see {log}")
+        raise LocalCloudError("the guest image can't be built - its build said why above")
     return Path(printed[-1])
 
 

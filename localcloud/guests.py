@@ -28,7 +28,6 @@ class Guest:
     status: str
     fixed: tuple[str, ...]
     floating: tuple[str, ...]
-    project: str
 
 
 def listing(admin: Connection) -> list[Guest]:
@@ -38,11 +37,11 @@ def listing(admin: Connection) -> list[Guest]:
 
 def _guest(server: Any) -> Guest:  # noqa: ANN401  # the SDK's resources are untyped
     entries = [entry for network in (server.addresses or {}).values() for entry in network]
-    kinds: dict[str, tuple[str, ...]] = {
-        kind: tuple(entry["addr"] for entry in entries if entry.get("OS-EXT-IPS:type") == kind and entry["version"] == 4)  # noqa: PLR2004
-        for kind in ("fixed", "floating")
-    }
-    return Guest(server.name, server.status, kinds["fixed"], kinds["floating"], server.project_id)
+
+    def of_kind(kind: str) -> tuple[str, ...]:
+        return tuple(entry["addr"] for entry in entries if entry.get("OS-EXT-IPS:type") == kind)
+
+    return Guest(server.name, server.status, of_kind("fixed"), of_kind("floating"))
 
 
 def resolve(host: str, guests: Iterable[Guest]) -> Guest | None:
@@ -64,7 +63,7 @@ def open_port(machine: Machine, admin: Connection, host: str, port: int) -> tupl
     guest = resolve(host, guests)
     if not guest and not _is_address(host):
         names = ", ".join(sorted(other.name for other in guests)) or "none"
-        raise LocalCloudError(f"no guest {host} – there are: {names}")
+        raise LocalCloudError(f"no guest {host} - there are: {names}")
     floating = guest.floating if guest else (host,)
     fixed = guest.fixed if guest else ()
     for address in floating:
@@ -116,7 +115,7 @@ def proxy(machine: Machine, paths: Paths, secrets: Mapping[str, str], host: str,
         status = subprocess.run(command, check=False).returncode
         if status == 0:
             return 0
-    raise LocalCloudError(f"{host} port {port} can't be reached – it isn't up yet, or no security group admits it")
+    raise LocalCloudError(f"{host} port {port} can't be reached - it isn't up yet, or no security group admits it")
 
 
 def _join(connection: socket.socket) -> None:

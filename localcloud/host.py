@@ -25,20 +25,23 @@ def unfit(release: Mapping[str, str]) -> str | None:
     """Why the cloud can't work here, or None."""
     if release.get("ID") != "debian" or release.get("VERSION_ID") != "12":
         name = release.get("PRETTY_NAME", "an unknown system")
-        return f"the local cloud needs Debian 12 and this is {name} – name another OpenStack in clouds.yaml and Pulumi.dev.yaml"
+        return f"the local cloud needs Debian 12 - this is {name} - use an OpenStack elsewhere"
     if os.geteuid() != 0:
-        return "the local cloud needs root, for its namespaces – run it with sudo"
+        return "the local cloud needs root, for its namespaces - run it with sudo"
     if missing := [program for program in NEEDED if not shutil.which(program)]:
-        return f"{missing[0]} isn't there, the local cloud needs it – install its Debian package"
-    for device in ("/dev/loop-control", "/dev/null", "/dev/ptmx"):
-        if not Path(device).exists():
-            return f"{device} isn't there – guests' disks are loop devices – run on a machine (or a privileged container) that has it"
+        return f"{missing[0]} isn't there, the local cloud needs it - install its Debian package"
+    return _unfit_kernel()
+
+
+def _unfit_kernel() -> str | None:
+    if not Path("/dev/loop-control").exists():
+        return "/dev/loop-control isn't there - guests' disks are loop devices - use a machine that has them"
     if "overlay" not in Path("/proc/filesystems").read_text():
-        return "this kernel has no overlay file system – the cloud's root file system needs it – try `modprobe overlay`"
-    if not any((path / "cgroup.procs").exists() for path in Path("/sys/fs/cgroup").glob("memory")):
+        return "this kernel has no overlay file system - the cloud's root file system is one - try `modprobe overlay`"
+    if not Path("/sys/fs/cgroup/memory/cgroup.procs").exists():
         return (
-            "this machine has no cgroup v1 hierarchies, which libvirt's containers need here"
-            " – boot with systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller"
+            "this machine has no cgroup v1 hierarchies - libvirt's containers need them here"
+            " - boot with systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller"
         )
     return None
 

@@ -27,7 +27,7 @@ def find(paths: Paths) -> list[str]:
     """One line for each thing; none if nothing of the cloud is here."""
     return [
         *_processes(),
-        *_namespaces(paths),
+        *_namespaces(),
         *_mounts(paths),
         *(f"loop device {loop.device} ({loop.file})" for loop in loops(paths)),
         *(f"control group {group}" for group in machine.groups() if group.exists()),
@@ -59,9 +59,10 @@ def delete(folder: Path) -> None:
 
 
 def remember_host(paths: Paths) -> None:
-    """Note what the host is like before a start, unless that of an earlier start is still to be compared; raise a limit."""
+    """Note what the host is like before a start, unless an earlier note is still to be compared; raise a limit."""
     if not _before(paths):
-        now = {"boot": _boot(), "inotify": INOTIFY.read_text().strip(), "loops": " ".join(_loop_names()), **_network(paths)}
+        limits = {"inotify": INOTIFY.read_text().strip(), "loops": " ".join(_loop_names())}
+        now = {"boot": _boot(), **limits, **_network(paths)}
         new = _record(paths).with_suffix(".new")
         new.write_text(json.dumps(now, indent=1))
         new.rename(_record(paths))
@@ -150,7 +151,7 @@ def _namespace(pid: int | str, kind: str) -> str:
         return ""
 
 
-def _namespaces(paths: Paths) -> Iterator[str]:
+def _namespaces() -> Iterator[str]:
     """Namespaces other than this process's own that hold the cloud's processes or mounts, or have the cloud's names."""
     ours = _ours()
     for kind in ("mnt", "pid", "net", "uts", "ipc", "cgroup"):
@@ -160,7 +161,6 @@ def _namespaces(paths: Paths) -> Iterator[str]:
     if folder.is_dir():
         prefixes = ("qdhcp-", "qrouter-")
         yield from (f"network namespace {entry}" for entry in folder.iterdir() if entry.name.startswith(prefixes))
-    del paths
 
 
 def _mount_points(mountinfo: Path, below: Path) -> list[str]:
@@ -180,7 +180,7 @@ def _mount_points(mountinfo: Path, below: Path) -> list[str]:
 
 def _mounts(paths: Paths) -> Iterator[str]:
     seen: set[str] = set()
-    for pid in ["self", *sorted(_pids())]:
+    for pid in ("self", *map(str, sorted(_pids()))):
         namespace = _namespace(pid, "mnt")
         if not namespace or namespace in seen:
             continue
@@ -212,7 +212,7 @@ class Loop:
 def loops(paths: Paths) -> list[Loop]:
     """The attached loop devices whose file is the cloud's.
 
-    By the file's own number, because after a crash its path may lead nowhere, and by the path that Nova and libvirt gave.
+    By the file's own number, because after a crash its path may lead nowhere, and by the path that Nova gave.
     """
     files = {(stat.st_dev, stat.st_ino) for stat in _disk_stats(paths)}
     found = []

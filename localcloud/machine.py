@@ -1,7 +1,8 @@
 """The cloud's own machine: control groups, namespaces and the first process of a tree that ends with it.
 
-Answers whether it runs, starts it, runs commands in it and ends it.  What runs inside is for `services` and `supervisor`.
-Nothing is remembered in files: the control group tells which processes belong to the cloud, also after any kind of crash.
+Answers whether it runs, starts it, runs commands in it and ends it.  What runs inside is for `services` and
+`supervisor`.  Nothing is remembered in files: the control group tells which processes belong to the cloud, also after
+any kind of crash.
 """
 
 import ctypes
@@ -19,20 +20,16 @@ from pathlib import Path
 from localcloud.errors import LocalCloudError
 from localcloud.paths import Paths
 
-HERE = Path(__file__).resolve().parent / "machine"
+HERE = Path(__file__).resolve().parent / "inside"
 CGROUPS = Path("/sys/fs/cgroup")
 GROUP = "ecm-localcloud"
-SUPERVISOR = ("usr/bin/python3", "supervisord")
 
 _CLONE_NEWNET = 0x40000000
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 
 def groups() -> list[Path]:
-    """The cloud's group in each hierarchy of the host, whether it exists or not.
-
-    The memory controller's and all others' group is below the hierarchy's root, as those of other managers of containers.
-    """
+    """The cloud's group in each hierarchy of the host, whether it exists or not: below the root, as libvirt's own."""
     hierarchies = sorted({path.resolve() for path in CGROUPS.iterdir() if (path / "cgroup.procs").exists()})
     return [hierarchy / GROUP for hierarchy in hierarchies]
 
@@ -88,6 +85,10 @@ class Machine:
             return None
         return next((Path(os.fsdecode(e[17:])) for e in entries if e.startswith(b"LOCALCLOUD_STATE=")), None)
 
+    def guests(self) -> int:
+        """How many guests run, whatever Nova knows."""
+        return sum(_status(pid, "NSpid")[2:] == ["1"] for pid in processes())
+
     def command(self, *command: str, user: str = "root") -> list[str]:
         """The command line, for the host, that runs `command` inside."""
         enter = ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"]
@@ -116,7 +117,7 @@ class Machine:
         )
         if done.returncode:
             said = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()
-            raise LocalCloudError(f"{command[0]} failed in the local cloud – {said[-1][:300]}")
+            raise LocalCloudError(f"{command[0]} failed in the local cloud - {said[-1][:300]}")
         return done.stdout
 
     def connect(self, address: str, port: int, timeout: float, namespace: str = "cloud") -> socket.socket:
@@ -130,8 +131,7 @@ class Machine:
         where = f"/proc/{self.pid}/root/run/netns/{namespace}"
 
         def connect() -> None:
-            # A thread of its own: the change of namespace is the thread's, and ends with it.  A socket stays where it was
-            # made.
+            # In a thread, because the change of namespace is the thread's and ends with it; a socket stays in its own.
             try:
                 libc = ctypes.CDLL(None, use_errno=True)
                 handle = os.open(where, os.O_RDONLY)
@@ -155,7 +155,7 @@ class Machine:
 def find() -> Machine | None:
     """The running cloud on this machine, if there is one."""
     for pid in processes():
-        # The first of the cloud's own pid namespace: the host's number, then 1.  Guests' first processes are one deeper.
+        # The first of the cloud's own pid namespace: the host's number, then 1; guests' first ones are one deeper.
         if _status(pid, "NSpid")[1:] == ["1"] and not is_zombie(pid):
             return Machine(pid)
     return None
@@ -186,7 +186,7 @@ def start(paths: Paths, rootfs: Path) -> Machine:
         time.sleep(0.05)
     stop()
     tail = log.read_text(errors="replace").strip().splitlines()[-3:]
-    raise LocalCloudError(f"the local cloud's namespaces can't be made here – {' / '.join(tail) or 'no reason given'}")
+    raise LocalCloudError(f"the local cloud's namespaces can't be made here - {' / '.join(tail) or 'no reason given'}")
 
 
 def _kill(pids: Iterable[int]) -> None:

@@ -10,7 +10,7 @@ from localcloud.errors import LocalCloudError, UnfitHostError
 from localcloud.paths import Paths
 from localcloud.progress import say, step
 
-HERE = Path(__file__).resolve().parent / "rootfs"
+HERE = Path(__file__).resolve().parent / "debian"
 SUITES = ("bookworm", "bookworm-updates", "bookworm-security")
 
 
@@ -35,13 +35,17 @@ def ensure(paths: Paths) -> Path:
     new = root.with_name(root.name + ".new")
     log = paths.log / "rootfs.log"
     with step("root file system"):
-        _need_debootstrap(log)
+        _need_mmdebstrap(log)
         _build(new, paths.cache / "rootfs-apt", log)
     new.rename(root)
-    for old in paths.cache.glob("rootfs-????????????"):
-        if old != root:
-            remove(old)
     return root
+
+
+def remove_others(paths: Paths) -> None:
+    """Remove the root file systems of earlier versions; no cloud runs from one."""
+    for old in paths.cache.glob("rootfs-????????????"):
+        if old != location(paths):
+            remove(old)
 
 
 def remove(root: Path) -> None:
@@ -54,17 +58,16 @@ def remove(root: Path) -> None:
     subprocess.run(["rm", "-rf", "--one-file-system", "--", str(root)], check=True)
 
 
-def _need_debootstrap(log: Path) -> None:
-    if shutil.which("debootstrap"):
+def _need_mmdebstrap(log: Path) -> None:
+    if shutil.which("mmdebstrap"):
         return
-    install = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600", "install", "--no-install-recommends", "debootstrap"]
+    apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600"]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with log.open("ab") as output:
-        for command in (["apt-get", "-q", "update"], install):
-            subprocess.run(
-                command, stdout=output, stderr=output, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False
-            )
-    if not shutil.which("debootstrap"):
-        raise UnfitHostError(f"debootstrap can't be installed – see {log} – install it by hand")
+        for command in ([*apt, "update"], [*apt, "install", "--no-install-recommends", "mmdebstrap"]):
+            subprocess.run(command, stdout=output, stderr=output, env=environment, check=False)
+    if not shutil.which("mmdebstrap"):
+        raise UnfitHostError(f"mmdebstrap can't be installed - see {log} - install it by hand")
 
 
 def sources() -> list[tuple[str, str, str]]:
@@ -79,36 +82,34 @@ def sources() -> list[tuple[str, str, str]]:
         text=True,
         check=False,
     ).stdout
-    found = {(uri, suite, component) for uri, suite, component in map(str.split, targets.splitlines()) if suite in SUITES}
+    found = {(uri, suite, part) for uri, suite, part in map(str.split, targets.splitlines()) if suite in SUITES}
     if not any(suite == "bookworm" for _, suite, _ in found):
-        raise UnfitHostError("apt has no source for Debian 12 (bookworm) – the local cloud is made of its packages")
+        raise UnfitHostError("apt has no source for Debian 12 (bookworm) - the local cloud is made of its packages")
     return sorted(found, key=lambda source: (SUITES.index(source[1]), source))
 
 
-def _build(new: Path, hostconf: Path, log: Path) -> None:
-    shutil.rmtree(hostconf, ignore_errors=True)
-    hostconf.mkdir(mode=0o700)
-    archives = sources()
-    (hostconf / "sources.list").write_text("".join(f"deb {uri} {suite} {part}\n" for uri, suite, part in archives))
-    settings = subprocess.run(["apt-config", "dump", "Acquire"], capture_output=True, text=True, check=True).stdout
-    (hostconf / "apt.conf").write_text("".join(f"{line}\n" for line in settings.splitlines() if "IndexTargets" not in line))
-    if Path("/etc/apt/auth.conf.d").is_dir():
-        shutil.copytree("/etc/apt/auth.conf.d", hostconf / "auth.conf.d")
-    mirror = next(uri for uri, suite, _ in archives if suite == "bookworm")
-    namespaces = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
-    build = [str(HERE / "build.sh"), str(new), mirror, str(HERE / "packages.txt"), str(hostconf)]
-    try:
-        with log.open("ab") as output:
-            status = subprocess.run(
-                [*namespaces, *build], stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
-            ).returncode
-    finally:
-        shutil.rmtree(hostconf, ignore_errors=True)
+def _build(new: Path, apt: Path, log: Path) -> None:
+    shutil.rmtree(apt, ignore_errors=True)
+    apt.mkdir(mode=0o700)
+    archives, settings = apt / "sources.list", apt / "apt.conf"
+    archives.write_text("".join(f"deb {uri} {suite} {part}\n" for uri, suite, part in sources()))
+    # This machine's way out: proxies, certificates.
+    acquire = subprocess.run(["apt-config", "dump", "Acquire"], capture_output=True, text=True, check=True).stdout
+    unwanted = ("IndexTargets", "Languages")
+    settings.write_text("".join(f"{li}\n" for li in acquire.splitlines() if not any(word in li for word in unwanted)))
+    # The build ends with this process, whatever ends that: or it would go on in a folder that the next one removes.
+    bound = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--pid", "--fork"]
+    build = [str(HERE / "build.sh"), str(new), str(HERE / "packages.txt"), str(archives), str(settings)]
+    with log.open("ab") as output:
+        status = subprocess.run(
+            [*bound, "--kill-child", *build], stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
+        ).returncode
+    shutil.rmtree(apt, ignore_errors=True)
     if status:
-        raise LocalCloudError(f"the root file system can't be built – {_reason(log)} – see {log}")
+        raise LocalCloudError(f"the root file system can't be built - {_reason(log)} - see {log}")
 
 
 def _reason(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    wrong = [line for line in lines[-60:] if line.startswith(("E:", "W: Failure", "dpkg: error"))]
+    wrong = [line for line in lines[-60:] if line.startswith(("E: ", "dpkg: error"))]
     return (wrong or lines or ["no reason given"])[-1]

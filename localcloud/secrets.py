@@ -57,8 +57,6 @@ def make_ssh_key(paths: Paths) -> None:
     new = paths.state / "new-key"
     for old in (new, new.with_suffix(".pub"), paths.key):
         old.unlink(missing_ok=True)
-    subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "localcloud", "-f", str(new)], check=True
-    )
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "localcloud", "-f", str(new)], check=True)
     new.with_suffix(".pub").rename(paths.key.with_suffix(".pub"))
     new.rename(paths.key)

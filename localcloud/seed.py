@@ -1,4 +1,4 @@
-"""What a new cloud contains: service users, the catalogue, a project with an ordinary user, networks, flavors, the image."""
+"""What a new cloud contains: service users, catalogue, a project with an ordinary user, networks, flavors, image."""
 
 import hashlib
 import time
@@ -35,7 +35,12 @@ COMPUTE_QUOTA = {"instances": 20, "cores": 40, "ram": 40960}
 NETWORK_QUOTA = {"ports": 200, "security_groups": 50, "security_group_rules": 500, "floating_ips": 50}
 
 # User, type in the catalogue, path of the endpoint.
-_SERVICES = (("glance", "image", ""), ("placement", "placement", ""), ("nova", "compute", "/v2.1"), ("neutron", "network", ""))
+_SERVICES = (
+    ("glance", "image", ""),
+    ("placement", "placement", ""),
+    ("nova", "compute", "/v2.1"),
+    ("neutron", "network", ""),
+)
 _AGENTS = frozenset({"neutron-linuxbridge-agent", "neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent"})
 
 
@@ -62,9 +67,13 @@ def connect(user: str, secrets: Mapping[str, str]) -> Connection:
     )
 
 
+def _identity(connection: Connection) -> Any:  # noqa: ANN401  # typed as version 2 or 3; here it is 3
+    return connection.identity
+
+
 def catalogue(secrets: Mapping[str, str]) -> None:
     """Service users and endpoints; Keystone alone runs."""
-    identity = connect("admin", secrets).identity
+    identity = _identity(connect("admin", secrets))
     project = identity.create_project(name="service", domain_id="default")
     roles = [identity.find_role("admin"), identity.find_role("service") or identity.create_role(name="service")]
     for name, kind, path in _SERVICES:
@@ -83,11 +92,9 @@ def catalogue(secrets: Mapping[str, str]) -> None:
 def contents(secrets: Mapping[str, str], paths: Paths, image: Path) -> None:
     """The project and all that its user finds in it; every service runs."""
     admin = connect("admin", secrets)
-    identity = admin.identity
+    identity = _identity(admin)
     project = identity.create_project(name=PROJECT, domain_id="default")
-    user = identity.create_user(
-        name=USER, password=secrets[USER], domain_id="default", default_project_id=project.id
-    )
+    user = identity.create_user(name=USER, password=secrets[USER], domain_id="default", default_project_id=project.id)
     identity.assign_project_role_to_user(project, user, identity.find_role("member"))
     for flavor in FLAVORS:
         admin.compute.create_flavor(name=flavor.name, vcpus=flavor.vcpus, ram=flavor.ram, disk=flavor.disk)
@@ -111,7 +118,7 @@ def contents(secrets: Mapping[str, str], paths: Paths, image: Path) -> None:
         network_id=network.id, name=NETWORK, ip_version=4, cidr="10.77.0.0/24", gateway_ip="10.77.0.1"
     )
     router = own.network.create_router(name=NETWORK, external_gateway_info={"network_id": public.id})
-    own.network.add_interface_to_router(router, subnet_id=subnet.id)
+    own.network.add_interface_to_router(router, subnet=subnet.id)
     public_key = paths.key.with_suffix(".pub").read_text().strip()
     own.compute.create_keypair(name=KEYPAIR, public_key=public_key)
     _upload(admin, paths, image)
@@ -149,8 +156,8 @@ def wait_healthy(secrets: Mapping[str, str], seconds: float, check: Callable[[],
     while missing := unhealthy(admin):
         check()
         if time.monotonic() > end:
-            raise LocalCloudError(f"the local cloud isn't healthy after {seconds:.0f} s – {missing[0]} – see its log")
-        time.sleep(0.3)
+            raise LocalCloudError(f"the local cloud isn't healthy after {seconds:.0f} s - {missing[0]} - see its log")
+        time.sleep(0.5)
 
 
 def unhealthy(admin: Connection) -> list[str]:

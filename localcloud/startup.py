@@ -50,7 +50,9 @@ def check(paths: Paths, states: dict[str, str]) -> None:
 
 
 def failure(paths: Paths, name: str, what: str) -> LocalCloudError:
-    return LocalCloudError("\n".join([*tail(paths.log / f"{name}.log", 12), f"{name} {what} – see `scripts/localcloud logs {name}`"]))
+    """The error to raise for a service: the last lines of its log, then what is wrong with it."""
+    summary = f"{name} {what} - see `scripts/localcloud logs {name}`"
+    return LocalCloudError("\n".join([*tail(paths.log / f"{name}.log", 12), summary]))
 
 
 def tail(log: Path, lines: int) -> list[str]:
@@ -59,6 +61,14 @@ def tail(log: Path, lines: int) -> list[str]:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 20000))
         return file.read().decode(errors="replace").splitlines()[-lines:]
+
+
+def set_logs_aside(paths: Paths) -> None:
+    """Begin all logs anew; those of the last run stay until the next."""
+    previous = paths.log / "previous"
+    previous.mkdir(exist_ok=True)
+    for log in [*paths.log.glob("*.log"), *paths.log.glob("*.log.*")]:
+        log.rename(previous / log.name)
 
 
 def stop(supervisor: Supervisor, names: Iterable[str]) -> None:
@@ -101,4 +111,3 @@ def _answers(machine: Machine, address: str, port: int, path: str) -> bool:
         return connection.getresponse().status < 500  # noqa: PLR2004  # the server's fault begins there
     finally:
         connection.close()
-

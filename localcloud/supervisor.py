@@ -41,7 +41,7 @@ class Supervisor:
         self._proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(socket_path))
 
     def states(self) -> dict[str, str]:
-        """Each service's state in supervisord's words: RUNNING, STARTING, STOPPED, BACKOFF, EXITED, FATAL, …
+        """Each service's state in supervisord's words (RUNNING, STARTING, STOPPED, BACKOFF, EXITED, FATAL and others).
 
         Raises:
             LocalCloudError: supervisord doesn't answer.
@@ -49,15 +49,15 @@ class Supervisor:
         try:
             listing = self._proxy.supervisor.getAllProcessInfo()
         except (OSError, xmlrpc.client.Error, http.client.HTTPException) as error:
-            raise LocalCloudError(f"the local cloud's supervisor doesn't answer – {error} – try `down`, then `up`") from error
+            raise LocalCloudError(f"the cloud's supervisor doesn't answer - {error} - try `down`, then `up`") from error
         assert isinstance(listing, list)  # noqa: S101  # what the types of xmlrpc can't say
         return {entry["name"]: entry["statename"] for entry in listing}
 
-    def pids(self) -> dict[str, int]:
-        """Each service's process number inside the cloud, 0 when it doesn't run."""
-        listing = self._proxy.supervisor.getAllProcessInfo()
-        assert isinstance(listing, list)  # noqa: S101
-        return {entry["name"]: entry["pid"] for entry in listing}
+    def pid(self, name: str) -> int:
+        """The service's process number inside the cloud, which is its process group's too; 0 when it doesn't run."""
+        entry = self._proxy.supervisor.getProcessInfo(name)
+        assert isinstance(entry, dict)  # noqa: S101
+        return int(str(entry["pid"]))
 
     def start(self, name: str) -> None:
         """Ask for a start and don't wait for it; a service that runs already is left alone."""
@@ -66,13 +66,6 @@ class Supervisor:
     def stop(self, name: str, *, wait: bool = True) -> None:
         """Stop a service, which then stays stopped; one that is stopped already is left alone."""
         self._call("stopProcess", name, wait=wait)
-
-    def kill(self, name: str) -> None:
-        """Kill the service's processes; supervisord starts it anew."""
-        try:
-            self._proxy.supervisor.signalProcess(name, "KILL")
-        except xmlrpc.client.Fault as fault:
-            raise LocalCloudError(f"kill {name}: {fault.faultString}") from fault
 
     def _call(self, method: str, name: str, *, wait: bool = False) -> None:
         already = {"startProcess": 60, "stopProcess": 70}[method]

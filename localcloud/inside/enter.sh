@@ -10,4 +10,4 @@ for group in "$@"; do
 done
 here=$(dirname "$(readlink -f "$0")")
 # --kill-child: whoever ends this outer process ends the cloud with it.
-exec unshare --cgroup --mount --propagation private --pid --fork --kill-child --uts --ipc "$here/build.sh"
+exec unshare --cgroup --mount --propagation private --pid --fork --kill-child --uts --ipc "$here/filesystems.sh"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# build.sh: the cloud's first process; lays out its file systems, then goes on in a network namespace of its own.
+# filesystems.sh: the cloud's first process; lays out its file systems, then goes on in a network namespace of its own.
 #
 # Nothing is written outside the state: the root is the cached root file system with a tmpfs above it, which goes when the
 # mount namespace goes.
