@@ -75,24 +75,24 @@ def test_absence_counts_from_the_controllers_start_after_a_restart() -> None:
 
 
 def test_absence_ends_when_the_machine_is_seen_and_begins_anew() -> None:
-    memory = Memory(START)
+    memory, last = Memory(START), None
     for machines, expected in (({}, NOW), ({"a": IDLE}, None), ({}, NOW)):
         (slave,) = put_together(Parts(STATE, [server("a")], machines), memory, NOW)
         assert slave.absent_since == expected
-    assert slave.phase is Phase.MISSING
+        last = slave.phase
+    assert last is Phase.MISSING
 
 
 def test_idleness_counts_from_the_last_claim_that_was_seen() -> None:
     """A startd doesn't update its partitionable slot's ad with each dynamic slot.
 
-    The ad can say `idle for an hour`
-    seconds after a job.
+    The ad can say `idle for an hour` seconds after a job.
     """
     memory = Memory(START)
     put_together(Parts(STATE, [server("a")], {"a": BUSY}), memory, NOW)
     stale = Machine(jobs=0, claimed=False, idle_for=Seconds(3600), free=Room(1, 900, 10))
     (slave,) = put_together(Parts(STATE, [server("a")], {"a": stale}), memory, NOW + timedelta(seconds=7))
-    assert (slave.phase, slave.idle_for) == (Phase.IDLE, 7)
+    assert (slave.phase, slave.idle_for) == (Phase.IDLE, Seconds(7))
 
 
 def test_memory_forgets_slaves_that_are_no_more() -> None:

@@ -1,0 +1,152 @@
+"""How a plan is carried out: who is asked, in which order, and what is left alone."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.cloud import Flavor
+from cluster.program import Change
+from cluster.report import Shared, SlaveTemplate
+from controller import pool
+from controller.apply import Outcome, Tools, apply
+from controller.errors import LockedError, OutsideError, UpdateFailedError
+from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Why
+from controller.pool import Drain
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SETTINGS = Shared(
+    min_slaves=0,
+    max_slaves=4,
+    idle_time=30,
+    waiting_jobs_threshold=0,
+    waiting_jobs_time=60,
+    join_timeout=600,
+    poll_interval=3,
+    master_address="10.0.0.5",
+    slave=SlaveTemplate(
+        cluster_id="c",
+        image_id="i",
+        flavor=Flavor("f", "small", 1, 1024, 4),
+        network_id="n",
+        security_group="default",
+        key_name="k",
+    ),
+)
+
+
+class Outside:
+    """Everything outside, which writes down what is asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any]] = []
+        self.drains: dict[str, Drain | Exception] = {}
+        self.failure: Exception | None = None
+        self.change_seen: Change | None = None
+
+    def drain(self, name: str, _reason: str) -> Drain:
+        self.asked.append(("drain", name))
+        answer = self.drains.get(name, Drain.DRAINED)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def forget(self, names: Iterable[str]) -> None:
+        if gone := list(names):
+            self.asked.append(("forget", gone))
+
+    def delete(self, server_id: str) -> None:
+        self.asked.append(("delete", server_id))
+
+    def change(self, change: Change, _template: SlaveTemplate) -> None:
+        self.change_seen = change
+        self.asked.append(("update", (len(change.create), sorted(change.remove))))
+        if self.failure:
+            raise self.failure
+
+
+@pytest.fixture
+def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
+    fake = Outside()
+    monkeypatch.setattr(pool, "drain", fake.drain)
+    monkeypatch.setattr(pool, "forget", fake.forget)
+    return fake
+
+
+def run(outside: Outside, tmp_path: Path, plan: Plan, *slaves: Slave) -> Outcome:
+    key = tmp_path / "key"
+    key.write_bytes(b"key")
+    fake: Any = outside
+    return apply(plan, Snapshot(slaves=slaves), SETTINGS, Tools(fake, fake, key, "ecm-dev-slave-", lambda: NOW))
+
+
+def slave(name: str, phase: Phase, *, in_state: bool = True) -> Slave:
+    return Slave(name, phase, NOW, f"id-{name}", in_state)
+
+
+def remove(*names: str) -> Plan:
+    return Plan(remove=tuple(Removal(name, Reason(Why.IDLE, "idle")) for name in names))
+
+
+def test_an_idle_slave_is_drained_then_removed_then_forgotten(outside: Outside, tmp_path: Path) -> None:
+    outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE))
+    assert outside.asked == [("drain", "a"), ("update", (0, ["a"])), ("forget", ["a"])]
+    assert outcome == Outcome(drained=frozenset({"a"}), updated=True)
+
+
+@pytest.mark.parametrize("answer", [Drain.REFUSED, OutsideError("the startd doesn't answer")])
+def test_a_slave_that_refuses_or_does_not_answer_stays(
+    outside: Outside, tmp_path: Path, answer: Drain | Exception
+) -> None:
+    outside.drains["a"] = answer
+    run(outside, tmp_path, remove("a", "b"), slave("a", Phase.IDLE), slave("b", Phase.IDLE))
+    assert ("update", (0, ["b"])) in outside.asked
+    assert ("forget", ["b"]) in outside.asked
+
+
+def test_when_all_refuse_no_update_runs(outside: Outside, tmp_path: Path) -> None:
+    outside.drains["a"] = Drain.REFUSED
+    assert run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE)) == Outcome()
+    assert outside.asked == [("drain", "a")]
+
+
+def test_a_late_slave_that_joins_at_the_last_moment_is_asked_too(outside: Outside, tmp_path: Path) -> None:
+    outside.drains["a"] = Drain.REFUSED
+    run(outside, tmp_path, remove("a"), slave("a", Phase.BOOTING))
+    assert outside.asked == [("drain", "a")]
+
+
+def test_a_failed_server_is_deleted_by_hand_before_the_update(outside: Outside, tmp_path: Path) -> None:
+    outside.drains["a"] = Drain.ABSENT
+    run(outside, tmp_path, remove("a"), slave("a", Phase.FAILED))
+    assert outside.asked == [("drain", "a"), ("delete", "id-a"), ("update", (0, ["a"])), ("forget", ["a"])]
+
+
+def test_a_stray_is_deleted_without_an_update(outside: Outside, tmp_path: Path) -> None:
+    run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE, in_state=False))
+    assert outside.asked == [("drain", "a"), ("delete", "id-a"), ("forget", ["a"])]
+
+
+def test_new_slaves_get_new_names_and_their_own_tokens(outside: Outside, tmp_path: Path) -> None:
+    run(outside, tmp_path, Plan(create=3))
+    assert outside.change_seen is not None
+    made = outside.change_seen.create
+    assert len(made) == 3
+    assert all(name.startswith("ecm-dev-slave-") for name in made)
+    assert len(set(made.values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("failure", "outcome"),
+    [
+        (LockedError("locked by ada"), Outcome(locked="locked by ada", drained=frozenset({"a"}))),
+        (UpdateFailedError("no valid host"), Outcome(failed="no valid host", drained=frozenset({"a"}))),
+    ],
+)
+def test_what_went_wrong_is_told_with_who_is_drained_already(
+    outside: Outside, tmp_path: Path, failure: Exception, outcome: Outcome
+) -> None:
+    outside.failure = failure
+    assert run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE)) == outcome

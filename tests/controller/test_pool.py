@@ -1,0 +1,99 @@
+"""What the slot ads of a slave and the ads of waiting jobs are taken to say."""
+
+from typing import Any
+
+import classad2
+import pytest
+
+from cluster.offer import offer
+from controller import pool, template
+from controller.model import Room, Seconds
+
+WHOLE: dict[str, Any] = {
+    "SlotType": "Partitionable",
+    "State": "Unclaimed",
+    "Cpus": 2,
+    "Memory": 1900,
+    "Disk": 4000,
+    "NumDynamicSlots": 0,
+    "NumDynamicSlotsTime": 900,
+    "DaemonStartTime": 100,
+    "MyCurrentTime": 1000,
+    "LastHeardFrom": 5000.0,
+}
+DYNAMIC = {"SlotType": "Dynamic", "State": "Claimed"}
+TEMPLATE = template.ad(offer(vcpus=1, ram_mib=1024, disk_gib=4, jobs_per_slave=None))
+USUAL = (
+    '(TARGET.Arch == "X86_64") && (TARGET.OpSys == "LINUX") && (TARGET.Disk >= RequestDisk) && '
+    "(TARGET.Memory >= RequestMemory) && (TARGET.HasFileTransfer)"
+)
+
+
+def job(**attributes: object) -> Any:
+    ad = classad2.ClassAd({"RequestCpus": 1, "RequestMemory": 100, "RequestDisk": 1000})
+    for name, value in attributes.items():
+        ad[name] = classad2.ExprTree(value) if isinstance(value, str) else value
+    return ad
+
+
+def why_impossible(ad: Any) -> str:
+    return pool._impossible(ad, pool._request(ad), classad2.ClassAd(TEMPLATE))
+
+
+def test_a_slave_is_idle_since_its_last_dynamic_slot_on_its_own_clock() -> None:
+    seen = pool.machine([WHOLE], now=5007.0)
+    assert (seen.claimed, seen.jobs, seen.idle_for) == (False, 0, Seconds(107))
+    assert seen.free == Room(2, 1900, 4000)
+
+
+def test_a_slave_that_never_had_a_job_is_idle_since_its_start() -> None:
+    never = {key: value for key, value in WHOLE.items() if key != "NumDynamicSlotsTime"}
+    assert pool.machine([never], now=5000.0).idle_for == Seconds(900)
+
+
+@pytest.mark.parametrize(
+    "ads",
+    [
+        [WHOLE, DYNAMIC],
+        [WHOLE, {**DYNAMIC, "State": "Unclaimed"}],
+        [{**WHOLE, "NumDynamicSlots": 1}],
+        [{**WHOLE, "State": "Matched"}],
+        [{**WHOLE, "State": "Preempting"}],
+    ],
+)
+def test_any_sign_of_a_claim_makes_it_busy(ads: list[dict[str, Any]]) -> None:
+    assert pool.machine(ads, now=5000.0).claimed
+
+
+def test_a_usual_job_is_possible() -> None:
+    assert why_impossible(job(Requirements=USUAL)) == ""
+
+
+@pytest.mark.parametrize(
+    ("ad", "says"),
+    [
+        (job(RequestCpus=2), "they ask for 2 CPUs, a slave has 1"),
+        (job(RequestMemory=1024), "they ask for 1024 MiB of memory, a slave has 896"),
+        (job(RequestDisk=10**9), "KiB of disk"),
+        (job(RequestGPUs=1), "they ask for 1 GPUs, a slave has 0"),
+        (job(Requirements='TARGET.OpSys == "WINDOWS"'), "no slave meets their requirements"),
+        (job(Requirements="TARGET.HasDocker"), "no slave meets their requirements"),
+    ],
+)
+def test_a_job_that_no_slave_can_run_is_told_why(ad: Any, says: str) -> None:
+    assert says in why_impossible(ad)
+
+
+def test_requirements_that_cannot_be_judged_here_are_not_called_impossible() -> None:
+    assert why_impossible(job(Requirements='TARGET.Machine == "x" || MY.Unknown')) == ""
+
+
+def test_a_request_may_be_an_expression() -> None:
+    ad = job(
+        RequestMemory="ifthenelse(MemoryUsage =!= undefined, MemoryUsage, (ImageSize + 1023) / 1024)", ImageSize=4096
+    )
+    assert pool._request(ad).memory_mib == 4
+
+
+def test_a_request_that_cannot_be_read_counts_as_the_least() -> None:
+    assert pool._request(job(RequestMemory="Unheard")).memory_mib == 1
