@@ -61,14 +61,14 @@ step() {
   if ((SECONDS - start >= 3)); then say "$label: done in $((SECONDS - start)) s"; fi
 }
 
-# tell_time LABEL: until it or its script ends. Its sleeps outlive it, so they must hold neither the lock nor anyone's pipe.
+# tell_time LABEL: after 3 s and then every 15 s, until it or its script ends. Its sleeps outlive it by a second, so they
+# must hold neither the lock nor anyone's pipe.
 tell_time() {
-  local start=$SECONDS
+  local start=$SECONDS passed
   if [ -n "${turn:-}" ]; then exec {turn}>&-; fi
-  sleep 3 &>/dev/null
-  while kill -0 $$ 2>/dev/null; do
-    say "$1 … $((SECONDS - start)) s"
-    sleep 15 &>/dev/null
+  while sleep 1 &>/dev/null && kill -0 $$ 2>/dev/null; do
+    passed=$((SECONDS - start))
+    if ((passed % 15 == 3)); then say "$1 … $passed s"; fi
   done
 }
 
