@@ -57,7 +57,7 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     A slave is removed only when its startd has taken a drain, or has none.
     """
     slaves = {slave.name: slave for slave in seen.slaves}
-    answers = {removal.slave: _clear(slaves[removal.slave], str(removal.reason)) for removal in plan.remove}
+    answers = {removal.slave: _clear(slaves[removal.slave], str(removal.reason), tools) for removal in plan.remove}
     going = [slaves[name] for name, answer in answers.items() if answer is not Drain.REFUSED]
     for slave in going:
         if not slave.in_state or slave.phase in (Phase.FAILED, Phase.BUILDING):
@@ -71,11 +71,14 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     return replace(outcome, drained=frozenset(name for name, answer in answers.items() if answer is Drain.DRAINED))
 
 
-def _clear(slave: Slave, reason: str) -> Drain:
+def _clear(slave: Slave, reason: str, tools: Tools) -> Drain:
     """Makes sure that no job can come to this slave any more: asks its startd, right now."""
-    if slave.phase in (Phase.DRAINED, Phase.GONE):
+    if slave.phase is Phase.DRAINED:
         return Drain.ABSENT
     try:
+        if slave.phase is Phase.GONE:
+            # An update would delete it by its id, whatever the list of servers said.
+            return Drain.REFUSED if tools.cloud.exists(slave.server_id) else Drain.ABSENT
         answer = pool.drain(slave.name, f"elastic-condor: {reason}")
     except OutsideError as error:
         log.warning("slave stays", slave=slave.name, why=str(error))

@@ -13,12 +13,11 @@ from controller import pool, template
 from controller.errors import OutsideError
 from controller.model import Phase, Seconds, Setback, Slave, Snapshot
 from controller.pool import Machine
-from controller.servers import Cloud, Server
+from controller.servers import GONE, Cloud, Server
 from controller.state import View
 
 T = TypeVar("T")
 
-GOING = ("DELETED", "SOFT_DELETED")
 FAILED = ("ERROR", "SHUTOFF", "PAUSED", "SUSPENDED", "STOPPED", "SHELVED", "SHELVED_OFFLOADED", "RESCUED")
 
 
@@ -73,7 +72,7 @@ class Parts:
 
 def put_together(parts: Parts, memory: Memory, now: datetime) -> tuple[Slave, ...]:
     """Ties the state's slaves, Nova's servers and HTCondor's machines together by their one common name."""
-    by_id = {server.id: server for server in parts.servers if server.status not in GOING}
+    by_id = {server.id: server for server in parts.servers if server.status not in GONE}
     known = set(parts.in_state.values())
     slaves = [
         _slave(by_id[id_], parts, memory, now) if id_ in by_id else Slave(name, Phase.GONE, now, id_)

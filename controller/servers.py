@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
 UNLIMITED = -1
+GONE = ("DELETED", "SOFT_DELETED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,18 @@ class Cloud:
         ]
         return min(shares) if shares else None
 
+    def exists(self, server_id: str) -> bool:
+        """Whether Nova has this server: asked for by its id, because a list may be cut short.
+
+        Raises:
+            OutsideError: Nova doesn't say.
+        """
+        with _translated():
+            try:
+                return self._connection.compute.get_server(server_id).status not in GONE
+            except sdk_errors.NotFoundException:
+                return False
+
     def delete(self, server_id: str, patience: float = 300) -> None:
         """Deletes a server and waits, `patience` seconds at most, until it is gone.
 
@@ -87,7 +100,7 @@ class Cloud:
             self._connection.compute.delete_server(server_id, ignore_missing=True)
             end = time.monotonic() + patience
             while time.monotonic() < end:
-                if self._connection.compute.find_server(server_id, ignore_missing=True) is None:
+                if not self.exists(server_id):
                     return
                 time.sleep(1)
         raise OutsideError(f"the server {server_id} isn't gone {patience:.0f} s after its deletion")

@@ -45,6 +45,7 @@ class Outside:
         self.drains: dict[str, Drain | Exception] = {}
         self.failure: Exception | None = None
         self.change_seen: Change | None = None
+        self.there: set[str] = set()
 
     def drain(self, name: str, _reason: str) -> Drain:
         self.asked.append(("drain", name))
@@ -59,6 +60,9 @@ class Outside:
 
     def delete(self, server_id: str) -> None:
         self.asked.append(("delete", server_id))
+
+    def exists(self, server_id: str) -> bool:
+        return server_id in self.there
 
     def change(self, change: Change, _template: SlaveTemplate) -> None:
         self.change_seen = change
@@ -122,6 +126,12 @@ def test_a_failed_server_is_deleted_by_hand_before_the_update(outside: Outside, 
     outside.drains["a"] = Drain.ABSENT
     run(outside, tmp_path, remove("a"), slave("a", Phase.FAILED))
     assert outside.asked == [("drain", "a"), ("delete", "id-a"), ("update", (0, ["a"])), ("forget", ["a"])]
+
+
+def test_a_slave_that_only_the_list_lacked_is_not_removed(outside: Outside, tmp_path: Path) -> None:
+    outside.there = {"id-a"}
+    run(outside, tmp_path, remove("a", "b"), slave("a", Phase.GONE), slave("b", Phase.GONE))
+    assert outside.asked == [("update", (0, ["b"])), ("forget", ["b"])]
 
 
 def test_a_stray_is_deleted_without_an_update(outside: Outside, tmp_path: Path) -> None:
