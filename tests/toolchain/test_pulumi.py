@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,11 @@ def test_the_openstack_provider_answers() -> None:
                 assert not check.failures
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("module", ["pulumi", "provider"])
+def test_the_go_modules_have_the_engine_that_the_python_library_is_for(module: str) -> None:
+    required = (ROOT / "toolchain" / module / "go.mod").read_text().split()
+    engine = f"v{version('pulumi')}"
+    for part in ("pkg", "sdk"):
+        assert required[required.index(f"github.com/pulumi/pulumi/{part}/v3") + 1] == engine
