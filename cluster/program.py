@@ -70,7 +70,9 @@ def cluster(settings: Settings, found: Found) -> None:
     )
     slaves = [nodes.kept_slave(name) for name in stack.remembered().slaves]
     settings_output = report.shared(settings, found, cluster_id=network.group.id, master_address=network.address)
-    report.export(slaves, network.public_address, settings_output.apply(lambda s: s.model_dump(by_alias=True, exclude_none=True)))
+    report.export(
+        slaves, network.public_address, settings_output.apply(lambda s: s.model_dump(by_alias=True, exclude_none=True))
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-import openstack
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from demo.user import ROOT, StepFailedError, User, environment, last_line, wait_for
+from demo.user import ROOT, StepFailedError, User, connect, environment, last_line, wait_for
 
 JOBS, JOB_SECONDS = 6, 20
 PATIENCE = 600
@@ -143,9 +142,7 @@ def _phases(slaves: list[dict[str, Any]]) -> str:
 
 def leftovers(user: User) -> list[str]:
     """What of a cluster is still in the user's project: nothing, if all went well."""
-    cloud = openstack.connect(
-        cloud=user.env["OS_CLOUD"], load_envvars=False, config_files=[user.env["OS_CLIENT_CONFIG_FILE"]]
-    )
+    cloud = connect(user.env)
     identity: Any = cloud.identity
     left = [f"server {s.name}" for s in cloud.compute.servers()]
     left += [f"port {p.id}" for p in cloud.network.ports() if not str(p.device_owner).startswith("network:")]

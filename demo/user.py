@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from openstack.config import OpenStackConfig
+from openstack.connection import Connection
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -31,6 +34,12 @@ def environment() -> dict[str, str]:
     if done.returncode:
         raise StepFailedError(f"the local cloud has no environment: {last_line(done.stderr)}")
     return dict(entry.split("=", 1) for entry in done.stdout.split("\0") if "=" in entry)
+
+
+def connect(env: Mapping[str, str]) -> Connection:
+    """The user's OpenStack project, by an environment other than this process's own."""
+    clouds = OpenStackConfig(config_files=[env["OS_CLIENT_CONFIG_FILE"]], load_envvars=False)
+    return Connection(config=clouds.get_one(env["OS_CLOUD"]))
 
 
 def last_line(text: str) -> str:

@@ -51,7 +51,7 @@ class Cloud(pulumi.runtime.Mocks):
             computed = {"secret": "hush"}
         return f"{args.name}-id", {**args.inputs, **computed}
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[Any, Any]:
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[Any, Any]:  # type: ignore[override]
         assert args.token == "pulumi:pulumi:readStackResourceOutputs"
         assert args.args == {"stackName": "organization/ecm/dev"}
         return {"outputs": self.state}
@@ -75,7 +75,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(pulumi, "export", exported.__setitem__)
         pulumi.runtime.set_mocks(cloud, project="ecm", stack="dev", organization="organization")
 
-        @pulumi.runtime.test
+        @pulumi.runtime.test  # type: ignore[untyped-decorator]
         def inside() -> pulumi.Output[None]:
             body()
             return pulumi.Output.from_input(exported).apply(known.update)

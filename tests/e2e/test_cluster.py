@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import openstack
 import pytest
 import yaml
 from openstack.connection import Connection
 
 from demo.__main__ import leftovers
-from demo.user import ROOT, StepFailedError, User, wait_for
+from demo.user import ROOT, StepFailedError, User, connect, wait_for
 
 pytestmark = pytest.mark.cloud
 
@@ -50,7 +49,7 @@ def cluster(user: User) -> User:
 @pytest.fixture(scope="module")
 def project(cloud: dict[str, str]) -> Connection:
     """The user's OpenStack project."""
-    return openstack.connect(cloud=cloud["OS_CLOUD"], load_envvars=False, config_files=[cloud["OS_CLIENT_CONFIG_FILE"]])
+    return connect(cloud)
 
 
 def master_id(project: Connection) -> str:
