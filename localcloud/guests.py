@@ -8,14 +8,15 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from openstack.connection import Connection
+from typing import TYPE_CHECKING, Any
 
 from localcloud import seed
 from localcloud.errors import LocalCloudError
 from localcloud.machine import Machine
 from localcloud.paths import Paths
+
+if TYPE_CHECKING:
+    from openstack.connection import Connection
 
 _PATIENCE = 3.0
 
@@ -30,7 +31,7 @@ class Guest:
     floating: tuple[str, ...]
 
 
-def listing(admin: Connection) -> list[Guest]:
+def listing(admin: "Connection") -> list[Guest]:
     """All guests, whoever's."""
     return [_guest(server) for server in admin.compute.servers(all_projects=True)]
 
@@ -50,35 +51,38 @@ def resolve(host: str, guests: Iterable[Guest]) -> Guest | None:
     return min(found, key=lambda guest: guest.status != "ACTIVE", default=None)
 
 
-def open_port(machine: Machine, admin: Connection, host: str, port: int) -> tuple[socket.socket | None, list[str]]:
-    """A connection to a guest's port, or the guests by way of which one may be had.
+def proxy(machine: Machine, paths: Paths, secrets: Mapping[str, str], host: str, port: int) -> int:
+    """Join standard input and output to a guest's port, as ssh's ProxyCommand wants it.
 
-    Straight to a floating address; to a fixed one from the router's own namespace, if the guest's groups admit it; else
+    Straight to a floating address; to a fixed one from its router's namespace, if the guest's groups admit that; else
     through a guest with a floating address.
 
     Raises:
-        LocalCloudError: there is no such guest.
+        LocalCloudError: there is no such guest, or no way leads there.
     """
-    guests = listing(admin)
+    # The usual case first, without asking anybody; other addresses have no route there and fail at once.
+    if _is_address(host) and (straight := _try(machine, host, port, "cloud")):
+        return _join(straight)
+    guests = listing(seed.connect("admin", secrets))
     guest = resolve(host, guests)
-    if not guest and not _is_address(host):
+    if not guest:
         names = ", ".join(sorted(other.name for other in guests)) or "none"
         raise LocalCloudError(f"no guest {host} - there are: {names}")
-    floating = guest.floating if guest else (host,)
-    fixed = guest.fixed if guest else ()
-    for address in floating:
-        if connection := _try(machine, address, port, "cloud"):
-            return connection, []
-    for address in fixed:
-        for namespace in routers(machine):
-            if connection := _try(machine, address, port, namespace):
-                return connection, []
-    jumps = [other.name for other in guests if other.floating and other.status == "ACTIVE" and other != guest]
-    return None, jumps if fixed else []
+    ways = [(address, "cloud") for address in guest.floating if address != host]
+    ways += [(address, namespace) for address in guest.fixed for namespace in _routers(machine)]
+    for address, namespace in ways:
+        if connection := _try(machine, address, port, namespace):
+            return _join(connection)
+    for jump in guests:
+        if jump.floating and jump.status == "ACTIVE" and jump != guest and guest.fixed:
+            # ssh in the guest between is the pipe.
+            command = ["ssh", "-F", str(paths.ssh_config), "-W", f"{guest.fixed[0]}:{port}", jump.floating[0]]
+            if subprocess.run(command, check=False).returncode == 0:
+                return 0
+    raise LocalCloudError(f"{host} port {port} can't be reached - it isn't up yet, or no security group admits it")
 
 
-def routers(machine: Machine) -> list[str]:
-    """The names of the routers' network namespaces."""
+def _routers(machine: Machine) -> list[str]:
     return [name for name in os.listdir(f"/proc/{machine.pid}/root/run/netns") if name.startswith("qrouter-")]  # noqa: PTH208
 
 
@@ -97,29 +101,8 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def proxy(machine: Machine, paths: Paths, secrets: Mapping[str, str], host: str, port: int) -> int:
-    """Join standard input and output to a guest's port, as ssh's ProxyCommand wants it.
-
-    Raises:
-        LocalCloudError: no way leads there.
-    """
-    connection, jumps = open_port(machine, seed.connect("admin", secrets), host, port)
-    if connection:
-        _join(connection)
-        return 0
-    for jump in jumps:
-        guest = resolve(host, listing(seed.connect("admin", secrets)))
-        address = guest.fixed[0] if guest else host
-        # ssh in the guest between is the pipe; it says what is wrong itself.
-        command = ["ssh", "-F", str(paths.ssh_config), "-W", f"{address}:{port}", jump]
-        status = subprocess.run(command, check=False).returncode
-        if status == 0:
-            return 0
-    raise LocalCloudError(f"{host} port {port} can't be reached - it isn't up yet, or no security group admits it")
-
-
-def _join(connection: socket.socket) -> None:
-    """Copy both ways until the far end has finished."""
+def _join(connection: socket.socket) -> int:
+    """Copy both ways until the far end has finished; 0, the exit status."""
     connection.settimeout(None)
     sources = {sys.stdin.fileno(), connection.fileno()}
     while connection.fileno() in sources:
@@ -133,6 +116,7 @@ def _join(connection: socket.socket) -> None:
                 connection.shutdown(socket.SHUT_WR)
             if not data:
                 sources.discard(ready)
+    return 0
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

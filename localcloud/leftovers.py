@@ -231,7 +231,7 @@ def loops(paths: Paths) -> list[Loop]:
         finally:
             os.close(handle)
         given = os.fsdecode(status[9].split(b"\0")[0])
-        if (status[0], status[1]) in files or given.startswith((INSIDE + "/", f"{paths.state}/"[:60])):
+        if (status[0], status[1]) in files or given.startswith(INSIDE + "/"):
             found.append(Loop(device, given))
     return found
 

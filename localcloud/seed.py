@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import openstack
-from openstack.connection import Connection
+from typing import TYPE_CHECKING, Any
 
 from localcloud.errors import LocalCloudError
 from localcloud.paths import Paths
 from localcloud.services import ADDRESS, ENDPOINTS, PUBLIC_NETWORK, REGION
+
+if TYPE_CHECKING:
+    from openstack.connection import Connection
 
 PROJECT = "physics"
 USER = "physicist"
@@ -56,7 +56,10 @@ def auth(user: str, secrets: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def connect(user: str, secrets: Mapping[str, str]) -> Connection:
+def connect(user: str, secrets: Mapping[str, str]) -> "Connection":
+    # Here, because it takes most of a second, which every ssh to a guest would wait for.
+    import openstack  # noqa: PLC0415
+
     # Neither the user's clouds.yaml nor his environment has a say here.
     return openstack.connect(
         load_yaml_config=False,
@@ -67,7 +70,7 @@ def connect(user: str, secrets: Mapping[str, str]) -> Connection:
     )
 
 
-def _identity(connection: Connection) -> Any:  # noqa: ANN401  # typed as version 2 or 3; here it is 3
+def _identity(connection: "Connection") -> Any:  # noqa: ANN401  # typed as version 2 or 3; here it is 3
     return connection.identity
 
 
@@ -124,7 +127,7 @@ def contents(secrets: Mapping[str, str], paths: Paths, image: Path) -> None:
     _upload(admin, paths, image)
 
 
-def _upload(admin: Connection, paths: Paths, image: Path) -> None:
+def _upload(admin: "Connection", paths: Paths, image: Path) -> None:
     with image.open("rb") as file:
         kind = "qcow2" if file.read(4) == b"QFI\xfb" else "raw"
     made = admin.image.create_image(
@@ -160,7 +163,7 @@ def wait_healthy(secrets: Mapping[str, str], seconds: float, check: Callable[[],
         time.sleep(0.5)
 
 
-def unhealthy(admin: Connection) -> list[str]:
+def unhealthy(admin: "Connection") -> list[str]:
     """What Nova and Neutron still miss; empty when all is well."""
     try:
         services: list[Any] = list(admin.compute.services())

@@ -34,7 +34,9 @@ def start(machine: Machine, supervisor: Supervisor, paths: Paths, names: Collect
         ready |= {name for name in started & waiting.keys() if is_ready(machine, waiting[name], states[name])}
         waiting = {name: service for name, service in waiting.items() if name not in ready}
         if waiting and time.monotonic() > end:
-            raise failure(paths, next(iter(waiting)), f"isn't ready after {seconds:.0f} s")
+            raise failure(
+                paths, next(name for name in waiting if name in started), f"isn't ready after {seconds:.0f} s"
+            )
         time.sleep(0.1)
 
 

@@ -1,0 +1,103 @@
+"""Ends of the cloud, orderly and not, and the start after each.  The cases go in order."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import openstack
+import pytest
+
+from localcloud import leftovers, machine, seed
+from localcloud.paths import default_paths
+
+pytestmark = pytest.mark.cloud_restart
+
+WRAPPER = str(Path(__file__).parents[2] / "scripts" / "localcloud")
+HEALTHY, DOWN = 0, 3
+
+
+def localcloud(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([WRAPPER, *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def boot(cloud: dict[str, str]) -> None:
+    user = openstack.connect(cloud=cloud["OS_CLOUD"], load_envvars=False, config_files=[cloud["OS_CLIENT_CONFIG_FILE"]])
+    server = user.compute.create_server(
+        name="lc-test-doomed",
+        image_id=user.image.find_image(seed.IMAGE, ignore_missing=False).id,
+        flavor_id=user.compute.find_flavor("small", ignore_missing=False).id,
+        networks=[{"uuid": user.network.find_network(seed.NETWORK, ignore_missing=False).id}],
+    )
+    user.compute.wait_for_server(server, wait=180)
+
+
+def servers(cloud: dict[str, str]) -> list[str]:
+    user = openstack.connect(cloud=cloud["OS_CLOUD"], load_envvars=False, config_files=[cloud["OS_CLIENT_CONFIG_FILE"]])
+    return [server.name for server in user.compute.servers()]
+
+
+def interfaces() -> set[str]:
+    return {path.name for path in Path("/sys/class/net").iterdir()}
+
+
+def host_mounts() -> set[str]:
+    return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+
+
+def test_a_killed_service_comes_back(cloud: dict[str, str]) -> None:
+    assert localcloud("kill", "keystone").returncode == 0
+    end = time.monotonic() + 90
+    while localcloud("status").returncode != HEALTHY:
+        assert time.monotonic() < end
+    assert servers(cloud) == []
+
+
+def test_a_stopped_service_stays_stopped_until_it_is_started(cloud: dict[str, str]) -> None:
+    assert localcloud("stop", "nova-compute").returncode == 0
+    assert localcloud("status").returncode == 1
+    assert localcloud("start", "nova-compute").returncode == 0
+    end = time.monotonic() + 90
+    while localcloud("status").returncode != HEALTHY:
+        assert time.monotonic() < end
+    assert servers(cloud) == []
+
+
+def test_down_leaves_nothing_of_a_cloud_with_a_guest(cloud: dict[str, str]) -> None:
+    before = interfaces(), host_mounts()
+    boot(cloud)
+    assert localcloud("leftovers").stdout
+    done = localcloud("down")
+    assert done.returncode == 0, done.stderr
+    left = localcloud("leftovers")
+    assert (left.returncode, left.stdout) == (0, "")
+    assert machine.processes() == set()
+    assert leftovers.loops(default_paths()) == []
+    assert (interfaces(), host_mounts()) == before
+    assert localcloud("status").returncode == DOWN
+    assert localcloud("down").returncode == 0
+
+
+def test_the_next_start_is_warm_and_has_no_ghosts(cloud: dict[str, str]) -> None:
+    began = time.monotonic()
+    done = localcloud("up")
+    assert done.returncode == 0, done.stderr
+    assert "made once" not in done.stderr
+    assert time.monotonic() - began < 150  # 30 s on an idle machine
+    assert servers(cloud) == []
+
+
+def test_an_interrupted_start_after_a_crash_with_a_guest_is_made_good(cloud: dict[str, str]) -> None:
+    boot(cloud)
+    running = machine.find()
+    assert running
+    os.kill(running.pid, signal.SIGKILL)
+    with subprocess.Popen([WRAPPER, "up"], stderr=subprocess.DEVNULL, start_new_session=True) as interrupted:
+        time.sleep(8)
+        os.killpg(interrupted.pid, signal.SIGKILL)
+    done = localcloud("up")
+    assert done.returncode == 0, done.stderr
+    assert localcloud("status").returncode == HEALTHY
+    assert servers(cloud) == []
+    assert leftovers.loops(default_paths()) == []
