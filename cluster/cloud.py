@@ -122,8 +122,9 @@ def _pick(setting: str, kind: str, wanted: str, there: Iterable[Any]) -> Any:  #
         ids = ", ".join(thing.id for thing in hits)
         raise CloudError(f"ecm:{setting} is {wanted!r} - the cloud has {len(hits)} of that name - set its id: {ids}")
     names = sorted(thing.name for thing in everything)
-    near = difflib.get_close_matches(wanted, names, n=SHOWN, cutoff=0.3) or names[:SHOWN]
-    raise CloudError(f"ecm:{setting} is {wanted!r} - there is no such {kind} - there is: {', '.join(near) or 'none'}")
+    near = difflib.get_close_matches(wanted, names, n=SHOWN, cutoff=0.3)
+    shown = ", ".join([*near, *(name for name in names if name not in near)][:SHOWN]) or "none"
+    raise CloudError(f"ecm:{setting} is {wanted!r} - there is no such {kind} - there is: {shown}")
 
 
 def _flavor(flavor: Any) -> Flavor:  # noqa: ANN401 - openstacksdk is untyped here
