@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from localcloud import access, cloud, guests, leftovers, seed, startup, status
+from localcloud import access, cloud, guests, leftovers, login, startup, status
 from localcloud import secrets as secret_store
 from localcloud.errors import LocalCloudError
 from localcloud.machine import Machine
@@ -131,7 +131,7 @@ def console(server: Annotated[str, typer.Argument(help="a guest's name or id")])
     """Print a guest's console log."""
     paths = default_paths()
     _running(paths)
-    admin = seed.connect("admin", _secrets(paths))
+    admin = login.connect("admin", _secrets(paths))
     found = admin.compute.find_server(server, all_projects=True)
     if not found:
         raise LocalCloudError(f"no guest {server}")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import yaml
 
-from localcloud import seed
+from localcloud import login
 from localcloud.paths import REPO, Paths, project_cache
 from localcloud.secrets import write_private
 from localcloud.services import ADDRESS, ENDPOINTS, REGION
@@ -21,8 +21,8 @@ PASSPHRASE = "localcloud"  # noqa: S105  # protects a stack whose owner has all 
 def write_files(paths: Paths, secrets: Mapping[str, str]) -> None:
     """Write clouds.yaml and ssh_config."""
     clouds = {
-        name: {"auth": seed.auth(user, secrets), "region_name": REGION, "identity_api_version": "3"}
-        for name, user in (("localcloud", seed.USER), ("localcloud-admin", "admin"))
+        name: {"auth": login.auth(user, secrets), "region_name": REGION, "identity_api_version": "3"}
+        for name, user in (("localcloud", login.USER), ("localcloud-admin", "admin"))
     }
     write_private(paths.clouds_yaml, yaml.safe_dump({"clouds": clouds}, sort_keys=False))
     # Guests come and go with the same addresses and new host keys; what is between is this machine's memory.

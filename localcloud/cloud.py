@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from localcloud import access, config, databases, guest_image, host, leftovers, machine, rootfs, seed, startup
+from localcloud import access, config, databases, guest_image, health, host, leftovers, machine, rootfs, seed, startup
 from localcloud.errors import LocalCloudError, UnfitHostError
 from localcloud.machine import Machine
 from localcloud.paths import Paths
@@ -130,7 +130,7 @@ def _clear(paths: Paths) -> None:
 def _start_all(born: Machine, paths: Paths, secrets: dict[str, str]) -> None:
     supervisor = Supervisor(paths.run / "supervisor.sock")
     startup.start(born, supervisor, paths, ALL)
-    seed.wait_healthy(secrets, 90, lambda: startup.check(paths, supervisor.states()))
+    health.wait_healthy(secrets, 90, lambda: startup.check(paths, supervisor.states()))
 
 
 def _make_seed(paths: Paths, root: Path, image: Path, secrets: dict[str, str], key: str) -> None:
@@ -151,7 +151,7 @@ def _make_seed(paths: Paths, root: Path, image: Path, secrets: dict[str, str], k
         startup.start(born, supervisor, paths, ALL)
     with step("project, networks, flavors, image"):
         seed.contents(secrets, paths, image)
-        seed.wait_healthy(secrets, 90, lambda: startup.check(paths, supervisor.states()))
+        health.wait_healthy(secrets, 90, lambda: startup.check(paths, supervisor.states()))
     with step("keeping the seed"):
         startup.stop(supervisor, [name for name in ALL if name not in DATABASES])
         databases.forget_reports(born)

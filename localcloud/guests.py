@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from localcloud import seed
+from localcloud import login
 from localcloud.errors import LocalCloudError
 from localcloud.machine import Machine
 from localcloud.paths import Paths
@@ -63,7 +63,7 @@ def proxy(machine: Machine, paths: Paths, secrets: Mapping[str, str], host: str,
     # The usual case first, without asking anybody; other addresses have no route there and fail at once.
     if _is_address(host) and (straight := _try(machine, host, port, "cloud")):
         return _join(straight)
-    guests = listing(seed.connect("admin", secrets))
+    guests = listing(login.connect("admin", secrets))
     guest = resolve(host, guests)
     if not guest:
         names = ", ".join(sorted(other.name for other in guests)) or "none"

@@ -1,21 +1,18 @@
 """What a new cloud contains: service users, catalogue, a project with an ordinary user, networks, flavors, image."""
 
 import hashlib
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localcloud.errors import LocalCloudError
+from localcloud.login import PROJECT, USER, connect
 from localcloud.paths import Paths
 from localcloud.services import ADDRESS, ENDPOINTS, PUBLIC_NETWORK, REGION
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
-PROJECT = "physics"
-USER = "physicist"
 IMAGE = "debian-13-condor"
 NETWORK = "cluster-net"
 PUBLIC = "public"
@@ -41,33 +38,6 @@ _SERVICES = (
     ("nova", "compute", "/v2.1"),
     ("neutron", "network", ""),
 )
-_AGENTS = frozenset({"neutron-linuxbridge-agent", "neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent"})
-
-
-def auth(user: str, secrets: Mapping[str, str]) -> dict[str, str]:
-    """How `admin` or the ordinary user logs in."""
-    return {
-        "auth_url": f"http://127.0.0.1:{ENDPOINTS['keystone']}/v3",
-        "username": user,
-        "password": secrets[user],
-        "project_name": "admin" if user == "admin" else PROJECT,
-        "user_domain_name": "Default",
-        "project_domain_name": "Default",
-    }
-
-
-def connect(user: str, secrets: Mapping[str, str]) -> "Connection":
-    # Here, because it takes most of a second, which every ssh to a guest would wait for.
-    import openstack  # noqa: PLC0415
-
-    # Neither the user's clouds.yaml nor his environment has a say here.
-    return openstack.connect(
-        load_yaml_config=False,
-        load_envvars=False,
-        auth=auth(user, secrets),
-        region_name=REGION,
-        identity_api_version="3",
-    )
 
 
 def _identity(connection: "Connection") -> Any:  # noqa: ANN401  # typed as version 2 or 3; here it is 3
@@ -146,31 +116,3 @@ def _upload(admin: "Connection", paths: Paths, image: Path) -> None:
         stored = paths.live / "glance" / "images" / made.id
         cached = paths.live / "nova" / "instances" / "_base" / hashlib.sha1(made.id.encode()).hexdigest()  # noqa: S324
         cached.hardlink_to(stored)
-
-
-def wait_healthy(secrets: Mapping[str, str], seconds: float, check: Callable[[], None]) -> None:
-    """Wait until Nova and Neutron themselves say that every part of them is there.
-
-    Raises:
-        LocalCloudError: it took too long; or `check`, called all the time, raised.
-    """
-    end = time.monotonic() + seconds
-    admin = connect("admin", secrets)
-    while missing := unhealthy(admin):
-        check()
-        if time.monotonic() > end:
-            raise LocalCloudError(f"the local cloud isn't healthy after {seconds:.0f} s - {missing[0]} - see its log")
-        time.sleep(0.5)
-
-
-def unhealthy(admin: "Connection") -> list[str]:
-    """What Nova and Neutron still miss; empty when all is well."""
-    try:
-        services: list[Any] = list(admin.compute.services())
-        agents: list[Any] = list(admin.network.agents())
-    except Exception as error:  # noqa: BLE001  # whatever it is, the cloud isn't healthy, and this is why
-        return [f"{type(error).__name__}: {error}".splitlines()[0]]
-    up = {service.binary for service in services if service.state == "up"}
-    alive = {agent.binary for agent in agents if agent.is_alive}
-    wanted = {"nova-conductor", "nova-scheduler", "nova-compute"} - up | _AGENTS - alive
-    return [f"{name} hasn't reported" for name in sorted(wanted)]

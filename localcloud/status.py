@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from localcloud import cloud, guests, seed, startup
+from localcloud import cloud, guests, health, login, startup
 from localcloud import secrets as secret_store
 from localcloud.errors import LocalCloudError
 from localcloud.paths import Paths
@@ -38,8 +38,8 @@ def show(paths: Paths) -> int:
         services.add_row(service.name, state, *urls)
     out.print(services)
     if not problems:
-        admin = seed.connect("admin", secret_store.load(paths))
-        problems += seed.unhealthy(admin)
+        admin = login.connect("admin", secret_store.load(paths))
+        problems += health.unhealthy(admin)
         _show_guests(out, guests.listing(admin))
     for problem in problems:
         out.print(f"[red]{problem}[/red]")

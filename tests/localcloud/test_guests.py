@@ -15,7 +15,7 @@ import openstack
 import pytest
 from openstack.exceptions import ForbiddenException
 
-from localcloud import leftovers, machine, seed
+from localcloud import leftovers, login, machine, secrets, seed
 from localcloud.paths import default_paths
 from localcloud.services import ADDRESS, ENDPOINTS
 
@@ -79,7 +79,8 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def user(cloud: dict[str, str]) -> Any:  # the SDK's types say less than is there
-    return openstack.connect(cloud=cloud["OS_CLOUD"], load_envvars=False, config_files=[cloud["OS_CLIENT_CONFIG_FILE"]])
+    assert cloud["OS_CLOUD"] == "localcloud"
+    return login.connect(login.USER, secrets.load(default_paths()))
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +205,7 @@ def test_an_application_credential_is_held_to_its_access_rules(user: Any) -> Non
             load_yaml_config=False,
             auth_type="v3applicationcredential",
             auth={
-                "auth_url": user.config.auth["auth_url"],
+                "auth_url": user.config.get_auth_args()["auth_url"],
                 "application_credential_id": credential.id,
                 "application_credential_secret": credential.secret,
             },

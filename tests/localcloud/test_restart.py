@@ -6,13 +6,12 @@ import subprocess
 import time
 from pathlib import Path
 
-import openstack
 import pytest
 
-from localcloud import leftovers, machine, seed
+from localcloud import leftovers, login, machine, secrets, seed
 from localcloud.paths import default_paths
 
-pytestmark = pytest.mark.cloud_restart
+pytestmark = [pytest.mark.cloud_restart, pytest.mark.usefixtures("cloud")]
 
 WRAPPER = str(Path(__file__).parents[2] / "scripts" / "localcloud")
 HEALTHY, DOWN = 0, 3
@@ -22,8 +21,8 @@ def localcloud(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([WRAPPER, *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
-def boot(cloud: dict[str, str]) -> None:
-    user = openstack.connect(cloud=cloud["OS_CLOUD"], load_envvars=False, config_files=[cloud["OS_CLIENT_CONFIG_FILE"]])
+def boot() -> None:
+    user = login.connect(login.USER, secrets.load(default_paths()))
     server = user.compute.create_server(
         name="lc-test-doomed",
         image_id=user.image.find_image(seed.IMAGE, ignore_missing=False).id,
@@ -33,8 +32,8 @@ def boot(cloud: dict[str, str]) -> None:
     user.compute.wait_for_server(server, wait=180)
 
 
-def servers(cloud: dict[str, str]) -> list[str]:
-    user = openstack.connect(cloud=cloud["OS_CLOUD"], load_envvars=False, config_files=[cloud["OS_CLIENT_CONFIG_FILE"]])
+def servers() -> list[str]:
+    user = login.connect(login.USER, secrets.load(default_paths()))
     return [server.name for server in user.compute.servers()]
 
 
@@ -46,27 +45,27 @@ def host_mounts() -> set[str]:
     return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
 
 
-def test_a_killed_service_comes_back(cloud: dict[str, str]) -> None:
+def test_a_killed_service_comes_back() -> None:
     assert localcloud("kill", "keystone").returncode == 0
     end = time.monotonic() + 90
     while localcloud("status").returncode != HEALTHY:
         assert time.monotonic() < end
-    assert servers(cloud) == []
+    assert servers() == []
 
 
-def test_a_stopped_service_stays_stopped_until_it_is_started(cloud: dict[str, str]) -> None:
+def test_a_stopped_service_stays_stopped_until_it_is_started() -> None:
     assert localcloud("stop", "nova-compute").returncode == 0
     assert localcloud("status").returncode == 1
     assert localcloud("start", "nova-compute").returncode == 0
     end = time.monotonic() + 90
     while localcloud("status").returncode != HEALTHY:
         assert time.monotonic() < end
-    assert servers(cloud) == []
+    assert servers() == []
 
 
-def test_down_leaves_nothing_of_a_cloud_with_a_guest(cloud: dict[str, str]) -> None:
+def test_down_leaves_nothing_of_a_cloud_with_a_guest() -> None:
     before = interfaces(), host_mounts()
-    boot(cloud)
+    boot()
     assert localcloud("leftovers").stdout
     done = localcloud("down")
     assert done.returncode == 0, done.stderr
@@ -79,17 +78,17 @@ def test_down_leaves_nothing_of_a_cloud_with_a_guest(cloud: dict[str, str]) -> N
     assert localcloud("down").returncode == 0
 
 
-def test_the_next_start_is_warm_and_has_no_ghosts(cloud: dict[str, str]) -> None:
+def test_the_next_start_is_warm_and_has_no_ghosts() -> None:
     began = time.monotonic()
     done = localcloud("up")
     assert done.returncode == 0, done.stderr
     assert "made once" not in done.stderr
     assert time.monotonic() - began < 150  # 30 s on an idle machine
-    assert servers(cloud) == []
+    assert servers() == []
 
 
-def test_an_interrupted_start_after_a_crash_with_a_guest_is_made_good(cloud: dict[str, str]) -> None:
-    boot(cloud)
+def test_an_interrupted_start_after_a_crash_with_a_guest_is_made_good() -> None:
+    boot()
     running = machine.find()
     assert running
     os.kill(running.pid, signal.SIGKILL)
@@ -99,5 +98,5 @@ def test_an_interrupted_start_after_a_crash_with_a_guest_is_made_good(cloud: dic
     done = localcloud("up")
     assert done.returncode == 0, done.stderr
     assert localcloud("status").returncode == HEALTHY
-    assert servers(cloud) == []
+    assert servers() == []
     assert leftovers.loops(default_paths()) == []
