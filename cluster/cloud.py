@@ -57,7 +57,8 @@ def connect() -> "Connection":
     """
     with _translated():
         connection = openstack.connect()
-        connection.authorize()
+        # Not authorize(), which hides what kind of failure it was.
+        connection.session.get_token()
         return connection
 
 

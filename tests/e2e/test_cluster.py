@@ -57,6 +57,13 @@ def master_id(project: Connection) -> str:
     return str(master.id)
 
 
+def the_one_error(output: str) -> str:
+    """The only line that Pulumi's summary says of what is wrong."""
+    summary = output.partition("Diagnostics:")[2].partition("Resources:")[0]
+    (line,) = [line for line in summary.splitlines() if line.strip() and "pulumi:pulumi:Stack" not in line]
+    return line
+
+
 def servers(project: Connection) -> list[str]:
     return sorted(server.name for server in project.compute.servers())
 
@@ -101,8 +108,7 @@ def test_bad_settings_are_one_clear_line_before_anything_is_made(
     done = user.try_pulumi("up", "--yes", "--skip-preview", "--config-file", str(file))
     output = done.stdout + done.stderr
     assert done.returncode != 0
-    assert says in output
-    assert "Traceback" not in output
+    assert says in the_one_error(output)
     assert servers(project) == []
 
 
@@ -114,8 +120,7 @@ def test_a_wrong_password_is_one_clear_line(user: User, tmp_path: Path) -> None:
     stranger = User({**user.env, "OS_CLIENT_CONFIG_FILE": str(file)}, STACK)
     done = stranger.try_pulumi("preview")
     assert done.returncode != 0
-    assert "the cloud refuses the login" in done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+    assert "the cloud refuses the login" in the_one_error(done.stdout)
 
 
 def test_the_first_up_makes_a_master_and_no_slave(cluster: User, project: Connection) -> None:

@@ -19,7 +19,7 @@ from localcloud import leftovers, login, machine, secrets, seed
 from localcloud.paths import default_paths
 from localcloud.services import ADDRESS, ENDPOINTS
 
-pytestmark = pytest.mark.cloud
+pytestmark = [pytest.mark.cloud, pytest.mark.filterwarnings("ignore:::openstack")]  # the SDK warns of itself
 
 WRAPPER = str(Path(__file__).parents[2] / "scripts" / "localcloud")
 OTHERS = {"mysql": 3306, "rabbit": 5672, "memcached": 11211, "epmd": 4369, "metadata": 8775, "ssh": 22}

@@ -11,7 +11,11 @@ import pytest
 from localcloud import leftovers, login, machine, secrets, seed
 from localcloud.paths import default_paths
 
-pytestmark = [pytest.mark.cloud_restart, pytest.mark.usefixtures("cloud")]
+pytestmark = [
+    pytest.mark.cloud_restart,
+    pytest.mark.usefixtures("cloud"),
+    pytest.mark.filterwarnings("ignore:::openstack"),  # the SDK warns of itself
+]
 
 WRAPPER = str(Path(__file__).parents[2] / "scripts" / "localcloud")
 HEALTHY, DOWN = 0, 3
