@@ -141,21 +141,26 @@ def _phases(slaves: list[dict[str, Any]]) -> str:
 
 
 def leftovers(user: User) -> list[str]:
-    """What of a cluster is still in the user's project: nothing, if all went well."""
+    """What of the user's cluster is still in the project, or in the state: nothing, if all went well."""
     cloud = connect(user.env)
     identity: Any = cloud.identity
-    left = [f"server {s.name}" for s in cloud.compute.servers()]
-    left += [f"port {p.id}" for p in cloud.network.ports() if not str(p.device_owner).startswith("network:")]
-    left += [f"floating IP {f.floating_ip_address}" for f in cloud.network.ips()]
+    prefix = f"ecm-{user.stack}-"
+    servers = list(cloud.compute.servers())
+    alive = {server.id for server in servers}
+    left = [f"server {s.name}" for s in servers if s.name.startswith(prefix)]
+    for port in cloud.network.ports():
+        orphan = str(port.device_owner).startswith("compute:") and port.device_id not in alive
+        if orphan or str(port.name).startswith(prefix):
+            left.append(f"port {port.id}")
+    left += [f"floating IP {f.floating_ip_address}" for f in cloud.network.ips() if not f.port_id]
     for group in cloud.network.security_groups():
-        if group.name != "default":
+        if group.name.startswith(prefix):
             left.append(f"security group {group.name}")
-        elif rules := [r for r in group.security_group_rules if r.get("description", "").startswith("ecm-")]:
-            left += [f"rule {rule['id']} of the group default" for rule in rules]
-    left += [f"application credential {c.name}" for c in identity.application_credentials(cloud.current_user_id)]
-    if json_resources := user.pulumi("stack", "export"):
-        left += [f"resource {urn}" for urn in _urns(json_resources)]
-    return left
+        described = [rule["description"] or "" for rule in group.security_group_rules]
+        left += [f"a rule of the group {group.name}" for text in described if text.startswith(f"ecm-{user.stack}:")]
+    credentials = identity.application_credentials(cloud.current_user_id)
+    left += [f"application credential {c.name}" for c in credentials if c.name.startswith(prefix)]
+    return left + [f"resource {urn}" for urn in _urns(user.pulumi("stack", "export"))]
 
 
 def _urns(export: str) -> list[str]:

@@ -65,7 +65,8 @@ def the_one_error(output: str) -> str:
 
 
 def servers(project: Connection) -> list[str]:
-    return sorted(server.name for server in project.compute.servers())
+    """Names of this cluster's servers; the project may have others."""
+    return sorted(server.name for server in project.compute.servers() if server.name.startswith(f"ecm-{STACK}-"))
 
 
 def finished(user: User, cluster: str) -> list[int]:
