@@ -67,8 +67,10 @@ class Service:
 
 
 def _uwsgi(name: str, script: str, processes: int) -> str:
+    # One thread each, as OpenStack's own set-ups have it: with several, Keystone mixed one caller's roles into another's
+    # token (an application credential was refused for a role that its user never had).
     return (
-        f"uwsgi --ini {INSIDE}/etc/uwsgi.ini --processes {processes} --threads 4"
+        f"uwsgi --ini {INSIDE}/etc/uwsgi.ini --processes {processes} --threads 1"
         f" --http-socket {ADDRESS}:{ENDPOINTS[name]} --wsgi-file {script}"
     )
 
@@ -124,7 +126,7 @@ SERVICES: tuple[Service, ...] = (
     ),
     Service(
         "keystone",
-        _uwsgi("keystone", "/usr/bin/keystone-wsgi-public", processes=1),
+        _uwsgi("keystone", "/usr/bin/keystone-wsgi-public", processes=4),
         Http(ENDPOINTS["keystone"], "/v3"),
         after=("mysql", "memcached"),
         user="keystone",
@@ -151,7 +153,7 @@ SERVICES: tuple[Service, ...] = (
     ),
     Service(
         "placement",
-        _uwsgi("placement", "/usr/bin/placement-api", processes=1),
+        _uwsgi("placement", "/usr/bin/placement-api", processes=2),
         Http(ENDPOINTS["placement"]),
         after=("mysql",),
         user="placement",
