@@ -67,8 +67,8 @@ class Service:
 
 
 def _uwsgi(name: str, script: str, processes: int) -> str:
-    # One thread each, as OpenStack's own set-ups have it: with several, Keystone mixed one caller's roles into another's
-    # token (an application credential was refused for a role that its user never had).
+    # One thread each, as OpenStack's own set-ups have it: with several, Keystone mixed one caller's roles into another
+    # one's token (an application credential was refused for a role that its user never had).
     return (
         f"uwsgi --ini {INSIDE}/etc/uwsgi.ini --processes {processes} --threads 1"
         f" --http-socket {ADDRESS}:{ENDPOINTS[name]} --wsgi-file {script}"
