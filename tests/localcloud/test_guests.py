@@ -165,8 +165,7 @@ def test_every_process_of_a_guest_is_below_its_own_group(pair: Pair) -> None:
 
 @pytest.mark.usefixtures("pair")
 def test_a_guest_without_a_floating_address_is_reached_through_one_that_has_one() -> None:
-    done = localcloud("ssh", "lc-test-inner", "hostname")
-    assert done.stdout.strip() == "lc-test-inner", done.stderr
+    wait_for("its boot", 120, lambda: localcloud("ssh", "lc-test-inner", "hostname").stdout.strip() == "lc-test-inner")
 
 
 def test_a_security_group_admits_and_blocks(pair: Pair) -> None:
