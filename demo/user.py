@@ -43,9 +43,10 @@ def connect(env: Mapping[str, str]) -> Connection:
 
 
 def last_line(text: str) -> str:
-    """What of a program's output tells most: its line with `error:`, else the last one."""
+    """What of a program's output tells most: the provider's or the engine's line of error, else the last one."""
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith("error:") and "update failed" not in line]
+    errors = [line for line in lines if line.startswith("error:") and "update failed" not in line]
+    telling = [line for line in lines if line.startswith("* ")] or errors
     return (telling or lines or ["no output"])[-1]
 
 
