@@ -4,7 +4,6 @@ Everything here goes the way a user goes: the command line, ssh, HTCondor's own 
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
+from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_fixed
 
 ROOT = Path(__file__).parent.parent
 
@@ -117,11 +117,16 @@ class User:
         return loaded
 
     def ssh(self, command: str, *, seconds: float = 60, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Runs a command on the master as the image's ordinary user."""
+        """Runs a command on the master as the image's ordinary user.
+
+        A connection that ends before the login has run nothing: it is tried again.
+        """
         if not self._address:
             self._address = self.outputs()["masterIp"]
-        return subprocess.run(
-            ["ssh", "-F", self.env["ECM_SSH_CONFIG"], self._address, command],
+        arguments = ["ssh", "-F", self.env["ECM_SSH_CONFIG"], self._address, command]
+        return _unless_cut_off(
+            subprocess.run,
+            arguments,
             env=self.env,
             capture_output=True,
             text=True,
@@ -173,6 +178,9 @@ class User:
         return status
 
 
-def plain_environment() -> dict[str, str]:
-    """This process's environment without what would name another cloud or state."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "PULUMI_"))}
+_unless_cut_off = Retrying(
+    retry=retry_if_result(lambda done: done.returncode and "kex_exchange_identification" in done.stderr),
+    stop=stop_after_attempt(5),
+    wait=wait_fixed(2),
+    retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+)

@@ -110,6 +110,14 @@ def test_the_life_of_a_stack(project: Project) -> None:
     assert "- 2 deleted" in project.must("destroy", "--yes", "--skip-preview", "--run-program")
 
 
+def test_a_program_needs_no_configuration(project: Project) -> None:
+    project.write("import pulumi\npulumi.export('greeting', pulumi.Config().get('greeting') or 'none')\n")
+    project.must("stack", "init", "bare")
+    assert "none" in project.must("preview", "--stack", "bare")
+    project.must("stack", "rm", "--yes", "bare")
+    project.must("stack", "select", "dev")
+
+
 @pytest.mark.parametrize(
     ("failure", "shown", "hidden"),
     [

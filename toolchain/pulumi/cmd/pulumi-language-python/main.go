@@ -195,13 +195,17 @@ func (h *host) arguments(req *pulumirpc.RunRequest) []string {
 
 // configuration is what the Python library reads at the program's start.
 func configuration(req *pulumirpc.RunRequest) ([]string, error) {
-	config, err := json.Marshal(req.GetConfig())
+	config, secrets := req.GetConfig(), req.GetConfigSecretKeys()
+	if len(config) == 0 {
+		return nil, nil // what is there must be a map, and JSON has null for none
+	}
+	values, err := json.Marshal(config)
 	if err != nil {
 		return nil, err
 	}
-	secrets, err := json.Marshal(req.GetConfigSecretKeys())
+	names, err := json.Marshal(append([]string{}, secrets...))
 	if err != nil {
 		return nil, err
 	}
-	return []string{"PULUMI_CONFIG=" + string(config), "PULUMI_CONFIG_SECRET_KEYS=" + string(secrets)}, nil
+	return []string{"PULUMI_CONFIG=" + string(values), "PULUMI_CONFIG_SECRET_KEYS=" + string(names)}, nil
 }
