@@ -64,10 +64,11 @@ def planted_loop(own: Paths) -> Iterator[str]:
 
 @root_only
 def test_a_planted_loop_device_is_found_and_cleared(own: Paths, planted_loop: str) -> None:
-    assert [str(loop.device) for loop in leftovers.loops(own)] == [planted_loop]
+    # A cloud that runs has its guests' devices there too.
+    (ours,) = [loop for loop in leftovers.loops(own) if str(loop.device) == planted_loop]
     assert found(own, f"loop device {planted_loop}")
-    leftovers.loops(own)[0].detach()
-    assert leftovers.loops(own) == []
+    ours.detach()
+    assert planted_loop not in [str(loop.device) for loop in leftovers.loops(own)]
 
 
 @root_only
@@ -77,7 +78,7 @@ def test_a_loop_device_of_somebody_else_is_not_ours(tmp_path: Path, own: Paths) 
     attach = ["losetup", "--find", "--show", str(other)]
     device = subprocess.run(attach, check=True, capture_output=True, text=True).stdout.strip()
     try:
-        assert leftovers.loops(own) == []
+        assert device not in [str(loop.device) for loop in leftovers.loops(own)]
     finally:
         subprocess.run(["losetup", "--detach", device], check=True)
 
