@@ -26,8 +26,8 @@ _LOOP_STATUS = struct.Struct("=5Q4I64s64s32s2Q")
 def find(paths: Paths) -> list[str]:
     """One line for each thing; none if nothing of the cloud is here."""
     return [
-        *_processes(),
-        *_namespaces(),
+        *_processes(paths),
+        *_namespaces(paths),
         *_mounts(paths),
         *(f"loop device {loop.device} ({loop.file})" for loop in loops(paths)),
         *(f"control group {group}" for group in machine.groups() if group.exists()),
@@ -128,20 +128,21 @@ def _pids() -> Iterator[int]:
     return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
 
 
-def _ours() -> set[int]:
+def _ours(paths: Paths) -> set[int]:
     """The cloud's processes: those of its control groups, and strays that were started with its mark."""
+    mark = b"\0LOCALCLOUD_STATE=" + os.fsencode(paths.state) + b"\0"
     marked = set()
     for pid in _pids():
         try:
-            if b"\0LOCALCLOUD_STATE=" in b"\0" + Path(f"/proc/{pid}/environ").read_bytes():
+            if mark in b"\0" + Path(f"/proc/{pid}/environ").read_bytes() + b"\0":
                 marked.add(pid)
         except OSError:
             continue
     return {pid for pid in marked | machine.processes() if not machine.is_zombie(pid)}
 
 
-def _processes() -> Iterator[str]:
-    yield from (f"process {pid} {_command(pid)}" for pid in sorted(_ours()))
+def _processes(paths: Paths) -> Iterator[str]:
+    yield from (f"process {pid} {_command(pid)}" for pid in sorted(_ours(paths)))
 
 
 def _namespace(pid: int | str, kind: str) -> str:
@@ -151,9 +152,9 @@ def _namespace(pid: int | str, kind: str) -> str:
         return ""
 
 
-def _namespaces() -> Iterator[str]:
+def _namespaces(paths: Paths) -> Iterator[str]:
     """Namespaces other than this process's own that hold the cloud's processes or mounts, or have the cloud's names."""
-    ours = _ours()
+    ours = _ours(paths)
     for kind in ("mnt", "pid", "net", "uts", "ipc", "cgroup"):
         here = _namespace("self", kind)
         yield from (f"namespace {name}" for name in sorted({_namespace(pid, kind) for pid in ours} - {here, ""}))
@@ -212,7 +213,8 @@ class Loop:
 def loops(paths: Paths) -> list[Loop]:
     """The attached loop devices whose file is the cloud's.
 
-    By the file's own number, because after a crash its path may lead nowhere, and by the path that Nova gave.
+    By the file's own number, because after a crash its path may lead nowhere.  A deleted file has none to compare:
+    there the path counts that Nova gave.
     """
     files = {(stat.st_dev, stat.st_ino) for stat in _disk_stats(paths)}
     found = []
@@ -231,7 +233,8 @@ def loops(paths: Paths) -> list[Loop]:
         finally:
             os.close(handle)
         given = os.fsdecode(status[9].split(b"\0")[0])
-        if (status[0], status[1]) in files or given.startswith(INSIDE + "/"):
+        deleted = (Path("/sys/block") / name / "loop" / "backing_file").read_text().endswith("(deleted)\n")
+        if (status[0], status[1]) in files or (deleted and given.startswith(INSIDE + "/")):
             found.append(Loop(device, given))
     return found
 

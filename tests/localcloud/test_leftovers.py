@@ -72,6 +72,16 @@ def test_a_planted_loop_device_is_found_and_cleared(own: Paths, planted_loop: st
 
 
 @root_only
+def test_a_loop_device_whose_file_is_deleted_is_found_by_the_path_that_was_given(
+    own: Paths, planted_loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own.live / "nova" / "instances" / "some-uuid" / "disk").unlink()
+    assert planted_loop not in [str(loop.device) for loop in leftovers.loops(own)]
+    monkeypatch.setattr(leftovers, "INSIDE", str(own.cache.parent.parent)[:40])
+    assert planted_loop in [str(loop.device) for loop in leftovers.loops(own)]
+
+
+@root_only
 def test_a_loop_device_of_somebody_else_is_not_ours(tmp_path: Path, own: Paths) -> None:
     other = tmp_path / "other"
     other.write_bytes(bytes(1 << 20))
