@@ -35,6 +35,8 @@ class Tools:
     prefix: str
     """Start of the slaves' names, as `ecm-dev-slave-`."""
     clock: Callable[[], datetime]
+    drained: Callable[[str], None]
+    """Told of each slave as soon as it took a drain: a controller that is killed now must still know it then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Outcome:
 
     drained: frozenset[str] = frozenset()
     """Slaves that took a drain now."""
+    refused: frozenset[str] = frozenset()
+    """Slaves that stay: a job came first, or no answer."""
     updated: bool = False
     """Whether an update of the stack ran, and succeeded."""
     failed: str = ""
@@ -68,7 +72,11 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
     _try("removed slaves can't be forgotten", lambda: pool.forget(slave.name for slave in going))
-    return replace(outcome, drained=frozenset(name for name, answer in answers.items() if answer is Drain.DRAINED))
+    drained, refused = (
+        frozenset(name for name, answer in answers.items() if answer is which)
+        for which in (Drain.DRAINED, Drain.REFUSED)
+    )
+    return replace(outcome, drained=drained, refused=refused)
 
 
 def _clear(slave: Slave, reason: str, tools: Tools) -> Drain:
@@ -83,6 +91,8 @@ def _clear(slave: Slave, reason: str, tools: Tools) -> Drain:
     except OutsideError as error:
         log.warning("slave stays", slave=slave.name, why=str(error))
         return Drain.REFUSED
+    if answer is Drain.DRAINED:
+        tools.drained(slave.name)
     log.info("slave stays: a job came first" if answer is Drain.REFUSED else "slave goes", slave=slave.name, why=reason)
     return answer
 

@@ -47,6 +47,9 @@ class Outside:
         self.change_seen: Change | None = None
         self.there: set[str] = set()
 
+    def drained(self, name: str) -> None:
+        self.asked.append(("drained", name))
+
     def drain(self, name: str, _reason: str) -> Drain:
         self.asked.append(("drain", name))
         answer = self.drains.get(name, Drain.DRAINED)
@@ -83,7 +86,9 @@ def run(outside: Outside, tmp_path: Path, plan: Plan, *slaves: Slave) -> Outcome
     key = tmp_path / "key"
     key.write_bytes(b"key")
     fake: Any = outside
-    return apply(plan, Snapshot(slaves=slaves), SETTINGS, Tools(fake, fake, key, "ecm-dev-slave-", lambda: NOW))
+    return apply(
+        plan, Snapshot(slaves=slaves), SETTINGS, Tools(fake, fake, key, "ecm-dev-slave-", lambda: NOW, fake.drained)
+    )
 
 
 def slave(name: str, phase: Phase, *, in_state: bool = True) -> Slave:
@@ -94,9 +99,9 @@ def remove(*names: str) -> Plan:
     return Plan(remove=tuple(Removal(name, Reason(Why.IDLE, "idle")) for name in names))
 
 
-def test_an_idle_slave_is_drained_then_removed_then_forgotten(outside: Outside, tmp_path: Path) -> None:
+def test_an_idle_slave_is_drained_and_noted_then_removed_then_forgotten(outside: Outside, tmp_path: Path) -> None:
     outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE))
-    assert outside.asked == [("drain", "a"), ("update", (0, ["a"])), ("forget", ["a"])]
+    assert outside.asked == [("drain", "a"), ("drained", "a"), ("update", (0, ["a"])), ("forget", ["a"])]
     assert outcome == Outcome(drained=frozenset({"a"}), updated=True)
 
 
@@ -112,7 +117,7 @@ def test_a_slave_that_refuses_or_does_not_answer_stays(
 
 def test_when_all_refuse_no_update_runs(outside: Outside, tmp_path: Path) -> None:
     outside.drains["a"] = Drain.REFUSED
-    assert run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE)) == Outcome()
+    assert run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE)) == Outcome(refused=frozenset({"a"}))
     assert outside.asked == [("drain", "a")]
 
 
@@ -136,7 +141,7 @@ def test_a_slave_that_only_the_list_lacked_is_not_removed(outside: Outside, tmp_
 
 def test_a_stray_is_deleted_without_an_update(outside: Outside, tmp_path: Path) -> None:
     run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE, in_state=False))
-    assert outside.asked == [("drain", "a"), ("delete", "id-a"), ("forget", ["a"])]
+    assert outside.asked == [("drain", "a"), ("drained", "a"), ("delete", "id-a"), ("forget", ["a"])]
 
 
 def test_new_slaves_get_new_names_and_their_own_tokens(outside: Outside, tmp_path: Path) -> None:
