@@ -78,26 +78,19 @@ def _run(metrics_port: int) -> None:
         log.info("controller starts", version=status.CONTROLLER, **masking.configuration(os.environ))
         stack = os.environ["ECM_STACK"]
         memory_file = MemoryFile(MEMORY)
-        memory = memory_file.load(now)
-
-        def remember_drained(slave: str) -> None:
-            memory.drained.add(slave)
-            memory_file.save(memory)
-
         tools = Tools(
             cloud=Cloud(),
             state=State(stack, HOME / "work"),
             key_file=RUN / "pool-key",
             prefix=f"ecm-{stack.split('/')[-1]}-slave-",
             clock=_now,
-            drained=remember_drained,
         )
         checks.outside(tools.cloud, tools.state)
         registry = CollectorRegistry()
         file = RUN / "status.json"
         reporter = Reporter(file, status.begin(file, now), Journal(JOURNAL), Metrics(registry))
         metrics.serve(registry, metrics_port)
-        Loop(tools, memory, memory_file, reporter, _stop_by_signal(), _now).run()
+        Loop(tools, memory_file.load(now), memory_file, reporter, _stop_by_signal(), _now).run()
         log.info("controller ends")
 
 

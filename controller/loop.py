@@ -10,12 +10,12 @@ import structlog
 
 from cluster.errors import EcmError
 from cluster.report import Shared
-from controller import checks
+from controller import checks, template
 from controller.apply import Outcome, Tools, apply
 from controller.decide import decide
 from controller.errors import LockedError, OutsideError
 from controller.memory_file import MemoryFile
-from controller.model import Limits, Room, Seconds, Setback
+from controller.model import Limits, Room, Seconds, Trouble
 from controller.observe import Memory, observe
 from controller.reporter import Reporter
 from controller.state import View
@@ -79,7 +79,7 @@ class Loop:
         now = self.clock()
         seen = observe(self.tools.cloud, self.view or View(), settings, self.memory, now)
         self.memory_file.save(self.memory)
-        allowed = limits(settings)
+        allowed = limits(settings, template.room(self.memory.offer(settings)))
         self.reporter.looked(seen, allowed, now)
         if not self.applying:
             plan = decide(seen, allowed, now)
@@ -93,12 +93,13 @@ class Loop:
         now = self.clock()
         self.applying, self.view_at = None, None
         self.reporter.ended(outcome, now)
-        self.memory.drained |= outcome.drained
+        self.memory.updated()
         if outcome.updated:
-            self.memory.setback = None
+            self.memory.setbacks.pop(Trouble.UPDATES, None)
         if outcome.failed:
-            times = self.memory.setback.times + 1 if self.memory.setback else 1
-            self.memory.setback = Setback(times, now, outcome.failed)
+            self.memory.failed(Trouble.UPDATES, outcome.failed, now)
+        for why in outcome.never_joined:
+            self.memory.failed(Trouble.JOINS, why, now)
         if outcome.locked:
             self.memory.locked, self.locked_at = outcome.locked, now
         if outcome.failed or outcome.locked:
@@ -123,15 +124,14 @@ class Loop:
         return self.view.settings
 
 
-def limits(settings: Shared) -> Limits:
-    """The user's limits as the decision takes them."""
-    offered = settings.offer
+def limits(settings: Shared, offer: Room) -> Limits:
+    """The user's limits, and what a new slave offers, as the decision takes them."""
     return Limits(
         min_slaves=settings.min_slaves,
         max_slaves=settings.max_slaves,
-        jobs_per_slave=offered.jobs,
+        jobs_per_slave=settings.offer.jobs,
         idle_time=Seconds(settings.idle_time),
         join_timeout=Seconds(settings.join_timeout),
         waiting_jobs_threshold=settings.waiting_jobs_threshold,
-        offer=Room(offered.cpus, offered.memory_mib, offered.disk_kib),
+        offer=offer,
     )

@@ -1,19 +1,20 @@
-"""What a controller that was killed has to know again: who is drained, who has joined, which updates failed.
+"""What a controller that was killed has to know again: who has joined, what failed, what slaves turned out to offer.
 
 Times of absence and of claims are left out: they count from the controller's start, because a master that comes back
-finds an empty collector.
+finds an empty collector. What runs or drains is asked of HTCondor, never remembered.
 """
 
-import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from controller import disk
-from controller.model import Setback
+from controller.model import Setback, Trouble
 from controller.observe import Memory
 
 log = structlog.get_logger()
@@ -22,8 +23,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class _Kept:
     joined: frozenset[str] = frozenset()
-    drained: frozenset[str] = frozenset()
-    setback: Setback | None = None
+    setbacks: Mapping[Trouble, Setback] = field(default_factory=dict)
+    learned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 _ADAPTER = TypeAdapter(_Kept)
@@ -31,11 +32,10 @@ _ADAPTER = TypeAdapter(_Kept)
 
 @dataclass(slots=True)
 class MemoryFile:
-    """One file, written by the loop and, in the middle of an update, by the thread that drains."""
+    """The file, and what is in it."""
 
     path: Path
     _written: _Kept = field(default_factory=_Kept)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
     _attempt: disk.BestEffort = field(default_factory=disk.BestEffort)
 
     def load(self, now: datetime) -> Memory:
@@ -48,14 +48,14 @@ class MemoryFile:
             why = str(error).splitlines()[0]
             log.warning("controller remembers nothing: its file can't be used", file=str(self.path), why=why)
         kept = self._written
-        return Memory(now, joined=set(kept.joined), drained=set(kept.drained), setback=kept.setback)
+        learned = {fingerprint: dict(ad) for fingerprint, ad in kept.learned.items()}
+        return Memory(now, joined=set(kept.joined), setbacks=dict(kept.setbacks), learned=learned)
 
     def save(self, memory: Memory) -> None:
         """Writes what changed. A full disk is said once, and no reason to stop."""
-        with self._lock:
-            kept = _Kept(frozenset(memory.joined), frozenset(memory.drained), memory.setback)
-            if kept != self._written:
-                self._attempt("the controller's memory", lambda: self._write(kept))
+        kept = _Kept(frozenset(memory.joined), dict(memory.setbacks), dict(memory.learned))
+        if kept != self._written:
+            self._attempt("memory", lambda: self._write(kept))
 
     def _write(self, kept: _Kept) -> None:
         disk.replace_file(self.path, _ADAPTER.dump_json(kept))

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 
 from controller.decide import retry_at
 from controller.errors import system
-from controller.model import Phase, Plan, Snapshot
+from controller.model import Phase, Plan, Snapshot, Trouble
 from controller.story import Event, What
 
 log = structlog.get_logger()
@@ -29,7 +29,7 @@ class Metrics:
         self._slaves = Gauge("ecm_slaves", "Slaves by phase", ["phase"], registry=registry)
         self._decisions = Counter("ecm_decisions", "Reasons of decisions", ["why"], registry=registry)
         self._updates = Histogram(
-            "ecm_update_seconds", "Updates of the stack", ["result"], buckets=_SECONDS, registry=registry
+            "ecm_update_seconds", "Plans that were carried out", ["result"], buckets=_SECONDS, registry=registry
         )
         self._errors = Counter(
             "ecm_api_errors", "Looks that an outside system failed to answer", ["system"], registry=registry
@@ -43,16 +43,15 @@ class Metrics:
         self._refused = Counter(
             "ecm_drains_refused", "Slaves that stayed: a job came first, or no answer", registry=registry
         )
-        self._setbacks = Gauge("ecm_setbacks", "Failed updates in a row", registry=registry)
-        self._backing_off = Gauge(
-            "ecm_backing_off", "1 while no slave is made because updates failed", registry=registry
-        )
+        self._setbacks = Gauge("ecm_setbacks", "Failures in a row", ["trouble"], registry=registry)
+        self._backing_off = Gauge("ecm_backing_off", "1 while no slave is made because of setbacks", registry=registry)
 
     def looked(self, seen: Snapshot, now: datetime) -> None:
         """One look. What wasn't seen keeps its last value."""
         self.unanswered(seen.unknown)
-        self._setbacks.set(seen.setback.times if seen.setback else 0)
-        self._backing_off.set(seen.setback is not None and retry_at(seen.setback) > now)
+        for trouble in Trouble:
+            self._setbacks.labels(trouble).set(sum(s.times for s in seen.setbacks if s.trouble is trouble))
+        self._backing_off.set(any(retry_at(setback) > now for setback in seen.setbacks))
         if seen.unknown:
             return
         demand: Tally[tuple[int, int, str]] = Tally()
@@ -76,7 +75,7 @@ class Metrics:
             self._decisions.labels(reason.why).inc()
 
     def ended(self, result: str, seconds: float, refused: int) -> None:
-        """One plan that was carried out: `done`, `failed` or `locked`, and how many drains were refused."""
+        """One plan that was carried out: `done`, `failed`, `locked` or `none`, and how many drains were refused."""
         self._updates.labels(result).observe(seconds)
         self._refused.inc(refused)
 

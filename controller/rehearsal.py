@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from cluster.errors import EcmError
+from controller import template
 from controller.decide import decide
 from controller.errors import OutsideError
 from controller.loop import limits
@@ -24,7 +25,7 @@ def look(cloud: Cloud, state: State, memory: Memory, now: datetime) -> str:
     if not view.settings:
         return "would wait: the first `pulumi up` hasn't ended yet"
     seen = observe(cloud, view, view.settings, memory, now)
-    plan = decide(seen, limits(view.settings), now)
+    plan = decide(seen, limits(view.settings, template.room(memory.offer(view.settings))), now)
     interrupted = [f"would first recover from an interrupted update: {', '.join(view.pending)}"] if view.pending else []
     return "\n".join([*interrupted, *told(seen, plan)])
 
@@ -36,6 +37,8 @@ def told(seen: Snapshot, plan: Plan) -> list[str]:
         f"idle jobs: {sum(group.idle for group in seen.jobs)}; slaves: {phases}",
         *([f"would create {plan.create}"] if plan.create else []),
         *(f"would remove {removal.slave} - {removal.reason}" for removal in plan.remove),
+        *(f"would undo the drain of {name}" for name in plan.revive),
+        *(f"would drain {name} when its jobs have ended" for name in plan.retire),
         *([] if plan.acts else ["would do nothing"]),
         *(f"  {reason}" for reason in plan.reasons),
     ]

@@ -63,10 +63,17 @@ class Reporter:
             self._tell(event)
         reasons = tuple(str(reason) for reason in (*plan.reasons, *(removal.reason for removal in plan.remove)))
         if plan.acts or _kinds(plan) != _kinds(self.plan):
-            log.info("decided", create=plan.create, remove=[r.slave for r in plan.remove], reasons=list(reasons))
+            acts = {
+                "create": plan.create,
+                "remove": [removal.slave for removal in plan.remove],
+                "revive": plan.revive,
+                "retire": plan.retire,
+            }
+            log.info("decided", **{key: value for key, value in acts.items() if value}, reasons=reasons)
             decision = Decision(now, seen, limits, plan, CONTROLLER)
             self.attempt("journal", lambda: self.journal.add(decision))
-        update = Update(now, plan.create, tuple(r.slave for r in plan.remove), reasons) if plan.acts else None
+        removed = tuple(removal.slave for removal in plan.remove)
+        update = Update(now, plan.create, removed, reasons, plan.revive, plan.retire) if plan.acts else None
         self.plan = plan
         if plan.create:
             self.wanted_at = now
@@ -107,4 +114,4 @@ def _result(outcome: Outcome) -> tuple[str, str]:
         return "failed", outcome.failed
     if outcome.locked:
         return "locked", outcome.locked
-    return ("done", "") if outcome.updated else ("nothing", "no update was needed, or no slave took its drain")
+    return ("done", "") if outcome.updated else ("none", "no update of the stack was needed")

@@ -36,7 +36,9 @@ class SlaveStatus:
     age: Seconds
     server_id: str
     in_state: bool
+    outdated: bool
     idle_for: Seconds
+    absent_since: datetime | None
     jobs: int
     free: Room | None
     reason: str
@@ -54,15 +56,17 @@ class Slots:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """An update of the stack by the controller."""
+    """A plan of the controller that acts."""
 
     since: datetime
     create: int
     remove: tuple[str, ...]
     reasons: tuple[str, ...]
+    revive: tuple[str, ...] = ()
+    retire: tuple[str, ...] = ()
     ended: datetime | None = None
     result: str = ""
-    """`done`, or why not; empty while it runs."""
+    """`done`, or what else came of it; empty while it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +100,9 @@ class Status:
     slaves: tuple[SlaveStatus, ...] = ()
     limits: Limits | None = None
     quota_left: int | None = None
-    setback: Setback | None = None
+    setbacks: tuple[Setback, ...] = ()
     next_try_at: datetime | None = None
+    """When slaves may be made again after the setbacks; in the past when they may."""
     locked: str = ""
     update: Update | None = None
     """The running one."""
@@ -147,8 +152,8 @@ def looked(before: Status, seen: Snapshot, plan: Plan, limits: Limits, now: date
     after = replace(
         blind(before, seen.unknown, now),
         limits=limits,
-        setback=seen.setback,
-        next_try_at=retry_at(seen.setback) if seen.setback else None,
+        setbacks=seen.setbacks,
+        next_try_at=max(map(retry_at, seen.setbacks), default=None),
         locked=seen.locked,
         next=upcoming(seen, limits, now),
     )
@@ -172,8 +177,8 @@ def looked(before: Status, seen: Snapshot, plan: Plan, limits: Limits, now: date
 def upcoming(seen: Snapshot, limits: Limits, now: datetime) -> Next | None:
     """What the rule will do next without any change, and when; None when nothing is due."""
     due = []
-    if seen.setback:
-        due.append(Next(retry_at(seen.setback), "slaves may be made again"))
+    if seen.setbacks:
+        due.append(Next(max(map(retry_at, seen.setbacks)), "slaves may be made again"))
     if sum(slave.joined for slave in seen.slaves) > limits.min_slaves:
         due += [
             Next(now + timedelta(seconds=limits.idle_time - slave.idle_for), f"{slave.name} goes if it stays idle")
@@ -199,7 +204,9 @@ def _slave(slave: Slave, since: datetime, reason: str, now: datetime) -> SlaveSt
         age=Seconds((now - slave.created_at).total_seconds()),
         server_id=slave.server_id,
         in_state=slave.in_state,
+        outdated=slave.outdated,
         idle_for=slave.idle_for,
+        absent_since=slave.absent_since,
         jobs=slave.jobs,
         free=slave.free,
         reason=reason,

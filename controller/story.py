@@ -14,6 +14,7 @@ class What(StrEnum):
     JOINED = "joined"
     BACK = "back in the pool"
     LEFT = "left the pool"
+    DRAINING = "takes no more jobs"
     DRAINED = "drained"
     FAILED = "failed"
     GONE = "gone from the cloud"
@@ -103,6 +104,7 @@ def _moved(was: Slave | None, slave: Slave) -> What | None:
         return None if was.joined else What.BACK
     return {
         Phase.MISSING: What.LEFT,
+        Phase.DRAINING: What.DRAINING,
         Phase.DRAINED: What.DRAINED,
         Phase.FAILED: What.FAILED,
         Phase.GONE: What.GONE,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller import journal
@@ -16,7 +16,7 @@ from controller.model import JobGroup, Limits, Plan, Reason, Room, Seconds, Setb
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 LIMITS = Limits(0, 4, 2, Seconds(60), Seconds(600), 0, Room(2, 2000, 10_000))
-SEEN = Snapshot(jobs=(JobGroup(Room(1, 500, 1000), idle=3, ripe=0),), setback=Setback(1, NOW, "no host"))
+SEEN = Snapshot(jobs=(JobGroup(Room(1, 500, 1000), idle=3, ripe=0),), setbacks=(Setback(1, NOW, "no host"),))
 
 # Any value of the model's types, whatever fields they have: numbers and times that can be reckoned with.
 st.register_type_strategy(int, st.integers(0, 40))
@@ -35,6 +35,7 @@ def decision(seen: Snapshot = SEEN, limits: Limits = LIMITS, at: datetime = NOW)
     return Decision(at, seen, limits, decide(seen, limits, at), "0.1.0")
 
 
+@settings(deadline=None)  # it writes to a disk
 @given(st.from_type(Snapshot), st.from_type(Limits), st.from_type(datetime))
 def test_any_decision_comes_back_as_it_was_and_is_decided_alike(
     tmp_path_factory: pytest.TempPathFactory, seen: Snapshot, limits: Limits, at: datetime

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from cluster.cloud import Flavor
-from cluster.report import Shared, SlaveTemplate
+from cluster.report import Shared
 from controller import loop
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError
@@ -19,30 +18,13 @@ from controller.journal import Journal
 from controller.loop import LOCK_PAUSE, STATE_EVERY, Loop
 from controller.memory_file import MemoryFile
 from controller.metrics import Metrics
-from controller.model import JobGroup, Room, Snapshot
+from controller.model import JobGroup, Room, Snapshot, Trouble
 from controller.observe import Memory
 from controller.reporter import Reporter
 from controller.state import View
 from controller.status import Status
+from tests.controller.made_up import SETTINGS
 
-SETTINGS = Shared(
-    min_slaves=0,
-    max_slaves=4,
-    idle_time=30,
-    waiting_jobs_threshold=0,
-    waiting_jobs_time=60,
-    join_timeout=600,
-    poll_interval=3,
-    master_address="10.0.0.5",
-    slave=SlaveTemplate(
-        cluster_id="c",
-        image_id="i",
-        flavor=Flavor("f", "small", 1, 1024, 4),
-        network_id="n",
-        security_group="default",
-        key_name="k",
-    ),
-)
 JOBS = Snapshot(jobs=(JobGroup(Room(1, 100, 10), idle=2, ripe=0),))
 
 
@@ -95,7 +77,7 @@ class Bench:
         state: Any = self.state
         cloud: Any = self.cloud
         worker: Any = self.worker
-        tools = Tools(cloud, state, key_file=path, prefix="s-", clock=self.clock, drained=lambda _: None)
+        tools = Tools(cloud, state, key_file=path, prefix="s-", clock=self.clock)
         journal = Journal(path / "journal")
         reporter = Reporter(self.status, Status(self.now, self.now), journal, Metrics(CollectorRegistry()))
         self.memory_file = MemoryFile(path / "memory.json")
@@ -116,7 +98,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench(tmp_path)
 
     def look(_cloud: object, _view: View, _settings: Shared, memory: Memory, _now: datetime) -> Snapshot:
-        return Snapshot(JOBS.jobs, setback=memory.setback, locked=memory.locked)
+        return Snapshot(JOBS.jobs, setbacks=tuple(memory.setbacks.values()), locked=memory.locked)
 
     monkeypatch.setattr(loop, "observe", look)
     return made
@@ -171,9 +153,19 @@ def test_a_failed_update_is_recovered_from_and_tried_again_later(bench: Bench) -
     bench.tick(timedelta(seconds=31))
     bench.worker.given[1].set_result(Outcome(failed="no valid host"))
     bench.tick()
-    assert bench.loop.memory.setback is not None
-    assert bench.loop.memory.setback.times == 2
-    assert bench.memory_file.load(bench.now).setback == bench.loop.memory.setback, "the next controller knows, too"
+    assert bench.loop.memory.setbacks[Trouble.UPDATES].times == 2
+    assert bench.memory_file.load(bench.now).setbacks == bench.loop.memory.setbacks, "the next controller knows, too"
+    bench.tick(timedelta(seconds=61))
+    bench.worker.given[2].set_result(Outcome(updated=True))
+    bench.tick()
+    assert bench.loop.memory.setbacks == {}
+
+
+def test_slaves_that_never_joined_are_counted(bench: Bench) -> None:
+    bench.tick()
+    bench.worker.given[0].set_result(Outcome(updated=True, never_joined=("a: late", "b: late")))
+    bench.tick()
+    assert bench.loop.memory.setbacks[Trouble.JOINS].times == 2
 
 
 def test_new_settings_are_checked_once(bench: Bench) -> None:
@@ -225,4 +217,4 @@ def test_a_stop_lets_the_running_update_end_and_notes_how(bench: Bench) -> None:
     bench.loop.run()
     assert worker.ended
     assert json.loads(bench.status.read_text())["lastUpdate"]["result"] == "failed: no valid host"
-    assert bench.memory_file.load(bench.now).setback is not None
+    assert bench.memory_file.load(bench.now).setbacks

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from controller.memory_file import MemoryFile
-from controller.model import Phase, Setback
+from controller.model import Phase, Setback, Trouble
 from controller.observe import Memory, Parts, put_together
 from controller.servers import Server
 
@@ -15,23 +15,26 @@ THEN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 1, 1, 1, tzinfo=UTC)
 
 
-def test_the_next_controller_knows_who_is_drained_who_joined_and_what_failed(tmp_path: Path) -> None:
-    setback = Setback(2, THEN, "no valid host")
-    memory = Memory(THEN, {"x": THEN}, {"y": THEN}, joined={"a", "b"}, drained={"b"}, setback=setback, locked="by ada")
+LEARNED = {"fingerprint": {"Cpus": 2, "Memory": 1888, "HasDocker": False, "Arch": "X86_64"}}
+
+
+def test_the_next_controller_knows_who_joined_what_failed_and_what_was_learned(tmp_path: Path) -> None:
+    failed = {Trouble.JOINS: Setback(2, THEN, "a: late", Trouble.JOINS)}
+    memory = Memory(THEN, {"x": THEN}, {"y": THEN}, {"a", "b"}, setbacks=failed, locked="by ada", learned=LEARNED)
     MemoryFile(tmp_path / "memory.json").save(memory)
     again = MemoryFile(tmp_path / "memory.json").load(NOW)
-    assert again == Memory(NOW, joined={"a", "b"}, drained={"b"}, setback=setback)
+    assert again == Memory(NOW, joined={"a", "b"}, setbacks=failed, learned=LEARNED)
 
 
-def test_a_slave_that_was_drained_before_the_kill_is_drained_after_it(tmp_path: Path) -> None:
+def test_a_slave_that_had_joined_before_the_kill_and_left_is_missing_not_booting(tmp_path: Path) -> None:
     file = MemoryFile(tmp_path / "memory.json")
-    file.save(Memory(THEN, joined={"a"}, drained={"a"}))
+    file.save(Memory(THEN, joined={"a"}))
     memory = MemoryFile(file.path).load(NOW)
     (slave,) = put_together(Parts({"a": "id"}, [Server("id", "a", "ACTIVE", THEN)]), memory, NOW)
-    assert slave.phase is Phase.DRAINED
+    assert (slave.phase, slave.known, slave.absent_since) == (Phase.MISSING, True, NOW)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"joined": 7}', b"\xff\x00", b'{"drained": ["a"'])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"joined": 7}', b"\xff\x00", b'{"joined": ["a"'])
 def test_a_damaged_file_is_one_line_and_an_empty_memory(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "memory.json"
     path.write_bytes(content)
@@ -58,8 +61,8 @@ def test_what_a_full_disk_refused_is_written_later(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     file = MemoryFile(tmp_path / "gone" / "memory.json")
     (tmp_path / "gone").rmdir()
-    memory = Memory(THEN, drained={"a"})
+    memory = Memory(THEN, joined={"a"})
     file.save(memory)
     (tmp_path / "gone").mkdir()
     file.save(memory)
-    assert file.load(NOW).drained == {"a"}
+    assert file.load(NOW).joined == {"a"}

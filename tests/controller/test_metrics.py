@@ -61,12 +61,12 @@ def test_an_unknown_part_is_an_error_of_its_system_and_no_zero(bench: Bench) -> 
 
 
 def test_the_breaker_is_open_until_the_next_try(bench: Bench) -> None:
-    failing = Snapshot(setback=Setback(2, NOW, "no host"))
+    failing = Snapshot(setbacks=(Setback(2, NOW, "no host"),))
     for seconds, backing_off in ((0, 1), (59, 1), (61, 0)):
         bench.metrics.looked(failing, NOW + timedelta(seconds=seconds))
-        assert (bench("ecm_setbacks"), bench("ecm_backing_off")) == (2, backing_off)
+        assert (bench("ecm_setbacks", trouble="updates"), bench("ecm_backing_off")) == (2, backing_off)
     bench.metrics.looked(Snapshot(), NOW)
-    assert (bench("ecm_setbacks"), bench("ecm_backing_off")) == (0, 0)
+    assert (bench("ecm_setbacks", trouble="updates"), bench("ecm_backing_off")) == (0, 0)
 
 
 def test_decisions_are_counted_by_reason(bench: Bench) -> None:
@@ -106,7 +106,7 @@ def test_it_answers_on_loopback(bench: Bench) -> None:
     port = free_port()
     serve(bench.registry, port)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        assert b"ecm_setbacks 0.0" in answer.read()
+        assert b"ecm_backing_off 0.0" in answer.read()
 
 
 def test_a_taken_port_is_said_and_nothing_more(bench: Bench) -> None:

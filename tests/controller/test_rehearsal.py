@@ -41,11 +41,19 @@ def test_without_a_state_it_would_wait(answer: View | Exception, says: str) -> N
 
 def test_a_plan_is_told_with_all_its_reasons() -> None:
     seen = Snapshot((JobGroup(Room(1, 1, 1), 3, 0),), (Slave("a", Phase.FAILED, NOW, "id"),))
-    plan = Plan(2, (Removal("a", Reason(Why.FAILED, "its server is ERROR")),), (Reason(Why.GROW, "3 jobs wait"),))
+    plan = Plan(
+        create=2,
+        remove=(Removal("a", Reason(Why.FAILED, "its server is ERROR")),),
+        revive=("b",),
+        retire=("c",),
+        reasons=(Reason(Why.GROW, "3 jobs wait"),),
+    )
     assert rehearsal.told(seen, plan) == [
         "idle jobs: 3; slaves: a failed",
         "would create 2",
         "would remove a - failed: its server is ERROR",
+        "would undo the drain of b",
+        "would drain c when its jobs have ended",
         "  grow: 3 jobs wait",
     ]
 

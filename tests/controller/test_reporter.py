@@ -98,7 +98,7 @@ def test_a_whole_update_is_told_to_everybody(bench: Bench) -> None:
     [
         (Outcome(failed="no valid host"), "failed: no valid host"),
         (Outcome(locked="by ada"), "locked: by ada"),
-        (Outcome(refused=frozenset({"a"})), "nothing: no update was needed, or no slave took its drain"),
+        (Outcome(refused=frozenset({"a"})), "none: no update of the stack was needed"),
     ],
 )
 def test_an_update_that_did_not_do_it_says_why(bench: Bench, outcome: Outcome, result: str) -> None:

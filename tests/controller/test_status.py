@@ -45,7 +45,7 @@ def look(before: Status, seconds: float, *slaves: Slave, plan: Plan | None = Non
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     group = JobGroup(Room(1, 100, 10), idle=2, ripe=1)
     full = look(FRESH, 1, slave("a", Phase.BUSY, jobs=1, free=Room(1, 2, 3)), jobs=(group,), quota_left=3)
-    full = replace(full, update=Update(at(1), 1, ("b",), ("grow: x",)), setback=Setback(1, at(0), "no host"))
+    full = replace(full, update=Update(at(1), 1, ("b",), ("grow: x",)), setbacks=(Setback(1, at(0), "no host"),))
     status.write(tmp_path / "status.json", full)
     assert status.parse((tmp_path / "status.json").read_bytes()) == full
 
@@ -92,10 +92,10 @@ def test_a_slave_that_is_to_go_says_why() -> None:
 
 
 def test_the_next_try_is_shown() -> None:
-    shown = look(FRESH, 1, setback=Setback(1, at(0), "no host"))
+    shown = look(FRESH, 1, setbacks=(Setback(1, at(0), "no host"),))
     assert shown.next_try_at == at(30)
     assert shown.next == status.Next(at(30), "slaves may be made again")
-    assert look(FRESH, 31, setback=Setback(1, at(0), "no host")).next is None, "that is over"
+    assert look(FRESH, 31, setbacks=(Setback(1, at(0), "no host"),)).next is None, "that is over"
 
 
 @pytest.mark.parametrize(

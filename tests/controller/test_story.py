@@ -48,6 +48,7 @@ def test_a_slave_that_was_fast_is_launched_and_joined_at_once() -> None:
         (Phase.MISSING, Phase.BUSY, What.BACK),
         (Phase.DRAINED, Phase.IDLE, What.BACK),
         (Phase.IDLE, Phase.DRAINED, What.DRAINED),
+        (Phase.BUSY, Phase.DRAINING, What.DRAINING),
         (Phase.BOOTING, Phase.FAILED, What.FAILED),
         (Phase.BUSY, Phase.GONE, What.GONE),
     ],
