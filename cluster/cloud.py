@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import CloudError
-from cluster.login import access, translated
+from cluster.login import access, translated, versioned
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         slave_volume_gib=None if slave_flavor.disk_gib else settings.boot_volume_gib,
         floating_network=floating,
         project_id=access(connection).project_id or "",
-        auth_url=_versioned(auth_url or connection.config.auth["auth_url"]),
+        auth_url=versioned(auth_url or connection.config.auth["auth_url"]),
         region=connection.config.region_name or "",
     )
 
@@ -134,8 +134,3 @@ def _fits(setting: str, flavor: Flavor, image: Any) -> None:  # noqa: ANN401 - o
             f"disk, the flavor {flavor.name} has {flavor.ram_mib} and {flavor.disk_gib} - "
             "take a larger flavor or another image"
         )
-
-
-def _versioned(url: str) -> str:
-    plain = url.rstrip("/")
-    return plain if plain.endswith("/v3") else f"{plain}/v3"

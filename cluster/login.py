@@ -41,7 +41,7 @@ def connect_as(login: Login, connection: Connection) -> Connection:
     """The same cloud, region and endpoints by another login. Asks the cloud nothing yet."""
     # Not openstack.connect(), which mixes the environment's password into whatever it is given.
     auth = ApplicationCredential(
-        connection.config.auth["auth_url"],
+        versioned(connection.config.auth["auth_url"]),
         application_credential_id=login.id,
         application_credential_secret=login.secret,
     )
@@ -72,6 +72,12 @@ def require_project(project_id: str, connection: Connection) -> None:
             f"this login is for the project {ours} - the cluster is in {project_id}, nothing was changed - "
             "set OS_CLOUD, or the OS_* variables, to that project"
         )
+
+
+def versioned(url: str) -> str:
+    """Keystone's URL with the version that application credentials need."""
+    plain = url.rstrip("/")
+    return plain if plain.endswith("/v3") else f"{plain}/v3"
 
 
 @contextmanager

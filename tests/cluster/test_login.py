@@ -33,7 +33,7 @@ def test_a_login_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, error: 
 def test_another_login_goes_to_the_same_place_with_nothing_of_the_first() -> None:
     config = OpenStackConfig(load_yaml_config=False, load_envvars=False).get_one(
         auth_type="password",
-        auth={"auth_url": "http://keystone/v3", "username": "me", "password": "mine"},
+        auth={"auth_url": "http://keystone/", "username": "me", "password": "mine"},
         region_name="R",
         interface="internal",
         verify=False,
