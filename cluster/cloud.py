@@ -5,20 +5,14 @@ One adapter to openstacksdk for the program that runs on the user's machine. It 
 
 import difflib
 from collections.abc import Iterable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import keystoneauth1.exceptions as auth_errors
-import openstack
-import openstack.exceptions as sdk_errors
-
 from cluster.errors import CloudError
+from cluster.login import access, translated, versioned
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from openstack.connection import Connection
 
 SHOWN = 8
@@ -45,21 +39,14 @@ class Found:
     slave_flavor: Flavor
     network_id: str
     slave_group_id: str
+    master_volume_gib: int | None
+    """GiB of the boot volume; None where the flavor's own disk serves."""
+    slave_volume_gib: int | None
+    floating_network: str | None
+    """The external network's name, which is what the provider takes."""
+    project_id: str
     auth_url: str
     region: str
-
-
-def connect() -> "Connection":
-    """A connection by the user's clouds.yaml or OS_* variables.
-
-    Raises:
-        CloudError: there is no login, or the cloud refuses it or is out of reach.
-    """
-    with _translated():
-        connection = openstack.connect()
-        # Not authorize(), which hides what kind of failure it was.
-        connection.session.get_token()
-        return connection
 
 
 def look_up(settings: Settings, connection: "Connection") -> Found:
@@ -68,7 +55,7 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
     Raises:
         CloudError: something is not there, is there twice, or doesn't fit; nothing has been created.
     """
-    with _translated():
+    with translated():
         images = list(connection.image.images(status="active"))
         flavors = list(connection.compute.flavors())
         image = _pick("image", "image", settings.image, images)
@@ -76,13 +63,16 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         master_flavor = _flavor(_pick("masterFlavor", "flavor", settings.master_flavor, flavors))
         slave_flavor = _flavor(_pick("slaveFlavor", "flavor", settings.slave_flavor, flavors))
         _pick("keyName", "keypair", settings.key_name, connection.compute.keypairs())
+        floating = None
         if settings.floating_network:
             external = connection.network.networks(is_router_external=True)
-            _pick("floatingNetwork", "external network", settings.floating_network, external)
+            floating = _pick("floatingNetwork", "external network", settings.floating_network, external).name
         groups = connection.network.security_groups(project_id=connection.current_project_id)
         group = _pick("slaveSecurityGroup", "security group", settings.slave_security_group, groups)
         network = _network(settings, connection)
-        auth_url = connection.session.get_endpoint(service_type="identity", interface=settings.endpoints)
+        auth_url = connection.session.get_endpoint(
+            service_type="identity", interface=settings.endpoints, region_name=connection.config.region_name
+        )
     if settings.jobs_per_slave and settings.jobs_per_slave > slave_flavor.vcpus:
         raise CloudError(
             f"ecm:jobsPerSlave is {settings.jobs_per_slave} and the flavor {slave_flavor.name} has "
@@ -97,7 +87,11 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         slave_flavor=slave_flavor,
         network_id=network.id,
         slave_group_id=group.id,
-        auth_url=_versioned(auth_url or connection.config.auth["auth_url"]),
+        master_volume_gib=settings.boot_volume_gib,
+        slave_volume_gib=None if slave_flavor.disk_gib else settings.boot_volume_gib,
+        floating_network=floating,
+        project_id=access(connection).project_id or "",
+        auth_url=versioned(auth_url or connection.config.auth["auth_url"]),
         region=connection.config.region_name or "",
     )
 
@@ -140,29 +134,3 @@ def _fits(setting: str, flavor: Flavor, image: Any) -> None:  # noqa: ANN401 - o
             f"disk, the flavor {flavor.name} has {flavor.ram_mib} and {flavor.disk_gib} - "
             "take a larger flavor or another image"
         )
-
-
-def _versioned(url: str) -> str:
-    plain = url.rstrip("/")
-    return plain if plain.endswith("/v3") else f"{plain}/v3"
-
-
-@contextmanager
-def _translated() -> "Iterator[None]":
-    login = "check OS_CLOUD and clouds.yaml, or the OS_* variables"
-    try:
-        yield
-    except auth_errors.Unauthorized as error:
-        raise CloudError(f"the cloud refuses the login - {_first_line(error)} - {login}") from None
-    except (auth_errors.ConnectFailure, auth_errors.ConnectTimeout) as error:
-        raise CloudError(f"the cloud is out of reach - {_first_line(error)} - check the network and auth_url") from None
-    except (auth_errors.ClientException, sdk_errors.ConfigException) as error:
-        raise CloudError(f"there is no usable cloud login - {_first_line(error)} - {login}") from None
-    except sdk_errors.SDKException as error:
-        raise CloudError(
-            f"the cloud fails to answer - {_first_line(error)} - try again, or ask its operators"
-        ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -30,6 +30,9 @@ class SlaveTemplate(_Output):
     network_id: str
     security_group: str
     key_name: str
+    availability_zone: str | None = None
+    volume_gib: int | None = None
+    """GiB of the boot volume; None where the flavor's own disk serves."""
 
 
 class Shared(_Output):
@@ -51,7 +54,10 @@ class Shared(_Output):
         """What a new slave will offer to jobs."""
         flavor = self.slave.flavor
         return offer(
-            vcpus=flavor.vcpus, ram_mib=flavor.ram_mib, disk_gib=flavor.disk_gib, jobs_per_slave=self.jobs_per_slave
+            vcpus=flavor.vcpus,
+            ram_mib=flavor.ram_mib,
+            disk_gib=self.slave.volume_gib or flavor.disk_gib,
+            jobs_per_slave=self.jobs_per_slave,
         )
 
     @property
@@ -94,6 +100,8 @@ def shared(
                 network_id=found.network_id,
                 security_group=settings.slave_security_group,
                 key_name=settings.key_name,
+                availability_zone=settings.availability_zone,
+                volume_gib=found.slave_volume_gib,
             ),
         )
     )

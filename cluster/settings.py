@@ -6,15 +6,36 @@ They are checked here for themselves; `cluster.cloud` checks them against the cl
 import difflib
 import json
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal, Self
 
 from pulumi.runtime import config
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from cluster.errors import SettingsError
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+def _json_list(value: object) -> object:
+    """Pulumi's configuration has strings only: a list comes as JSON."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError('should be a JSON list, as ["192.0.2.0/24"]') from None
+
+
+def _cidr(value: object) -> str:
+    try:
+        return str(IPv4Network(str(value)))
+    except ValueError as error:
+        raise ValueError(f"should hold IPv4 networks in CIDR notation: {error}") from None
+
+
+Cidrs = Annotated[
+    tuple[Annotated[str, BeforeValidator(_cidr)], ...], Field(min_length=1, max_length=64), BeforeValidator(_json_list)
+]
 
 
 class Settings(BaseModel):
@@ -30,6 +51,26 @@ class Settings(BaseModel):
     network: Name | None = Field(None, description="Network of the cluster; needed only where the project has several.")
     floating_network: Name | None = Field(None, description="External network that gives the master a public address.")
     slave_security_group: Name = Field("default", description="Security group of the slaves.")
+    allowed_cidrs: Cidrs = Field(
+        ("0.0.0.0/0",), description="Where users come from: IPv4 networks in CIDR notation, as a JSON list."
+    )
+    availability_zone: Name | None = Field(
+        None, description="Availability zone of master and slaves; the cloud's choice if unset."
+    )
+    boot_volume_gib: int | None = Field(
+        None,
+        alias="bootVolumeGiB",
+        ge=1,
+        le=16_384,
+        description="GiB of a boot volume for the master, and for slaves whose flavor has no disk.",
+    )
+    master_generation: int = Field(
+        1, ge=1, le=1_000_000, description="Another number makes a new master with the present settings."
+    )
+    application_credential_id: Name | None = Field(
+        None, description="A ready application credential for the master; the stack makes one if unset."
+    )
+    application_credential_secret: SecretStr | None = Field(None, description="The secret of that credential.")
 
     max_slaves: int = Field(10, ge=0, le=10_000, description="Most slaves there may be at once.")
     min_slaves: int = Field(0, ge=0, le=10_000, description="Slaves that are kept even when there is no job.")
