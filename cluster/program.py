@@ -12,7 +12,7 @@ from pathlib import Path
 import pulumi
 
 from cloudinit import boot, payload
-from cluster import nodes, report, stack
+from cluster import additions, nodes, report, stack
 from cluster.cloud import Found
 from cluster.credential import master_credential
 from cluster.errors import SettingsError
@@ -27,8 +27,10 @@ def cluster(settings: Settings, found: Found) -> None:
     """Declares everything: network, credential, master, the slaves that the state has; exports the outputs.
 
     Raises:
-        SettingsError: the master would have no way to the state.
+        SettingsError: the master would have no way to the state, or a file of the user's can't be taken.
     """
+    own = additions.read("master", settings.master_packages, settings.master_condor_config, settings.master_script)
+    slaves_own = additions.read("slave", settings.slave_packages, settings.slave_condor_config, settings.slave_script)
     prefix = f"ecm-{pulumi.get_stack()}"
     state = state_login(settings, os.environ)
     network = master_network(prefix, found.network_id, found.slave_group_id, settings.floating_network)
@@ -50,6 +52,9 @@ def cluster(settings: Settings, found: Found) -> None:
         return boot.master(
             boot.MasterBoot(
                 name=f"{prefix}-master",
+                system=found.master_system,
+                own=own,
+                users=settings.users,
                 environment=environment,
                 wheel_name=wheel_name,
                 wheel=wheel,
@@ -69,7 +74,9 @@ def cluster(settings: Settings, found: Found) -> None:
         user_data=pulumi.Output.secret(pulumi.Output.all(credential.id, credential.secret).apply(user_data)),
     )
     slaves = [nodes.kept_slave(name) for name in stack.remembered().slaves]
-    settings_output = report.shared(settings, found, cluster_id=network.group.id, master_address=network.address)
+    settings_output = report.shared(
+        settings, found, slaves_own, cluster_id=network.group.id, master_address=network.address
+    )
     report.export(
         slaves, network.public_address, settings_output.apply(lambda s: s.model_dump(by_alias=True, exclude_none=True))
     )

@@ -10,6 +10,8 @@ import pulumi
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
+from cloudinit.boot import Additions
+from cloudinit.systems import SYSTEMS
 from cluster.cloud import Flavor, Found
 from cluster.errors import SettingsError
 from cluster.offer import Offer, offer
@@ -29,6 +31,12 @@ class SlaveTemplate(_Output):
     network_id: str
     security_group: str
     key_name: str
+    system: str = "debian-13"
+    docker: bool = True
+    packages: tuple[str, ...] = ()
+    condor_config: str = ""
+    script: str = ""
+    orphan_time: int = 3600
 
 
 class Shared(_Output):
@@ -50,7 +58,12 @@ class Shared(_Output):
         """What a new slave will offer to jobs."""
         flavor = self.slave.flavor
         return offer(
-            vcpus=flavor.vcpus, ram_mib=flavor.ram_mib, disk_gib=flavor.disk_gib, jobs_per_slave=self.jobs_per_slave
+            vcpus=flavor.vcpus,
+            ram_mib=flavor.ram_mib,
+            disk_gib=flavor.disk_gib,
+            jobs_per_slave=self.jobs_per_slave,
+            docker=self.slave.docker,
+            apptainer=SYSTEMS[self.slave.system].apptainer,
         )
 
     @classmethod
@@ -73,7 +86,12 @@ class Shared(_Output):
 
 
 def shared(
-    settings: Settings, found: Found, *, cluster_id: pulumi.Output[str], master_address: pulumi.Output[str]
+    settings: Settings,
+    found: Found,
+    own: Additions,
+    *,
+    cluster_id: pulumi.Output[str],
+    master_address: pulumi.Output[str],
 ) -> pulumi.Output[Shared]:
     """What to report of the settings, once the cluster's id and the master's address are known."""
     return pulumi.Output.all(cluster_id, master_address).apply(
@@ -87,6 +105,12 @@ def shared(
                 network_id=found.network_id,
                 security_group=settings.slave_security_group,
                 key_name=settings.key_name,
+                system=found.slave_system.name,
+                docker=settings.docker,
+                packages=own.packages,
+                condor_config=own.condor_config,
+                script=own.script,
+                orphan_time=settings.orphan_time,
             ),
         )
     )

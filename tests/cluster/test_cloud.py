@@ -17,11 +17,15 @@ def thing(name: str, **more: Any) -> SimpleNamespace:
     return SimpleNamespace(id=f"{name}-id", name=name, **more)
 
 
+def image(name: str, distro: str | None = "debian", version: str | None = "13") -> SimpleNamespace:
+    return thing(name, min_ram=512, min_disk=2, os_distro=distro, os_version=version)
+
+
 @dataclass
 class FakeCloud:
     """As much of an openstacksdk connection as the look-up reads."""
 
-    images: list[Any] = field(default_factory=lambda: [thing("debian", min_ram=512, min_disk=2)])
+    images: list[Any] = field(default_factory=lambda: [image("debian")])
     flavors: list[Any] = field(
         default_factory=lambda: [
             thing("small", vcpus=1, ram=1024, disk=4),
@@ -131,3 +135,25 @@ def test_a_login_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, error: 
     monkeypatch.setattr(openstack, "connect", refuse)
     with pytest.raises(CloudError, match=says):
         cloud.connect()
+
+
+def test_the_systems_are_found_from_the_images_or_taken_from_the_settings() -> None:
+    unnamed = FakeCloud(images=[image("ours", None, None), image("rocky-9", None, None)])
+    found = look_up(unnamed, image="ours", os="debian-12", slaveImage="rocky-9")
+    assert (found.master_system.name, found.slave_system.name) == ("debian-12", "el-9")
+    assert look_up(unnamed, image="ours", os="debian-12").slave_system.name == "debian-12"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "says"),
+    [
+        ("ours", {}, "the system of the image 'ours' can't be told"),
+        ("SL6", {}, "CentOS 6 and SL6 are past their end of life"),
+        ("CentOS-7", {}, "ecm:image has centos-7, which can't be a master's"),
+        ("debian-13", {"slaveImage": "debian-13", "slaveOs": "debian-12"}, "slaves may not be newer"),
+    ],
+)
+def test_a_system_that_will_not_do_is_refused_with_what_to_do(name: str, changes: dict[str, str], says: str) -> None:
+    with pytest.raises(CloudError, match=says) as raised:
+        look_up(FakeCloud(images=[image(name, None, None)]), image=name, **changes)
+    assert "\n" not in str(raised.value)

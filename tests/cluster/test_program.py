@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from cloudinit.systems import SYSTEMS
 from cluster import program, report, settings, stack
 from cluster.cloud import Flavor, Found
 from cluster.errors import SettingsError
@@ -19,6 +20,8 @@ FOUND = Found(
     slave_group_id="default-id",
     auth_url="http://cloud/v3",
     region="RegionOne",
+    master_system=SYSTEMS["debian-13"],
+    slave_system=SYSTEMS["debian-12"],
 )
 SETTINGS = settings.Settings(image="i", masterFlavor="m", slaveFlavor="s", keyName="k", floatingNetwork="public")
 INSTANCE = "openstack:compute/instance:Instance"
@@ -30,6 +33,7 @@ TEMPLATE = report.SlaveTemplate(
     networkId="net-id",
     securityGroup="default",
     keyName="k",
+    system="debian-12",
 )
 
 

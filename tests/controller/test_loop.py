@@ -11,7 +11,7 @@ import pytest
 
 from cluster.cloud import Flavor
 from cluster.report import Shared, SlaveTemplate
-from controller import loop
+from controller import loop, pool
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError
 from controller.loop import LOCK_PAUSE, STATE_EVERY, Loop
@@ -97,6 +97,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
         return Snapshot(JOBS.jobs, setback=memory.setback, locked=memory.locked)
 
     monkeypatch.setattr(loop, "observe", look)
+    monkeypatch.setattr(pool, "heartbeat", lambda: None)
     return made
 
 
@@ -189,3 +190,26 @@ def test_a_stop_lets_the_running_update_end(bench: Bench) -> None:
     bench.loop.worker = worker
     bench.loop.run()
     assert worker.ended
+
+
+def test_the_heartbeat_goes_out_once_a_minute_also_when_the_state_cannot_be_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[datetime] = []
+    monkeypatch.setattr(pool, "heartbeat", lambda: beats.append(bench.now))
+
+    def refuse() -> View:
+        raise OutsideError("the stack's state can't be read - connection refused")
+
+    monkeypatch.setattr(bench.state, "read", refuse)
+    for _ in range(5):
+        bench.tick(timedelta(seconds=30))
+    assert len(beats) == 3
+
+
+def test_a_heartbeat_that_fails_stops_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OutsideError("the collector can't be told of the controller - no route")
+
+    monkeypatch.setattr(pool, "heartbeat", refuse)
+    assert "grow" in bench.tick()
