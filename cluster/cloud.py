@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cloudinit import systems
+from cloudinit.systems import SYSTEMS, System
 from cluster.errors import CloudError
 from cluster.login import access, translated, versioned
 from cluster.settings import Settings
@@ -47,6 +49,8 @@ class Found:
     project_id: str
     auth_url: str
     region: str
+    master_system: System
+    slave_system: System
 
 
 def look_up(settings: Settings, connection: "Connection") -> Found:
@@ -80,6 +84,15 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         )
     for what, wanted, chosen in (("image", master_flavor, image), ("slaveImage", slave_flavor, slave_image)):
         _fits(what, wanted, chosen)
+    master_system = _system("os", settings.os, image)
+    slave_system = _system("slaveOs", settings.slave_os or (None if settings.slave_image else settings.os), slave_image)
+    if master_system.no_master:
+        raise CloudError(
+            f"ecm:image has {master_system.name}, which can't be a master's - {master_system.no_master} - "
+            "take another image, and set this one as ecm:slaveImage"
+        )
+    if why := systems.incompatible(master_system, slave_system):
+        raise CloudError(f"ecm:image and ecm:slaveImage don't go together - {why} - take the same system for both")
     return Found(
         image_id=image.id,
         slave_image_id=slave_image.id,
@@ -93,6 +106,23 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         project_id=access(connection).project_id or "",
         auth_url=versioned(auth_url or connection.config.auth["auth_url"]),
         region=connection.config.region_name or "",
+        master_system=master_system,
+        slave_system=slave_system,
+    )
+
+
+def _system(setting: str, wanted: str | None, image: Any) -> System:  # noqa: ANN401 - openstacksdk is untyped here
+    name = wanted or systems.find(image.os_distro, image.os_version, image.name)
+    if name and name in SYSTEMS:
+        return SYSTEMS[name]
+    if name:
+        raise CloudError(
+            f"the image {image.name!r} can't be used - {systems.END_OF_LIFE} - "
+            f"take a newer one, or set ecm:{setting} to custom and give a script that installs HTCondor"
+        )
+    raise CloudError(
+        f"the system of the image {image.name!r} can't be told - neither its properties os_distro and os_version nor "
+        f"its name say - pulumi config set ecm:{setting} to one of: {', '.join(SYSTEMS)}"
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from cloudinit import boot, payload
-from cluster import credential, nodes, report, running, stack
+from cluster import additions, credential, nodes, report, running, stack
 from cluster.cloud import Found
 from cluster.errors import SettingsError
 from cluster.login import Login, require_project
@@ -38,8 +38,10 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     Raises:
         CloudError: the master would have no login to the cloud, or the cloud doesn't answer.
         MasterError: the running master's server is lost or broken.
-        SettingsError: the master would have no way to the state.
+        SettingsError: the master would have no way to the state, or a file of the user's can't be taken.
     """
+    own = additions.read("master", settings.master_packages, settings.master_condor_config, settings.master_script)
+    slaves_own = additions.read("slave", settings.slave_packages, settings.slave_condor_config, settings.slave_script)
     prefix = f"ecm-{pulumi.get_stack()}"
     state = state_login(settings, os.environ)
     ready = credential.given(settings, connection)
@@ -82,6 +84,9 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         return boot.master(
             boot.MasterBoot(
                 name=f"{prefix}-master",
+                system=found.master_system,
+                own=own,
+                users=settings.users,
                 environment=environment,
                 wheel_name=wheel_name,
                 wheel=wheel,
@@ -106,7 +111,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         swept_by=sweep,
     )
     slaves = [nodes.kept_slave(name, sweep) for name in was.slaves]
-    settings_output = report.shared(settings, found, cluster_id=cluster_id, master_address=network.address)
+    settings_output = report.shared(settings, found, slaves_own, cluster_id=cluster_id, master_address=network.address)
     report.export(
         slaves, network.public_address, settings_output.apply(lambda s: s.model_dump(by_alias=True, exclude_none=True))
     )

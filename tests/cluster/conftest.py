@@ -14,7 +14,9 @@ def thing(name: str, **more: Any) -> SimpleNamespace:
 
 @dataclass
 class FakeCloud:
-    images: list[Any] = field(default_factory=lambda: [thing("debian", min_ram=512, min_disk=2)])
+    images: list[Any] = field(
+        default_factory=lambda: [thing("debian", min_ram=512, min_disk=2, os_distro="debian", os_version="13")]
+    )
     flavors: list[Any] = field(
         default_factory=lambda: [
             thing("small", vcpus=1, ram=1024, disk=4),
