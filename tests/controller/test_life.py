@@ -23,7 +23,7 @@ from cluster.program import Change
 from controller import pool
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError, UpdateFailedError
-from controller.journal import Journal
+from controller.journal import Journal, replay
 from controller.loop import STATE_EVERY, Loop
 from controller.memory_file import MemoryFile
 from controller.metrics import Metrics
@@ -384,6 +384,9 @@ class Life(RuleBasedStateMachine):
             while self.world.now < end and not self.settled():
                 self.look()
             assert self.settled(), self.loop.reporter.status.reasons
+            self.look()
+            again = replay(Path(self.folder.name, "journal"))
+            assert (again.differences, again.unreadable) == ((), ())
         finally:
             self.patches.undo()
             self.folder.cleanup()
