@@ -31,7 +31,9 @@ class Releases:
         """
         known = self._read()
         if known.get("proved") != self.running:
-            disk.replace_file(self.notes, json.dumps({**known, "proved": self.running, "starts": 0}).encode())
+            disk.replace_file(
+                self.notes, json.dumps({**known, "proved": self.running, "starts": 0}).encode(), lasting=True
+            )
 
     def _read(self) -> dict[str, Any]:
         try:
