@@ -80,9 +80,9 @@ class Case:
 
 
 KILLS = {
-    "controller": "systemctl kill --kill-whom=main --signal=KILL ecm-controller",
     "engine": "pkill -9 -x pulumi",
     "provider": "pkill -9 -x pulumi-resource",  # all that the kernel keeps of its name
+    "controller": "systemctl kill --kill-whom=main --signal=KILL ecm-controller",
 }
 # The provider's calls: token, network, POST, GET until ACTIVE, then server, networks, flavor, image and tags …
 CREATE_CALLS = range(1, 9)
@@ -141,7 +141,7 @@ API = (
         for call, request, during, _ in CALLS
     ),
     *(
-        Case(f"list-short-{during}", Kind.API, during, (Rule(LIST, Action.SHORTEN),), lasts=30)
+        Case(f"list-short-{during}", Kind.API, during, (Rule(LIST, Action.SHORTEN, after=True),), lasts=30)
         for during in (During.GROW, During.SHRINK)
     ),
 )
@@ -151,7 +151,7 @@ HALF_DONE = (
         "quota-shrinks",
         Kind.HALF_DONE,
         During.GROW,
-        (Rule(CREATE, Action.DELAY, 10, nth=1),),
+        (Rule(CREATE, Action.DELAY, 10),),
         deed=Deed.NO_QUOTA,
         says="quota",
     ),

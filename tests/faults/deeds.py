@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 
@@ -58,14 +57,16 @@ def killed_up(rig: Rig) -> Iterator[None]:
 
     def leaves_a_lock() -> bool:
         with subprocess.Popen(
-            ["pulumi", *UP, "--stack", STACK, "--non-interactive"],
+            ["pulumi", *UP, "--stack", STACK, "--non-interactive", "--color", "never"],
             cwd=ROOT,
             env=rig.user.env,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            text=True,
         ) as running:
-            time.sleep(1.5)
+            # Said as soon as it has the lock.
+            any(line.startswith("Updating (") for line in running.stdout or ())
             with suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)
         answer = rig.user.try_pulumi(*UP)

@@ -54,9 +54,12 @@ class Action(StrEnum):
     DELAY = "delay"
     """It goes on after `argument` seconds, or when the rules change."""
     SHORTEN = "shorten"
-    """The lists in the answer lose all but their last entry: Nova lists the oldest server last."""
+    """The lists in the cloud's answer lose all but their last entry, which is the oldest of servers; with `after`."""
     RUN = "run"
-    """The shell command `argument` runs; the request goes on unless its client is dead by then."""
+    """The shell command `argument` runs; the request goes on unless its client is dead by then.
+
+    A command that fails has not acted.
+    """
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Script:
             self.matched, self.acted = [0] * len(self.rules), [0] * len(self.rules)
 
     def find(self, request: str, agent: str) -> tuple[Rule | None, threading.Event]:
-        """The rule for a request, with the event that ends its time; counts it."""
+        """The rule for a request, with the event that ends its time."""
         found = None
         with self.lock:
             for i, rule in enumerate(self.rules):
@@ -125,8 +128,13 @@ class Script:
                     self.matched[i] += 1
                     if found is None and rule.nth in (0, self.matched[i]):
                         found = rule
-                        self.acted[i] += 1
             return found, self.changed
+
+    def acts(self, rule: Rule) -> None:
+        """Counts an action, unless the rule is no longer in force."""
+        with self.lock:
+            if rule in self.rules:
+                self.acted[self.rules.index(rule)] += 1
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -180,29 +188,30 @@ class Handler(BaseHTTPRequestHandler):
         self.server.log.append(Entry(began, self.command, path, agent, status, round(time.time() - began, 3)))
 
     def _answer(self, body: bytes, rule: Rule | None, changed: threading.Event) -> Answer:
-        late = rule is not None and (rule.after or rule.action is Action.SHORTEN)
-        if rule and not late and (made_up := self._act(rule, changed)):
-            return made_up
-        answer = self._forward(body)
-        if rule and rule.action is Action.SHORTEN:
-            return Answer(answer.status, answer.headers, shortened(answer.body))
-        return (self._act(rule, changed) if rule and late else None) or answer
+        if rule is None:
+            return self._forward(body)
+        answer = self._forward(body) if rule.after else None
+        return self._act(rule, changed, answer) or answer or self._forward(body)
 
-    def _act(self, rule: Rule, changed: threading.Event) -> Answer | None:
+    def _act(self, rule: Rule, changed: threading.Event, answer: Answer | None) -> Answer | None:
+        """What the client gets instead of the cloud's answer, where it gets that at all."""
+        command = ["/bin/sh", "-c", str(rule.argument)]
+        if rule.action is not Action.RUN or subprocess.run(command, check=False).returncode == 0:
+            self.server.script.acts(rule)
         match rule.action:
             case Action.ANSWER:
                 return refusal(int(rule.argument))
-            case Action.DROP:
-                raise DroppedError
+            case Action.SHORTEN if answer:
+                return Answer(answer.status, answer.headers, shortened(answer.body))
+            case Action.DELAY:
+                changed.wait(float(rule.argument))
             case Action.HANG:
                 changed.wait()
                 raise DroppedError
-            case Action.DELAY:
-                changed.wait(float(rule.argument))
-            case Action.RUN:
-                subprocess.run(["/bin/sh", "-c", str(rule.argument)], check=False)
-                if is_dead(self.connection):
-                    raise DroppedError
+            case Action.DROP:
+                raise DroppedError
+            case Action.RUN if is_dead(self.connection):
+                raise DroppedError
         return None
 
     def _forward(self, body: bytes) -> Answer:

@@ -179,7 +179,7 @@ def test_a_delayed_request_goes_on_after_its_time_or_when_the_rules_change(betwe
 
 
 def test_lists_in_an_answer_are_shortened_to_their_last_entry(between: Between) -> None:
-    between.put(Rule("GET .*", Action.SHORTEN))
+    between.put(Rule("GET .*", Action.SHORTEN, after=True))
     assert between.ask("GET", "/v2.1/servers/detail").json() == {"servers": SERVERS[-1:], "links": None}
 
 
@@ -187,6 +187,13 @@ def test_a_command_runs_and_the_request_of_a_living_client_goes_on(between: Betw
     between.put(Rule("GET .*", Action.RUN, f"echo one >>{tmp_path}/ran", nth=1))
     assert between.ask("GET", "/").status_code == 200
     assert (tmp_path / "ran").read_text() == "one\n"
+    assert between.control("GET", "/rules") == [1]
+
+
+def test_a_command_that_fails_has_not_acted(between: Between) -> None:
+    between.put(Rule("GET .*", Action.RUN, "false"))
+    assert between.ask("GET", "/").status_code == 200
+    assert between.control("GET", "/rules") == [0]
 
 
 CLIENT = """import sys, urllib.request
