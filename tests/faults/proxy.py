@@ -24,7 +24,7 @@ from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-LOG_LENGTH = 10_000
+LOG_LENGTH = 2_000
 PATIENCE = 300
 DEATH = 0.5
 """Seconds that a killed client's connection takes to close, at most."""

@@ -28,8 +28,7 @@ pytestmark = pytest.mark.cloud
 
 LIMIT = 120
 """Seconds from a fault's end in which the cluster is as if it had not been."""
-ROUNDS = {"all": 200}
-SOME_ROUNDS = 20
+ALL_ROUNDS, SOME_ROUNDS = 200, 20
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -38,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         metafunc.parametrize("case", [case for case in CASES if case.name in names], ids=lambda case: case.name)
     if "rounds" in metafunc.fixturenames:
-        rounds = [ROUNDS.get(wish, SOME_ROUNDS)] if RACE in names else []
+        rounds = [ALL_ROUNDS if wish == "all" else SOME_ROUNDS] if RACE in names else []
         metafunc.parametrize("rounds", rounds, ids=[RACE] * len(rounds))
 
 
