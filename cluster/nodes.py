@@ -7,6 +7,8 @@ from cluster.cloud import Flavor
 from cluster.report import SlaveTemplate
 from cluster.servers import CLUSTER_TAG, ROLE_TAG
 
+MADE_FROM_TAG = "ecm-made-from"
+"""Fingerprint of the settings that a slave was made from."""
 GENERATION_TAG = "ecm-generation"
 SLAVE_TYPE = "openstack:compute/instance:Instance"
 MASTER = "master"
@@ -70,7 +72,9 @@ def master(  # noqa: PLR0913 - a server has that many parts, all by name
     )
 
 
-def new_slave(name: str, template: SlaveTemplate, user_data: str, swept_by: pulumi.Resource) -> compute.Instance:
+def new_slave(
+    name: str, template: SlaveTemplate, fingerprint: str, user_data: str, swept_by: pulumi.Resource
+) -> compute.Instance:
     """Declares a slave that is to be made; one name serves as resource, server, host and HTCondor machine."""
     return compute.Instance(
         name,
@@ -82,7 +86,7 @@ def new_slave(name: str, template: SlaveTemplate, user_data: str, swept_by: pulu
         availability_zone=template.availability_zone,
         networks=[compute.InstanceNetworkArgs(uuid=template.network_id)],
         security_groups=[template.security_group],
-        metadata={CLUSTER_TAG: template.cluster_id, ROLE_TAG: "slave"},
+        metadata={CLUSTER_TAG: template.cluster_id, ROLE_TAG: "slave", MADE_FROM_TAG: fingerprint},
         user_data=pulumi.Output.secret(user_data),
         opts=pulumi.ResourceOptions(custom_timeouts=_TIMEOUTS, deleted_with=swept_by),
     )

@@ -118,6 +118,8 @@ class Change:
 
     create: Mapping[str, str]
     remove: frozenset[str]
+    fingerprint: str = ""
+    """Of the settings that the new ones are made from."""
 
 
 def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
@@ -130,7 +132,9 @@ def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
     sweep = declared()
     kept = [nodes.kept_slave(name, sweep) for name in was.slaves if name not in change.remove]
     made = [
-        nodes.new_slave(name, template, data, sweep) for name, data in change.create.items() if name not in was.slaves
+        nodes.new_slave(name, template, change.fingerprint, data, sweep)
+        for name, data in change.create.items()
+        if name not in was.slaves
     ]
     report.export([*kept, *made], was.outputs["masterIp"], was.outputs["settings"])
 

@@ -12,6 +12,7 @@ import openstack
 import openstack.exceptions as sdk_errors
 
 from cluster.cloud import Flavor
+from cluster.nodes import MADE_FROM_TAG
 from cluster.servers import CLUSTER_TAG, ROLE_TAG
 from controller.errors import OutsideError
 
@@ -31,6 +32,8 @@ class Server:
     status: str
     created_at: datetime
     fault: str = ""
+    made_from: str = ""
+    """Fingerprint of the settings that it was made from."""
 
 
 class Cloud:
@@ -39,6 +42,35 @@ class Cloud:
     def __init__(self) -> None:
         with _translated():
             self._connection: Connection = openstack.connect()
+
+    def log_in(self) -> None:
+        """Takes a token, which every call needs.
+
+        Raises:
+            OutsideError: the cloud refuses the login, or doesn't answer.
+        """
+        with _translated():
+            self._connection.session.get_token()
+
+    def missing(self, image_id: str, flavor: Flavor) -> tuple[str, ...]:
+        """What of a new slave's image and flavor the cloud hasn't, a line each.
+
+        Raises:
+            OutsideError: the cloud doesn't say.
+        """
+        lines = []
+        with _translated():
+            try:
+                image = self._connection.image.get_image(image_id)
+                if image.status != "active":
+                    lines.append(f"the image {image.name} is {image.status}")
+            except sdk_errors.NotFoundException:
+                lines.append(f"there is no image {image_id}")
+            try:
+                self._connection.compute.get_flavor(flavor.id)
+            except sdk_errors.NotFoundException:
+                lines.append(f"there is no flavor {flavor.name}")
+        return tuple(lines)
 
     def slaves(self, cluster_id: str) -> tuple[Server, ...]:
         """The slaves of this cluster, and nobody else's servers.
@@ -54,6 +86,7 @@ class Cloud:
                     status=server.status,
                     created_at=datetime.fromisoformat(server.created_at),
                     fault=(server.fault or {}).get("message", ""),
+                    made_from=server.metadata.get(MADE_FROM_TAG, ""),
                 )
                 for server in self._connection.compute.servers(details=True)
                 if server.metadata.get(CLUSTER_TAG) == cluster_id and server.metadata.get(ROLE_TAG) == "slave"
@@ -105,11 +138,26 @@ class Cloud:
                 time.sleep(1)
         raise OutsideError(f"the server {server_id} isn't gone {patience:.0f} s after its deletion")
 
+    def console_tail(self, server_id: str, lines: int = 20) -> str:
+        """The last lines of a server's console.
+
+        Raises:
+            OutsideError: Nova doesn't give it.
+        """
+        with _translated():
+            answer: dict[str, str] = self._connection.compute.get_server_console_output(server_id, length=lines)
+        return answer["output"]
+
 
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
+    except auth_errors.Unauthorized as error:
+        raise OutsideError(f"OpenStack can't be asked - the cloud refuses the login: {_first_line(error)}") from error
     except (auth_errors.ClientException, sdk_errors.SDKException, OSError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise OutsideError(f"OpenStack can't be asked - {first[:200]}") from error
+        raise OutsideError(f"OpenStack can't be asked - {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -8,35 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from cluster.cloud import Flavor
-from cluster.report import Shared, SlaveTemplate
+from cluster.report import Shared
 from controller import loop
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError
+from controller.journal import Journal
 from controller.loop import LOCK_PAUSE, STATE_EVERY, Loop
-from controller.model import JobGroup, Room, Snapshot
+from controller.memory_file import MemoryFile
+from controller.metrics import Metrics
+from controller.model import JobGroup, Room, Snapshot, Trouble
 from controller.observe import Memory
+from controller.reporter import Reporter
 from controller.state import View
+from controller.status import Status
+from tests.controller.made_up import SETTINGS
 
-SETTINGS = Shared(
-    min_slaves=0,
-    max_slaves=4,
-    idle_time=30,
-    waiting_jobs_threshold=0,
-    waiting_jobs_time=60,
-    join_timeout=600,
-    poll_interval=3,
-    master_address="10.0.0.5",
-    slave=SlaveTemplate(
-        cluster_id="c",
-        image_id="i",
-        flavor=Flavor("f", "small", 1, 1024, 4),
-        network_id="n",
-        security_group="default",
-        key_name="k",
-    ),
-)
 JOBS = Snapshot(jobs=(JobGroup(Room(1, 100, 10), idle=2, ripe=0),))
 
 
@@ -69,15 +57,31 @@ class Later:
         return self.given[-1]
 
 
+class FakeCloud:
+    """A cloud that has all that new slaves are made of, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.checks = 0
+
+    def missing(self, *_: object) -> tuple[str, ...]:
+        self.checks += 1
+        return ()
+
+
 class Bench:
     """A loop with fakes around it, and a clock that is moved by hand."""
 
     def __init__(self, path: Path) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
-        self.state, self.worker, self.status = FakeState(), Later(), path / "status.json"
-        tools: Any = Tools(cloud=None, state=self.state, key_file=path, prefix="s-", clock=self.clock)  # type: ignore[arg-type]
+        self.state, self.worker, self.cloud, self.status = FakeState(), Later(), FakeCloud(), path / "status.json"
+        state: Any = self.state
+        cloud: Any = self.cloud
         worker: Any = self.worker
-        self.loop = Loop(tools, Memory(self.now), self.status, threading.Event(), self.clock, worker)
+        tools = Tools(cloud, state, key_file=path, prefix="s-", clock=self.clock)
+        journal = Journal(path / "journal")
+        reporter = Reporter(self.status, Status(self.now, self.now), journal, Metrics(CollectorRegistry()))
+        self.memory_file = MemoryFile(path / "memory.json")
+        self.loop = Loop(tools, Memory(self.now), self.memory_file, reporter, threading.Event(), self.clock, worker)
 
     def clock(self) -> datetime:
         return self.now
@@ -94,7 +98,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench(tmp_path)
 
     def look(_cloud: object, _view: View, _settings: Shared, memory: Memory, _now: datetime) -> Snapshot:
-        return Snapshot(JOBS.jobs, setback=memory.setback, locked=memory.locked)
+        return Snapshot(JOBS.jobs, setbacks=tuple(memory.setbacks.values()), locked=memory.locked)
 
     monkeypatch.setattr(loop, "observe", look)
     return made
@@ -149,8 +153,29 @@ def test_a_failed_update_is_recovered_from_and_tried_again_later(bench: Bench) -
     bench.tick(timedelta(seconds=31))
     bench.worker.given[1].set_result(Outcome(failed="no valid host"))
     bench.tick()
-    assert bench.loop.memory.setback is not None
-    assert bench.loop.memory.setback.times == 2
+    assert bench.loop.memory.setbacks[Trouble.UPDATES].times == 2
+    assert bench.memory_file.load(bench.now).setbacks == bench.loop.memory.setbacks, "the next controller knows, too"
+    bench.tick(timedelta(seconds=61))
+    bench.worker.given[2].set_result(Outcome(updated=True))
+    bench.tick()
+    assert bench.loop.memory.setbacks == {}
+
+
+def test_slaves_that_never_joined_are_counted(bench: Bench) -> None:
+    bench.tick()
+    bench.worker.given[0].set_result(Outcome(updated=True, never_joined=("a: late", "b: late")))
+    bench.tick()
+    assert bench.loop.memory.setbacks[Trouble.JOINS].times == 2
+
+
+def test_new_settings_are_checked_once(bench: Bench) -> None:
+    bench.tick()
+    bench.tick()
+    assert bench.cloud.checks == 1
+    bench.state.view = View(settings=SETTINGS.model_copy(update={"max_slaves": 5}))
+    bench.worker.given[0].set_result(Outcome(updated=True))
+    bench.tick()
+    assert bench.cloud.checks == 2
 
 
 def test_a_foreign_lock_is_waited_for_and_shown(bench: Bench) -> None:
@@ -174,7 +199,8 @@ def test_a_state_that_cannot_be_read_decides_nothing_and_is_said(bench: Bench, m
     assert bench.worker.given == []
 
 
-def test_a_stop_lets_the_running_update_end(bench: Bench) -> None:
+def test_a_stop_lets_the_running_update_end_and_notes_how(bench: Bench) -> None:
+    bench.tick()
     bench.loop.stop.set()
 
     class Ends:
@@ -184,8 +210,11 @@ def test_a_stop_lets_the_running_update_end(bench: Bench) -> None:
 
         def __exit__(self, *_: object) -> None:
             self.ended = True
+            bench.worker.given[0].set_result(Outcome(failed="no valid host"))
 
     worker: Any = Ends()
     bench.loop.worker = worker
     bench.loop.run()
     assert worker.ended
+    assert json.loads(bench.status.read_text())["lastUpdate"]["result"] == "failed: no valid host"
+    assert bench.memory_file.load(bench.now).setbacks
