@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from cloudinit import boot, payload
-from cluster import credential, nodes, report, running, stack
+from cluster import credential, nodes, quota, report, running, stack
 from cluster.cloud import Found
 from cluster.errors import SettingsError
 from cluster.login import Login, require_project
@@ -36,7 +36,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     Warns of what the running master doesn't get.
 
     Raises:
-        CloudError: the master would have no login to the cloud, or the cloud doesn't answer.
+        CloudError: the master would have no login to the cloud, there is no room for it, or the cloud doesn't answer.
         MasterError: the running master's server is lost or broken.
         SettingsError: the master would have no way to the state.
     """
@@ -50,7 +50,9 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     if swept:
         require_project(swept["project"], connection)
         known = of_cluster(swept["cluster"], connection)
-    for warning in running.warnings(master, known, settings, found):
+    there = any(server.role == nodes.MASTER for server in known)
+    shares = quota.shares(settings, found, connection, master_is_there=there, slaves=len(was.slaves))
+    for warning in (*running.warnings(master, known, settings, found), *quota.judge(shares, settings)):
         pulumi.log.warn(warning)
     fixed = master is not None and master.generation == settings.master_generation
 

@@ -50,7 +50,9 @@ def shares(
         CloudError: the quota can't be read, or there is no place for boot volumes.
     """
     masters = 0 if master_is_there else 1
-    first, most = max(0, settings.min_slaves - slaves), max(0, settings.max_slaves - slaves)
+    # A cluster that is there lives with what there is.
+    first = 0 if master_is_there else max(0, settings.min_slaves - slaves)
+    most = max(0, settings.max_slaves - slaves)
 
     def share(what: str, limit: int | None, used: int | None, of_master: int, of_slave: int) -> Share:
         fixed = masters * of_master
@@ -65,7 +67,7 @@ def shares(
     large, small = found.master_flavor, found.slave_flavor
     with translated():
         limits = connection.compute.get_limits().absolute
-        network = _network_details(connection)
+        network = _network_details(found.project_id, connection)
         listed = [
             share("instances", limits.instances, limits.instances_used, 1, 1),
             share("cores", limits.total_cores, limits.total_cores_used, large.vcpus, small.vcpus),
@@ -110,10 +112,10 @@ def judge(listed: Iterable[Share], settings: Settings) -> tuple[str, ...]:
     return (f"the project's quota has no room for all of maxSlaves {settings.max_slaves} - {parts} - fewer will come",)
 
 
-def _network_details(connection: "Connection") -> Any:  # noqa: ANN401 - openstacksdk's QuotaDetails, or none
+def _network_details(project_id: str, connection: "Connection") -> Any:  # noqa: ANN401 - openstacksdk's QuotaDetails, or none
     # Not every cloud has the extension, nor tells ordinary users.
     with suppress(sdk_errors.NotFoundException, sdk_errors.ForbiddenException):
-        return connection.network.get_quota(connection.current_project_id, details=True)
+        return connection.network.get_quota(project_id, details=True)
     return None
 
 

@@ -43,7 +43,7 @@ class FakeCloud:
     )
     limits: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(
-            instances=10,
+            instances=-1,
             instances_used=0,
             total_cores=-1,
             total_cores_used=0,

@@ -90,7 +90,7 @@ def test_an_image_that_is_larger_than_it_says_needs_the_room(cloud: Any) -> None
     cloud.images[0].virtual_size = 5 * 1024**3 + 1
     with pytest.raises(CloudError, match="6 GiB of disk, the flavor small has 1024 and 4"):
         look_up(cloud)
-    assert look_up(cloud, masterFlavor="small", slaveFlavor="volume", bootVolumeGiB="6")
+    assert look_up(cloud, slaveFlavor="volume", bootVolumeGiB="6").slave_volume_gib == 6
 
 
 def test_an_image_that_is_not_active_is_said_to_be_so(cloud: Any) -> None:

@@ -41,11 +41,11 @@ def volumes(count: int, gib: int) -> SimpleNamespace:
 
 
 def test_with_room_for_all_there_is_nothing_to_say(cloud: Any) -> None:
+    cloud.limits.instances = 10
     assert judged(cloud, maxSlaves=9) == ()
 
 
 def test_no_limit_is_no_lack(cloud: Any) -> None:
-    cloud.limits.instances = -1
     assert judged(cloud, maxSlaves=9999) == ()
 
 
@@ -70,7 +70,13 @@ def test_what_is_there_already_needs_no_more_room(cloud: Any) -> None:
     assert judged(cloud, there=True, slaves=2, minSlaves=2, maxSlaves=2) == ()
 
 
+def test_a_cluster_that_is_there_is_warned_only(cloud: Any) -> None:
+    cloud.limits.instances, cloud.limits.instances_used = 1, 1
+    assert "fewer will come" in judged(cloud, there=True, minSlaves=2)[0]
+
+
 def test_a_maximum_that_does_not_fit_is_only_a_warning(cloud: Any) -> None:
+    cloud.limits.instances = 10
     (said,) = judged(cloud, maxSlaves=10)
     assert "no room for all of maxSlaves 10 - instances: 11 needed, 10 of 10 left - fewer will come" in said
 
