@@ -5,7 +5,7 @@ They are checked here for themselves; `cluster.cloud` checks them against the cl
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal, Self
 
@@ -18,30 +18,29 @@ from cluster.errors import SettingsError
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 
-def _json_list(value: object) -> object:
+def _cidrs(value: object) -> tuple[str, ...]:
     """Pulumi's configuration has strings only: a list comes as JSON."""
+    hint = "pulumi config set --path 'ecm:allowedCidrs[0]' 192.0.2.0/24"
     try:
-        return json.loads(value) if isinstance(value, str) else value
+        listed = json.loads(value) if isinstance(value, str) else value
     except ValueError:
-        raise ValueError('should be a JSON list, as ["192.0.2.0/24"]') from None
-
-
-def _cidr(value: object) -> str:
+        listed = None
+    if not isinstance(listed, list | tuple) or not listed:
+        raise ValueError(f"ecm:allowedCidrs is {value!r} - it should be a list of networks - {hint}")
     try:
-        return str(IPv4Network(str(value)))
+        # The same network twice would be the same rule twice, which Neutron refuses.
+        return tuple(dict.fromkeys(str(IPv4Network(str(cidr))) for cidr in listed))
     except ValueError as error:
-        raise ValueError(f"should hold IPv4 networks in CIDR notation: {error}") from None
+        raise ValueError(f"ecm:allowedCidrs is {value!r} - {error} - {hint}") from None
 
 
-Cidrs = Annotated[
-    tuple[Annotated[str, BeforeValidator(_cidr)], ...], Field(min_length=1, max_length=64), BeforeValidator(_json_list)
-]
+Cidrs = Annotated[tuple[str, ...], Field(max_length=64), BeforeValidator(_cidrs)]
 
 
 class Settings(BaseModel):
     """What the user wants. Names are ECM's where it had them: `slaveFlavor` was FLAVOR_VMS, `maxSlaves` MAX_VMS."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, str_strip_whitespace=True)
 
     image: Name = Field(description="Image of master and slaves: its name or id.")
     slave_image: Name | None = Field(None, description="Image of the slaves, when it is another one.")
@@ -106,6 +105,15 @@ class Settings(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _credential_is_whole(self) -> Self:
+        if bool(self.application_credential_id) != bool(self.application_credential_secret):
+            raise ValueError(
+                "of ecm:applicationCredentialId and ecm:applicationCredentialSecret one is set - a login needs both - "
+                "pulumi config set ecm:applicationCredentialId ID, and the secret with --secret"
+            )
+        return self
+
 
 def read(values: Mapping[str, Any]) -> Settings:
     """The settings out of a stack's configuration.
@@ -138,8 +146,14 @@ def keys() -> dict[str, str]:
     return {field.alias or name: field.description or "" for name, field in Settings.model_fields.items()}
 
 
+def in_plain_text(values: Mapping[str, Any], is_secret: Callable[[str], bool]) -> tuple[str, ...]:
+    """The keys of secret settings that stand in the stack's file for everybody to read."""
+    secret = [field.alias for field in Settings.model_fields.values() if field.annotation == SecretStr | None]
+    return tuple(f"ecm:{name}" for name in secret if f"ecm:{name}" in values and not is_secret(f"ecm:{name}"))
+
+
 def _problem(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, of which three entries are read
-    key = ".".join(str(part) for part in error["loc"])
+    key = str(error["loc"][0]) if error["loc"] else ""
     match error["type"]:
         case "missing":
             return f"ecm:{key} is not set - {keys()[key]} - pulumi config set ecm:{key} VALUE"
@@ -149,6 +163,11 @@ def _problem(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, of w
             return f"ecm:{key} is no setting - {meant} - pulumi config rm ecm:{key}"
         case "value_error":
             return str(error["msg"]).removeprefix("Value error, ")
+        case "int_parsing" | "int_from_float":
+            wish = "should be a whole number"
+        case "string_too_short":
+            wish = "should not be empty"
         case _:
-            wish = str(error["msg"]).removeprefix("Input ")
-            return f"ecm:{key} is {json.dumps(error['input'])} - it {wish} - pulumi config set ecm:{key} VALUE"
+            wish = str(error["msg"]).removeprefix("Input ").removeprefix("String ")
+    meaning = keys()[key].rstrip(".")
+    return f"ecm:{key} is {json.dumps(error['input'])} - it {wish} - {meaning} - pulumi config set ecm:{key} VALUE"
