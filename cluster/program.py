@@ -7,20 +7,19 @@ update. The first declares exactly those; only the second adds and removes.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pulumi
+from pulumi.runtime.config import is_config_secret
 
 from cloudinit import boot, payload
-from cluster import credential, nodes, quota, report, running, stack
+from cluster import backend, credential, nodes, quota, report, running, stack
 from cluster.cloud import Found
-from cluster.errors import SettingsError
-from cluster.login import Login, require_project
+from cluster.login import Login, catalogue, require_project
 from cluster.network import master_network
 from cluster.running import Master
 from cluster.servers import Server, of_cluster
-from cluster.settings import Settings
+from cluster.settings import Settings, in_plain_text, stack_config
 from cluster.sweep import SWEEP, SWEEP_TYPE, Sweep, declared
 
 if TYPE_CHECKING:
@@ -41,7 +40,8 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         SettingsError: the master would have no way to the state.
     """
     prefix = f"ecm-{pulumi.get_stack()}"
-    state = state_login(settings, os.environ)
+    state = backend.for_master(settings, os.environ, catalogue(connection))
+    plain = in_plain_text(stack_config(), is_config_secret)
     ready = credential.given(settings, connection)
     was = stack.remembered()
     master = Master.remembered(was)
@@ -52,7 +52,12 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         known = of_cluster(swept["cluster"], connection)
     there = any(server.role == nodes.MASTER for server in known)
     shares = quota.shares(settings, found, connection, master_is_there=there, slaves=len(was.slaves))
-    for warning in (*running.warnings(master, known, settings, found), *quota.judge(shares, settings)):
+    for warning in (
+        *running.warnings(master, known, settings, found),
+        *quota.judge(shares, settings),
+        *state.warnings,
+        *(f"{key} is in the stack's file in plain text - pulumi config set --secret {key} VALUE" for key in plain),
+    ):
         pulumi.log.warn(warning)
     fixed = master is not None and master.generation == settings.master_generation
 
@@ -72,7 +77,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     def user_data(login: Login) -> str:
         environment = {
             "ECM_STACK": stack.name(),
-            **state,
+            **state.environment,
             "OS_AUTH_TYPE": "v3applicationcredential",
             "OS_AUTH_URL": found.auth_url,
             "OS_APPLICATION_CREDENTIAL_ID": login.id,
@@ -139,30 +144,3 @@ def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
         if name not in was.slaves
     ]
     report.export([*kept, *made], was.outputs["masterIp"], was.outputs["settings"])
-
-
-def state_login(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """How the master reaches the stack's state: the backend's URL, and the passphrase of its secrets where it has one.
-
-    Args:
-        settings: `masterBackendUrl` goes first.
-        environment: of `pulumi up`; ECM_MASTER_BACKEND_URL keeps a password out of the stack's file,
-            PULUMI_BACKEND_URL is what `pulumi up` itself uses.
-
-    Raises:
-        SettingsError: no URL is known, or it is one that only this machine reaches.
-    """
-    given = settings.master_backend_url.get_secret_value() if settings.master_backend_url else None
-    url = given or environment.get("ECM_MASTER_BACKEND_URL") or environment.get("PULUMI_BACKEND_URL")
-    if not url or url.startswith("file:"):
-        why = "a file:// backend is on this machine only" if url else "no URL is set"
-        raise SettingsError(
-            f"the master has no way to the stack's state - {why}"
-            " - keep the state in PostgreSQL or an object store and set ecm:masterBackendUrl or ECM_MASTER_BACKEND_URL"
-        )
-    login = {"PULUMI_BACKEND_URL": url}
-    if phrase := environment.get("PULUMI_CONFIG_PASSPHRASE"):
-        login["PULUMI_CONFIG_PASSPHRASE"] = phrase
-    elif file := environment.get("PULUMI_CONFIG_PASSPHRASE_FILE"):
-        login["PULUMI_CONFIG_PASSPHRASE"] = Path(file).read_text().strip()
-    return login

@@ -39,7 +39,12 @@ class FakeCloud:
     )
     servers: list[Any] = field(default_factory=list)
     token: SimpleNamespace = field(
-        default_factory=lambda: SimpleNamespace(project_id="project", application_credential=None, is_federated=False)
+        default_factory=lambda: SimpleNamespace(
+            project_id="project",
+            application_credential=None,
+            is_federated=False,
+            service_catalog=SimpleNamespace(catalog=[]),
+        )
     )
     limits: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from cluster import credential, program, report, settings, stack, sweep
 from cluster.cloud import Flavor, Found
-from cluster.errors import CloudError, MasterError, SettingsError
+from cluster.errors import CloudError, MasterError
 
 FOUND = Found(
     image_id="image-id",
@@ -293,27 +293,3 @@ def test_slaves_are_told_from_other_resources_by_their_type() -> None:
         {urn("master"): {}, urn("x", "a:b/c:D"): {}, urn("s1", f"p:q:R${INSTANCE}"): {}, urn("s0"): {}}
     )
     assert remembered.slaves == ("s0", "s1")
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({"PULUMI_BACKEND_URL": "postgres://a"}, {"PULUMI_BACKEND_URL": "postgres://a"}),
-        (
-            {
-                "PULUMI_BACKEND_URL": "postgres://a",
-                "ECM_MASTER_BACKEND_URL": "postgres://b",
-                "PULUMI_CONFIG_PASSPHRASE": "p",
-            },
-            {"PULUMI_BACKEND_URL": "postgres://b", "PULUMI_CONFIG_PASSPHRASE": "p"},
-        ),
-    ],
-)
-def test_the_master_gets_the_state_as_it_reaches_it(environment: dict[str, str], expected: dict[str, str]) -> None:
-    assert program.state_login(SETTINGS, environment) == expected
-
-
-@pytest.mark.parametrize("url", ["", "file:///tmp/state"])
-def test_a_state_that_the_master_cannot_reach_is_refused(url: str) -> None:
-    with pytest.raises(SettingsError, match="no way to the stack's state"):
-        program.state_login(SETTINGS, {"PULUMI_BACKEND_URL": url})
