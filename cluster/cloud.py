@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cloudinit import systems
+from cloudinit.systems import SYSTEMS, System
 from cluster.errors import CloudError
 from cluster.login import access, translated, versioned
 from cluster.settings import Settings
@@ -51,6 +53,8 @@ class Found:
     project_id: str
     auth_url: str
     region: str
+    master_system: System
+    slave_system: System
 
 
 def look_up(settings: Settings, connection: "Connection") -> Found:
@@ -89,6 +93,15 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
     slave_volume = None if slave_flavor.disk_gib else volume
     _fits("image", image, master_flavor, volume)
     _fits("slaveImage" if settings.slave_image else "image", slave_image, slave_flavor, slave_volume)
+    master_system = _system("os", settings.os, image)
+    slave_system = _system("slaveOs", settings.slave_os or (None if settings.slave_image else settings.os), slave_image)
+    if master_system.no_master:
+        raise CloudError(
+            f"ecm:image has {master_system.name}, which can't be a master's - {master_system.no_master} - "
+            "take another image, and set this one as ecm:slaveImage"
+        )
+    if why := systems.incompatible(master_system, slave_system):
+        raise CloudError(f"ecm:image and ecm:slaveImage don't go together - {why} - take the same system for both")
     return Found(
         image_id=image.id,
         slave_image_id=slave_image.id,
@@ -102,6 +115,23 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         project_id=access(connection).project_id or "",
         auth_url=versioned(auth_url or connection.config.auth["auth_url"]),
         region=connection.config.region_name or "",
+        master_system=master_system,
+        slave_system=slave_system,
+    )
+
+
+def _system(setting: str, wanted: str | None, image: Any) -> System:  # noqa: ANN401 - openstacksdk is untyped here
+    name = wanted or systems.find(image.os_distro, image.os_version, image.name)
+    if name and name in SYSTEMS:
+        return SYSTEMS[name]
+    if name:
+        raise CloudError(
+            f"the image {image.name!r} can't be used - {systems.END_OF_LIFE} - "
+            f"take a newer one, or set ecm:{setting} to custom and give a script that installs HTCondor"
+        )
+    raise CloudError(
+        f"the system of the image {image.name!r} can't be told - neither its properties os_distro and os_version nor "
+        f"its name say - pulumi config set ecm:{setting} to one of: {', '.join(SYSTEMS)}"
     )
 
 

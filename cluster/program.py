@@ -13,7 +13,7 @@ import pulumi
 from pulumi.runtime.config import is_config_secret
 
 from cloudinit import boot, payload
-from cluster import backend, credential, nodes, quota, report, running, stack
+from cluster import additions, backend, credential, nodes, quota, report, running, stack
 from cluster.cloud import Found
 from cluster.login import Login, catalogue, require_project
 from cluster.network import master_network
@@ -37,8 +37,10 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     Raises:
         CloudError: the master would have no login to the cloud, there is no room for it, or the cloud doesn't answer.
         MasterError: the running master's server is lost or broken.
-        SettingsError: the master would have no way to the state.
+        SettingsError: the master would have no way to the state, or a file of the user's can't be taken.
     """
+    own = additions.read("master", settings.master_packages, settings.master_condor_config, settings.master_script)
+    slaves_own = additions.read("slave", settings.slave_packages, settings.slave_condor_config, settings.slave_script)
     prefix = f"ecm-{pulumi.get_stack()}"
     state = backend.for_master(settings, os.environ, catalogue(connection))
     plain = in_plain_text(stack_config(), is_config_secret)
@@ -89,6 +91,9 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         return boot.master(
             boot.MasterBoot(
                 name=f"{prefix}-master",
+                system=found.master_system,
+                own=own,
+                users=settings.users,
                 environment=environment,
                 wheel_name=wheel_name,
                 wheel=wheel,
@@ -113,7 +118,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         swept_by=sweep,
     )
     slaves = [nodes.kept_slave(name, sweep) for name in was.slaves]
-    settings_output = report.shared(settings, found, cluster_id=cluster_id, master_address=network.address)
+    settings_output = report.shared(settings, found, slaves_own, cluster_id=cluster_id, master_address=network.address)
     report.export(
         slaves, network.public_address, settings_output.apply(lambda s: s.model_dump(by_alias=True, exclude_none=True))
     )

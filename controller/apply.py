@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from cloudinit import boot
+from cloudinit.systems import SYSTEMS
 from cluster.program import Change
 from cluster.report import Shared
 from controller import pool, tokens
@@ -120,17 +121,23 @@ def _tell_consoles(going: Iterable[Removal], slaves: Mapping[str, Slave], tools:
 def _new(count: int, settings: Shared, tools: Tools) -> dict[str, str]:
     """Names, never used before, with their user-data."""
     offered = settings.offer
+    template = settings.slave
+    own = boot.Additions(template.packages, template.condor_config, template.script)
     key = tools.key_file.read_bytes() if count else b""
     names = [tools.prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_LETTERS)) for _ in range(count)]
     return {
         name: boot.slave(
             boot.SlaveBoot(
                 name=name,
+                system=SYSTEMS[template.system],
+                own=own,
                 master_address=settings.master_address,
                 token=tokens.slave_token(name, key, tools.clock()),
                 cpus=offered.cpus,
                 memory_mib=offered.memory_mib,
                 jobs=offered.jobs,
+                docker=template.docker,
+                orphan_time=template.orphan_time,
             )
         )
         for name in names

@@ -14,12 +14,13 @@ def thing(name: str, **more: Any) -> SimpleNamespace:
 
 
 def image(name: str, **more: Any) -> SimpleNamespace:
-    return thing(name, **{"min_ram": 512, "min_disk": 2, "virtual_size": None, "status": "active"} | more)
+    usual = {"min_ram": 512, "min_disk": 2, "virtual_size": None, "status": "active"}
+    return thing(name, **usual | {"os_distro": None, "os_version": None} | more)
 
 
 @dataclass
 class FakeCloud:
-    images: list[Any] = field(default_factory=lambda: [image("debian")])
+    images: list[Any] = field(default_factory=lambda: [image("debian", os_distro="debian", os_version="13")])
     hidden_images: list[Any] = field(default_factory=list)
     flavors: list[Any] = field(
         default_factory=lambda: [

@@ -15,6 +15,12 @@ def thing(name: str, **more: Any) -> SimpleNamespace:
     return SimpleNamespace(id=f"{name}-id", name=name, **more)
 
 
+def image(name: str) -> SimpleNamespace:
+    """An image that says nothing of its system but by its name."""
+    says = {"min_ram": 512, "min_disk": 2, "virtual_size": None, "status": "active"}
+    return thing(name, **says, os_distro=None, os_version=None)
+
+
 def look_up(cloud: Any, **changes: Any) -> Found:
     values = {"image": "debian", "masterFlavor": "small", "slaveFlavor": "small", "keyName": "mykey"} | changes
     return cloud_module.look_up(Settings.model_validate(values), cloud)
@@ -72,7 +78,7 @@ def test_what_is_not_there_or_does_not_fit_is_one_line(cloud: Any, changes: dict
 
 def test_a_name_that_is_there_twice_is_not_guessed(cloud: Any) -> None:
     cloud.images = [
-        thing("debian", min_ram=0, min_disk=0),
+        image("debian"),
         SimpleNamespace(id="other", name="debian", min_ram=0, min_disk=0),
     ]
     with pytest.raises(CloudError, match="the cloud has 2 of that name - set its id: debian-id, other"):
@@ -101,7 +107,9 @@ def test_an_image_that_is_not_active_is_said_to_be_so(cloud: Any) -> None:
 
 def test_an_image_that_is_not_listed_is_found_by_its_id(cloud: Any) -> None:
     id_ = "7d7bb940-1111-2222-3333-444455556666"
-    cloud.hidden_images = [SimpleNamespace(id=id_, name="x", status="active", min_ram=0, min_disk=0, virtual_size=None)]
+    hidden = image("debian-13")
+    hidden.id = id_
+    cloud.hidden_images = [hidden]
     assert look_up(cloud, image=id_).image_id == id_
 
 
@@ -115,3 +123,28 @@ def test_the_boot_volume_is_the_masters_and_that_of_slaves_without_a_disk(cloud:
     found = look_up(cloud, bootVolumeGiB="20")
     assert (found.master_volume_gib, found.slave_volume_gib) == (20, None)
     assert look_up(cloud, bootVolumeGiB="20", slaveFlavor="volume").slave_volume_gib == 20
+
+
+def test_the_systems_are_found_from_the_images_or_taken_from_the_settings(cloud: Any) -> None:
+    cloud.images = [image("ours"), image("rocky-9")]
+    found = look_up(cloud, image="ours", os="debian-12", slaveImage="rocky-9")
+    assert (found.master_system.name, found.slave_system.name) == ("debian-12", "el-9")
+    assert look_up(cloud, image="ours", os="debian-12").slave_system.name == "debian-12"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "says"),
+    [
+        ("ours", {}, "the system of the image 'ours' can't be told"),
+        ("SL6", {}, "CentOS 6 and SL6 are past their end of life"),
+        ("CentOS-7", {}, "ecm:image has centos-7, which can't be a master's"),
+        ("debian-13", {"slaveImage": "debian-13", "slaveOs": "debian-12"}, "slaves may not be newer"),
+    ],
+)
+def test_a_system_that_will_not_do_is_refused_with_what_to_do(
+    cloud: Any, name: str, changes: dict[str, str], says: str
+) -> None:
+    cloud.images = [image(name)]
+    with pytest.raises(CloudError, match=says) as raised:
+        look_up(cloud, image=name, **changes)
+    assert "\n" not in str(raised.value)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from cloudinit.systems import SYSTEMS
 from cluster import credential, program, report, settings, stack, sweep
 from cluster.cloud import Flavor, Found
 from cluster.errors import CloudError, MasterError
@@ -27,6 +28,8 @@ FOUND = Found(
     project_id="project",
     auth_url="http://cloud/v3",
     region="RegionOne",
+    master_system=SYSTEMS["debian-13"],
+    slave_system=SYSTEMS["debian-12"],
 )
 SETTINGS = settings.Settings(image="i", masterFlavor="m", slaveFlavor="s", keyName="k", floatingNetwork="public")
 INSTANCE = "openstack:compute/instance:Instance"
@@ -40,6 +43,7 @@ TEMPLATE = report.SlaveTemplate(
     networkId="net-id",
     securityGroup="default",
     keyName="k",
+    system="debian-12",
 )
 
 

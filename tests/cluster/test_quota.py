@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cloudinit.systems import SYSTEMS
 from cluster import quota
 from cluster.cloud import Flavor, Found
 from cluster.errors import CloudError
@@ -23,6 +24,8 @@ FOUND = Found(
     project_id="project",
     auth_url="",
     region="",
+    master_system=SYSTEMS["debian-13"],
+    slave_system=SYSTEMS["debian-13"],
 )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cloudinit.systems import SYSTEMS
 from cluster import running
 from cluster.cloud import Flavor, Found
 from cluster.errors import MasterError
@@ -27,6 +28,8 @@ FOUND = Found(
     project_id="project",
     auth_url="",
     region="",
+    master_system=SYSTEMS["debian-13"],
+    slave_system=SYSTEMS["debian-13"],
 )
 MASTER = Master(1, "image-id", "mf", "k", "nova", None, "net-id")
 SERVER = Server("id", "ecm-dev-master", "master", "ACTIVE")

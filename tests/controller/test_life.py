@@ -278,6 +278,7 @@ class Life(RuleBasedStateMachine):
         self.patches = pytest.MonkeyPatch()
         for name in ("jobs", "machines", "running_on", "whole_slot", "drain", "retire", "revive", "forget"):
             self.patches.setattr(pool, name, getattr(self.world, name))
+        self.patches.setattr(pool, "heartbeat", lambda: None)
         self.folder = tempfile.TemporaryDirectory()
         self.start_controller()
 
