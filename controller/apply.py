@@ -14,7 +14,7 @@ from cloudinit.systems import SYSTEMS
 from cluster.program import Change
 from cluster.report import Shared
 from controller import pool, tokens
-from controller.errors import LockedError, OutsideError, UpdateFailedError
+from controller.errors import LockedError, OutsideError
 from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Why
 from controller.observe import DRAINED_BY_US
 from controller.pool import Drain
@@ -153,7 +153,7 @@ def _update(change: Change, settings: Shared, tools: Tools) -> Outcome:
     except LockedError as error:
         log.warning("update waits", why=str(error))
         return Outcome(locked=str(error))
-    except UpdateFailedError as error:
+    except OutsideError as error:
         log.error("update failed", why=str(error))
         return Outcome(failed=str(error))
     log.info("update done", seconds=round((tools.clock() - started).total_seconds(), 1), **names)

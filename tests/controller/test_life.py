@@ -23,12 +23,13 @@ from cluster.program import Change
 from controller import pool
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError, UpdateFailedError
-from controller.journal import Journal
+from controller.journal import Journal, replay
 from controller.loop import STATE_EVERY, Loop
 from controller.memory_file import MemoryFile
 from controller.metrics import Metrics
 from controller.model import JobGroup, Room, Seconds
 from controller.pool import Drain, Machine
+from controller.release import Releases
 from controller.reporter import Reporter
 from controller.servers import Server
 from controller.state import View
@@ -300,7 +301,16 @@ class Life(RuleBasedStateMachine):
             Metrics(CollectorRegistry()),
         )
         memory = memory_file.load(self.world.now)
-        self.loop = Loop(tools, memory, memory_file, reporter, threading.Event(), lambda: self.world.now, worker)
+        self.loop = Loop(
+            tools,
+            memory,
+            memory_file,
+            reporter,
+            Releases(folder / "release.json"),
+            threading.Event(),
+            lambda: self.world.now,
+            worker,
+        )
 
     def look(self) -> None:
         try:
@@ -374,6 +384,9 @@ class Life(RuleBasedStateMachine):
             while self.world.now < end and not self.settled():
                 self.look()
             assert self.settled(), self.loop.reporter.status.reasons
+            self.look()
+            again = replay(Path(self.folder.name, "journal"))
+            assert (again.differences, again.unreadable) == ((), ())
         finally:
             self.patches.undo()
             self.folder.cleanup()
