@@ -5,7 +5,7 @@ update. The first declares exactly those; only the second adds and removes.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from pulumi.runtime.config import is_config_secret
 from cloudinit import boot, payload
 from cluster import additions, backend, credential, nodes, quota, report, running, stack
 from cluster.cloud import Found
+from cluster.errors import SettingsError
 from cluster.login import Login, catalogue, require_project
 from cluster.network import master_network
 from cluster.running import Master
@@ -41,28 +42,38 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     """
     own = additions.read("master", settings.master_packages, settings.master_condor_config, settings.master_script)
     slaves_own = additions.read("slave", settings.slave_packages, settings.slave_condor_config, settings.slave_script)
-    prefix = f"ecm-{pulumi.get_stack()}"
     state = backend.for_master(settings, os.environ, catalogue(connection))
-    plain = in_plain_text(stack_config(), is_config_secret)
     ready = credential.given(settings, connection)
     was = stack.remembered()
     master = Master.remembered(was)
-    swept = was.resources.get((SWEEP_TYPE, SWEEP))
-    known: tuple[Server, ...] = ()
-    if swept:
-        require_project(swept["project"], connection)
-        known = of_cluster(swept["cluster"], connection)
-    there = any(server.role == nodes.MASTER for server in known)
-    shares = quota.shares(settings, found, connection, master_is_there=there, slaves=len(was.slaves))
-    for warning in (
-        *running.warnings(master, known, settings, found),
-        *quota.judge(shares, settings),
-        *state.warnings,
-        *(f"{key} is in the stack's file in plain text - pulumi config set --secret {key} VALUE" for key in plain),
-    ):
+    for warning in (*state.warnings, *_plain_text(), *_of_what_is_there(was, master, settings, found, connection)):
         pulumi.log.warn(warning)
-    fixed = master is not None and master.generation == settings.master_generation
 
+    prefix = f"ecm-{pulumi.get_stack()}"
+
+    def user_data(login: Login) -> str:
+        return boot.master(
+            boot.MasterBoot(
+                name=f"{prefix}-master",
+                system=found.master_system,
+                own=own,
+                users=settings.users,
+                environment={
+                    "ECM_STACK": stack.name(),
+                    **state.environment,
+                    **_cloud_login(login, settings, found),
+                },
+                pulumi_version=PULUMI_VERSION,
+                provider_version=PROVIDER_VERSION,
+            )
+        )
+
+    try:
+        # Before anything is declared, and outside of Pulumi's callback, where an error is a traceback.
+        user_data(Login("x" * 32, "x" * 86))
+    except (boot.UserDataTooLargeError, ValueError) as error:
+        raise SettingsError(str(error)) from None
+    fixed = master is not None and master.generation == settings.master_generation
     network = master_network(
         prefix,
         network_id=found.network_id,
@@ -74,30 +85,6 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     cluster_id = network.group.id
     login = pulumi.Output.secret(ready) if ready else credential.made(prefix, cluster_id, connection, was, fixed=fixed)
     sweep = Sweep(cluster_id, found.project_id, network.resources)
-
-    def user_data(login: Login) -> str:
-        environment = {
-            "ECM_STACK": stack.name(),
-            **state.environment,
-            "OS_AUTH_TYPE": "v3applicationcredential",
-            "OS_AUTH_URL": found.auth_url,
-            "OS_APPLICATION_CREDENTIAL_ID": login.id,
-            "OS_APPLICATION_CREDENTIAL_SECRET": login.secret,
-            "OS_REGION_NAME": found.region,
-            "OS_INTERFACE": settings.endpoints,
-            "OS_ENDPOINT_TYPE": settings.endpoints,
-        }
-        return boot.master(
-            boot.MasterBoot(
-                name=f"{prefix}-master",
-                system=found.master_system,
-                own=own,
-                users=settings.users,
-                environment=environment,
-                pulumi_version=PULUMI_VERSION,
-                provider_version=PROVIDER_VERSION,
-            )
-        )
 
     nodes.master(
         f"{prefix}-master",
@@ -121,6 +108,37 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         settings_output.apply(lambda s: s.model_dump(by_alias=True, exclude_none=True)),
         asdict(payload.release()),
     )
+
+
+def _plain_text() -> Iterator[str]:
+    for key in in_plain_text(stack_config(), is_config_secret):
+        yield f"{key} is in the stack's file in plain text - pulumi config set --secret {key} VALUE"
+
+
+def _of_what_is_there(
+    was: stack.Remembered, master: Master | None, settings: Settings, found: Found, connection: "Connection"
+) -> tuple[str, ...]:
+    """What to say of the cluster that is there, and of the room for what will be."""
+    known: tuple[Server, ...] = ()
+    if swept := was.resources.get((SWEEP_TYPE, SWEEP)):
+        require_project(swept["project"], connection)
+        known = of_cluster(swept["cluster"], connection)
+    there = any(server.role == nodes.MASTER for server in known)
+    shares = quota.shares(settings, found, connection, master_is_there=there, slaves=len(was.slaves))
+    return (*running.warnings(master, known, settings, found), *quota.judge(shares, settings))
+
+
+def _cloud_login(login: Login, settings: Settings, found: Found) -> dict[str, str]:
+    """The login as the controller's two readers of it, openstacksdk and the provider, want it."""
+    return {
+        "OS_AUTH_TYPE": "v3applicationcredential",
+        "OS_AUTH_URL": found.auth_url,
+        "OS_APPLICATION_CREDENTIAL_ID": login.id,
+        "OS_APPLICATION_CREDENTIAL_SECRET": login.secret,
+        "OS_REGION_NAME": found.region,
+        "OS_INTERFACE": settings.endpoints,
+        "OS_ENDPOINT_TYPE": settings.endpoints,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from cloudinit.systems import SYSTEMS
 from cluster import credential, program, report, settings, stack, sweep
 from cluster.cloud import Flavor, Found
-from cluster.errors import CloudError, MasterError
+from cluster.errors import CloudError, MasterError, SettingsError
 
 FOUND = Found(
     image_id="image-id",
@@ -284,6 +284,16 @@ def test_a_ready_credential_takes_the_place_of_the_stacks_own(run: Run, cloud: A
     run(engine, lambda: program.cluster(SETTINGS.model_copy(update=ready), FOUND, cloud))
     assert "ApplicationCredential" not in engine.kinds()
     assert "OS_APPLICATION_CREDENTIAL_ID='ready'" in controller_environment(engine)
+
+
+def test_what_the_master_cannot_be_given_is_an_error_before_anything_is_declared(
+    run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "with a ' in it")
+    engine = Engine({})
+    with pytest.raises(SettingsError, match="PULUMI_CONFIG_PASSPHRASE has a quote or a line break"):
+        run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    assert engine.kinds() == []
 
 
 def controller_environment(engine: Engine) -> str:
