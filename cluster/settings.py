@@ -36,7 +36,7 @@ def _system(value: str) -> str:
     if value not in SYSTEMS:
         near = difflib.get_close_matches(value, SYSTEMS, n=1)
         meant = f"did you mean {near[0]}?" if near else f"take one of: {', '.join(SYSTEMS)}"
-        raise ValueError(f"ecm:os is {value!r} - there is no such system here - {meant}")
+        raise ValueError(f"{value!r} is no system known here - {meant}")
     return value
 
 
@@ -47,40 +47,28 @@ def _json(value: object) -> object:
     try:
         return json.loads(value)
     except ValueError:
-        raise ValueError(
-            f"{value!r} is no list or map - in the stack's file write it as YAML's - "
-            "or pulumi config set --path 'ecm:KEY[0]' VALUE"
-        ) from None
+        raise ValueError(f"{value!r} is no list or map - write it as YAML in the stack's file") from None
 
 
 def _packages(value: object) -> tuple[str, ...]:
     names = _json(value)
     if not isinstance(names, list | tuple) or not all(isinstance(n, str) and _PACKAGE.fullmatch(n) for n in names):
-        raise ValueError(
-            f"{value!r} is no list of packages - each is a name as the system's package manager has it - "
-            "pulumi config set --path 'ecm:slavePackages[0]' NAME"
-        )
+        raise ValueError(f"{value!r} is no list of packages - write each name as the system's package manager has it")
     return tuple(names)
 
 
 def _users(value: object) -> dict[str, tuple[str, ...]]:
     accounts = _json(value)
+    add = "pulumi config set --path 'ecm:users.NAME[0]' \"$(cat KEY.pub)\""
     if not isinstance(accounts, dict):
         raise ValueError(  # noqa: TRY004 - pydantic passes a TypeError on as it is
-            f"ecm:users is {value!r} - it maps account names to lists of public ssh keys - "
-            "pulumi config set --path 'ecm:users.alice[0]' \"$(cat alice.pub)\""
+            f"{accounts!r} is no map of account names to lists of public ssh keys - {add}"
         )
     for name, keys in accounts.items():
         if not _ACCOUNT.fullmatch(name) or name in _TAKEN:
-            raise ValueError(
-                f"ecm:users has an account {name!r} - no account can be made of that name - "
-                "take lower-case letters and digits"
-            )
+            raise ValueError(f"no account can be made with the name {name!r} - take lower-case letters and digits")
         if not isinstance(keys, list | tuple) or not keys or not all(_is_key(key) for key in keys):
-            raise ValueError(
-                f"ecm:users.{name} is no list of public ssh keys - nobody could log in - "
-                f"pulumi config set --path 'ecm:users.{name}[0]' \"$(cat {name}.pub)\""
-            )
+            raise ValueError(f"{name} has no list of public ssh keys, and could not log in - {add}")
     return {name: tuple(keys) for name, keys in accounts.items()}
 
 
@@ -90,7 +78,7 @@ def _is_key(key: object) -> bool:
         return False
     kind, _, rest = key.partition(" ")
     try:
-        blob = base64.b64decode(rest.split(" ")[0], validate=True)
+        blob = base64.b64decode(rest.partition(" ")[0], validate=True)
     except binascii.Error:
         return False
     return blob[4 : 4 + len(kind)] == kind.encode()
@@ -218,7 +206,7 @@ def _problem(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, of w
             return f"ecm:{key} is no setting - {meant} - pulumi config rm ecm:{key}"
         case "value_error":
             said = str(error["msg"]).removeprefix("Value error, ")
-            return said if said.startswith("ecm:") or not key else f"ecm:{key}: {said}"
+            return f"ecm:{key}: {said}" if key else said
         case _:
             wish = str(error["msg"]).removeprefix("Input ")
             return f"ecm:{key} is {json.dumps(error['input'])} - it {wish} - pulumi config set ecm:{key} VALUE"

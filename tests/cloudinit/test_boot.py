@@ -7,6 +7,7 @@ import hashlib
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
 
+wheel = cache(payload.wheel)
+
+
 def master(**changes: Any) -> boot.MasterBoot:
-    name, wheel = payload.wheel()
+    name, content = wheel()
     values: dict[str, Any] = {
         "name": "ecm-dev-master",
         "system": SYSTEMS["debian-13"],
@@ -29,7 +33,7 @@ def master(**changes: Any) -> boot.MasterBoot:
         "users": {},
         "environment": {"PULUMI_CONFIG_PASSPHRASE": "its $ecret"},
         "wheel_name": name,
-        "wheel": wheel,
+        "wheel": content,
         "requirements": payload.requirements(),
         "pulumi_version": "3.259.0",
         "provider_version": "5.5.3",
@@ -95,6 +99,7 @@ def test_the_master_gets_this_very_checkout_as_a_whole_wheel() -> None:
 
 
 def test_the_same_sources_give_the_same_user_data() -> None:
+    assert payload.wheel() == payload.wheel()
     assert boot.master(master()) == boot.master(master())
 
 

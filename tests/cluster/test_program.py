@@ -1,6 +1,7 @@
 """The two programs, run against Pulumi's mocks: which resources there are, and what the stack reports."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -114,6 +115,33 @@ def test_the_first_up_makes_a_master_and_no_slave(run: Run) -> None:
         TEMPLATE.model_copy(update={"cluster_id": "master-id"}),
         10,
     )
+
+
+def test_what_slaves_get_of_the_users_own_is_in_the_report_to_read(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "setup").write_text("#!/bin/sh\necho done\n")
+    wanted = SETTINGS.model_copy(
+        update={"slave_script": str(tmp_path / "setup"), "slave_packages": ("git",), "docker": False}
+    )
+    outputs = run(Cloud({}), lambda: program.cluster(wanted, FOUND))
+    slave = report.Shared.parse(outputs["settings"]).slave
+    assert (slave.script, slave.packages, slave.docker) == ("#!/bin/sh\necho done\n", ("git",), False)
+
+
+def test_a_report_of_an_older_version_still_parses() -> None:
+    new = ("system", "docker", "packages", "condor_config", "script", "orphan_time")
+    shared = report.Shared(
+        min_slaves=0,
+        max_slaves=4,
+        idle_time=30,
+        waiting_jobs_threshold=0,
+        waiting_jobs_time=60,
+        join_timeout=600,
+        poll_interval=3,
+        master_address="10.0.0.5",
+        slave=TEMPLATE,
+    )
+    output = shared.model_dump(by_alias=True, exclude_none=True, exclude={"slave": set(new)})
+    assert report.Shared.parse(output).slave.system == "debian-13"
 
 
 def test_the_masters_group_has_exactly_the_six_rules(run: Run) -> None:

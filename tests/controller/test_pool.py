@@ -97,3 +97,24 @@ def test_a_request_may_be_an_expression() -> None:
 
 def test_a_request_that_cannot_be_read_counts_as_the_least() -> None:
     assert pool._request(job(RequestMemory="Unheard")).memory_mib == 1
+
+
+@pytest.mark.parametrize(
+    ("docker", "apptainer", "wish", "impossible"),
+    [
+        (True, None, "TARGET.HasDocker", False),
+        (True, None, "TARGET.HasContainer && TARGET.HasDockerURL", False),
+        (False, None, "TARGET.HasDocker", True),
+        (False, None, "TARGET.HasContainer && TARGET.HasSIF", False),  # the image may have Apptainer
+        (False, False, "TARGET.HasContainer && TARGET.HasDockerURL", True),
+        (True, False, "TARGET.HasContainer && TARGET.HasSIF", True),
+        (True, True, "TARGET.HasContainer && TARGET.HasSIF", False),
+        (False, True, "TARGET.HasContainer && TARGET.HasDockerURL", False),
+    ],
+)
+def test_jobs_in_containers_are_judged_by_what_slaves_have(
+    docker: bool, apptainer: bool | None, wish: str, impossible: bool
+) -> None:
+    offered = offer(vcpus=1, ram_mib=1024, disk_gib=4, jobs_per_slave=None, docker=docker, apptainer=apptainer)
+    ad = job(Requirements=wish)
+    assert bool(pool._impossible(ad, pool._request(ad), classad2.ClassAd(template.ad(offered)))) is impossible
