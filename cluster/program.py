@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pulumi
 
@@ -33,8 +34,6 @@ def cluster(settings: Settings, found: Found) -> None:
     slaves_own = additions.read("slave", settings.slave_packages, settings.slave_condor_config, settings.slave_script)
     prefix = f"ecm-{pulumi.get_stack()}"
     state = state_login(settings, os.environ)
-    network = master_network(prefix, found.network_id, found.slave_group_id, settings.floating_network)
-    credential = master_credential(f"{prefix}-master")
     wheel_name, wheel = payload.wheel()
 
     def user_data(login: list[str]) -> str:
@@ -64,6 +63,13 @@ def cluster(settings: Settings, found: Found) -> None:
             )
         )
 
+    try:
+        # Before anything is declared, and outside of Pulumi's callback, where an error is a traceback.
+        user_data(["x" * 32, "x" * 86])
+    except boot.UserDataError as error:
+        raise SettingsError(str(error)) from None
+    network = master_network(prefix, found.network_id, found.slave_group_id, settings.floating_network)
+    credential = master_credential(f"{prefix}-master")
     nodes.master(
         f"{prefix}-master",
         image_id=found.image_id,
@@ -73,13 +79,27 @@ def cluster(settings: Settings, found: Found) -> None:
         cluster_id=network.group.id,
         user_data=pulumi.Output.secret(pulumi.Output.all(credential.id, credential.secret).apply(user_data)),
     )
-    slaves = [nodes.kept_slave(name) for name in stack.remembered().slaves]
+    was = stack.remembered()
     settings_output = report.shared(
         settings, found, slaves_own, cluster_id=network.group.id, master_address=network.address
     )
-    report.export(
-        slaves, network.public_address, settings_output.apply(lambda s: s.model_dump(by_alias=True, exclude_none=True))
-    )
+    settings_output["master"] = report.master_additions(own, settings.users)
+    _warn_of_a_first_boot_that_was(was.outputs, settings_output["master"])
+    report.export([nodes.kept_slave(name) for name in was.slaves], network.public_address, settings_output)
+
+
+def _warn_of_a_first_boot_that_was(outputs: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    had = outputs.get("settings", {}).get("master", wanted)
+    changed = [
+        f"ecm:master{key[0].upper()}{key[1:]}" for key in wanted if key != "users" and had.get(key) != wanted[key]
+    ]
+    if had.get("users") != wanted["users"]:
+        changed.append("ecm:users")
+    if changed:
+        pulumi.log.warn(
+            f"{', '.join(changed)} changed - the running master has had its first boot, and stays as it is - "
+            "change it by hand too, or make a new cluster"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The two programs, run against Pulumi's mocks: which resources there are, and what the stack reports."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from cloudinit import boot
 from cloudinit.systems import SYSTEMS
 from cluster import program, report, settings, stack
 from cluster.cloud import Flavor, Found
@@ -125,6 +127,45 @@ def test_what_slaves_get_of_the_users_own_is_in_the_report_to_read(run: Run, tmp
     outputs = run(Cloud({}), lambda: program.cluster(wanted, FOUND))
     slave = report.Shared.parse(outputs["settings"]).slave
     assert (slave.script, slave.packages, slave.docker) == ("#!/bin/sh\necho done\n", ("git",), False)
+
+
+def test_what_the_master_got_is_in_the_report_and_a_change_of_it_is_a_warning(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "setup").write_text("#!/bin/sh\necho done\n")
+    wanted = SETTINGS.model_copy(update={"master_script": str(tmp_path / "setup"), "users": {"alice": ("key",)}})
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    outputs = run(Cloud({}), lambda: program.cluster(wanted, FOUND))
+    got = {"packages": [], "condorConfig": "", "script": "#!/bin/sh\necho done\n", "users": ["alice"]}
+    assert outputs["settings"]["master"] == got
+    run(Cloud({STACK_URN: outputs}), lambda: program.cluster(wanted, FOUND))
+    assert warned == []
+    run(Cloud({STACK_URN: outputs}), lambda: program.cluster(SETTINGS, FOUND))
+    assert len(warned) == 1
+    assert warned[0].startswith("ecm:masterScript, ecm:users changed - the running master")
+
+
+@pytest.mark.parametrize(
+    ("environment", "script", "says"),
+    [
+        ({"PULUMI_CONFIG_PASSPHRASE": "it's"}, b"#!/bin/sh\n", "PULUMI_CONFIG_PASSPHRASE has a quote"),
+        ({}, b"#!/usr/bin/perl\n" + os.urandom(8000).hex().encode(), r"Nova takes 100 .*user-script 16016"),
+    ],
+)
+def test_what_cannot_be_passed_to_the_master_is_one_line_before_anything_is_made(  # noqa: PLR0917 - fixtures
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], script: bytes, says: str
+) -> None:
+    if not environment:
+        monkeypatch.setattr(boot, "LIMIT", 100)
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    (tmp_path / "setup").write_bytes(script)
+    wanted = SETTINGS.model_copy(update={"master_script": str(tmp_path / "setup")})
+    cloud = Cloud({})
+    with pytest.raises(SettingsError, match=says):
+        run(cloud, lambda: program.cluster(wanted, FOUND))
+    assert cloud.resources == {}
 
 
 def test_a_report_of_an_older_version_still_parses() -> None:
