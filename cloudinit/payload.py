@@ -17,7 +17,7 @@ def wheel(root: Path = ROOT) -> tuple[str, dict[str, bytes]]:
     """The project's wheel, unpacked: its file name, and path to content of each member.
 
     The same sources give the same bytes. Unpacked, because the user-data is compressed as a whole: a zip in base64
-    inside of it would cost half as much again. Without comments and docstrings, which are a third of it.
+    inside of it would cost half as much again. Without comments and docstrings, which are a quarter of it.
     """
     with tempfile.TemporaryDirectory() as folder:
         lean_root = Path(folder)

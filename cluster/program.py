@@ -88,20 +88,6 @@ def cluster(settings: Settings, found: Found) -> None:
     report.export([nodes.kept_slave(name) for name in was.slaves], network.public_address, settings_output)
 
 
-def _warn_of_a_first_boot_that_was(outputs: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    had = outputs.get("settings", {}).get("master", wanted)
-    changed = [
-        f"ecm:master{key[0].upper()}{key[1:]}" for key in wanted if key != "users" and had.get(key) != wanted[key]
-    ]
-    if had.get("users") != wanted["users"]:
-        changed.append("ecm:users")
-    if changed:
-        pulumi.log.warn(
-            f"{', '.join(changed)} changed - the running master has had its first boot, and stays as it is - "
-            "change it by hand too, or make a new cluster"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Change:
     """Slaves to make, by name with their user-data, and names of slaves to remove."""
@@ -147,3 +133,17 @@ def state_login(settings: Settings, environment: Mapping[str, str]) -> dict[str,
     elif file := environment.get("PULUMI_CONFIG_PASSPHRASE_FILE"):
         login["PULUMI_CONFIG_PASSPHRASE"] = Path(file).read_text().strip()
     return login
+
+
+def _warn_of_a_first_boot_that_was(outputs: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    had = outputs.get("settings", {}).get("master", wanted)
+    changed = [
+        f"ecm:master{key[0].upper()}{key[1:]}" for key in wanted if key != "users" and had.get(key) != wanted[key]
+    ]
+    if had.get("users") != wanted["users"]:
+        changed.append("ecm:users")
+    if changed:
+        pulumi.log.warn(
+            f"{', '.join(changed)} changed - the running master has had its first boot, and stays as it is - "
+            "change it by hand too, or make a new cluster"
+        )
