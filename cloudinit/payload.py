@@ -3,13 +3,13 @@
 import ast
 import re
 import tempfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("cluster", "cloudinit", "controller")
 PIN = re.compile(r"^(?P<pin>[A-Za-z0-9._-]+(\[[^]]*\])?==[^\s\\]+)(?P<marker>\s*;[^\\]*)?", re.MULTILINE)
 
 
@@ -17,12 +17,15 @@ def wheel(root: Path = ROOT) -> tuple[str, dict[str, bytes]]:
     """The project's wheel, unpacked: its file name, and path to content of each member.
 
     The same sources give the same bytes. Unpacked, because the user-data is compressed as a whole: a zip in base64
-    inside of it would cost half as much again. Without comments and docstrings, which are a quarter of it.
+    inside of it would cost half as much again. Without comments and docstrings, which are a quarter of it, and without
+    the hashes of its RECORD, which can't be compressed, and which pip doesn't check.
     """
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     with tempfile.TemporaryDirectory() as folder:
         lean_root = Path(folder)
         (lean_root / "pyproject.toml").write_bytes((root / "pyproject.toml").read_bytes())
-        for source in (path for package in PACKAGES for path in (root / package).rglob("*") if path.is_file()):
+        for source in (path for package in packages for path in (root / package).rglob("*") if path.is_file()):
             if source.suffix != ".pyc":
                 copy = lean_root / source.relative_to(root)
                 copy.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +33,10 @@ def wheel(root: Path = ROOT) -> tuple[str, dict[str, bytes]]:
                 copy.write_bytes(lean(content.decode()).encode() if source.suffix == ".py" else content)
         built = Path(next(WheelBuilder(str(lean_root)).build(directory=folder, versions=["standard"])))
         with zipfile.ZipFile(built) as members:
-            return built.name, {name: members.read(name) for name in members.namelist()}
+            contents = {name: members.read(name) for name in members.namelist()}
+    (record,) = (name for name in contents if name.endswith(".dist-info/RECORD"))
+    contents[record] = "".join(f"{name},,\n" for name in contents).encode()
+    return built.name, contents
 
 
 def lean(source: str) -> str:
