@@ -117,7 +117,7 @@ def _named(distro: str, version: str) -> str | None:
 
 
 def incompatible(master: System, slave: System) -> str:
-    """Why a pool of these two can't work as far as the table knows; empty when it can.
+    """Why a pool of these two can't work if the images bring no HTCondor of their own; empty when it can.
 
     A slave's HTCondor must not be of a newer major version than the master's: it would join and never get a job.
     """

@@ -12,7 +12,7 @@ from typing import Any
 
 import pulumi
 
-from cloudinit import boot, payload
+from cloudinit import boot, payload, systems
 from cluster import additions, nodes, report, stack
 from cluster.cloud import Found
 from cluster.credential import master_credential
@@ -32,6 +32,11 @@ def cluster(settings: Settings, found: Found) -> None:
     """
     own = additions.read("master", settings.master_packages, settings.master_condor_config, settings.master_script)
     slaves_own = additions.read("slave", settings.slave_packages, settings.slave_condor_config, settings.slave_script)
+    if why := systems.incompatible(found.master_system, found.slave_system):
+        pulumi.log.warn(
+            f"ecm:image and ecm:slaveImage may not go together - {why} - "
+            "take the same system for both, unless the images bring their own HTCondor"
+        )
     prefix = f"ecm-{pulumi.get_stack()}"
     state = state_login(settings, os.environ)
     wheel_name, wheel = payload.wheel()

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ FOUND = Found(
     auth_url="http://cloud/v3",
     region="RegionOne",
     master_system=SYSTEMS["debian-13"],
-    slave_system=SYSTEMS["debian-12"],
+    slave_system=SYSTEMS["debian-13"],
 )
 SETTINGS = settings.Settings(image="i", masterFlavor="m", slaveFlavor="s", keyName="k", floatingNetwork="public")
 INSTANCE = "openstack:compute/instance:Instance"
@@ -36,7 +37,7 @@ TEMPLATE = report.SlaveTemplate(
     networkId="net-id",
     securityGroup="default",
     keyName="k",
-    system="debian-12",
+    system="debian-13",
 )
 
 
@@ -166,6 +167,16 @@ def test_what_cannot_be_passed_to_the_master_is_one_line_before_anything_is_made
     with pytest.raises(SettingsError, match=says):
         run(cloud, lambda: program.cluster(wanted, FOUND))
     assert cloud.resources == {}
+
+
+def test_systems_whose_htcondors_do_not_go_together_are_warned_of(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    run(Cloud({}), lambda: program.cluster(SETTINGS, FOUND))
+    assert warned == []
+    run(Cloud({}), lambda: program.cluster(SETTINGS, replace(FOUND, slave_system=SYSTEMS["debian-12"])))
+    assert len(warned) == 1
+    assert "the slaves' debian-12 gets HTCondor 25.0, the master's debian-13 23.9" in warned[0]
 
 
 def test_a_report_of_an_older_version_still_parses() -> None:
