@@ -91,8 +91,6 @@ class Controller:
     def _apply(self, plan: Plan) -> None:
         """As controller/apply.py: drains at once, then one update that first creates and, that done, deletes."""
         pool = self._pool
-        for name in plan.revive:
-            pool.revive(name)
         going = [removal.slave for removal in plan.remove if pool.drain(removal.slave)]
         if plan.create or going:
             self.busy = True
@@ -115,11 +113,10 @@ def _time(now: float) -> datetime:
 
 
 def _slave(server: Server, now: float) -> Slave:
+    """A server as a look shows it. None is drained then: the update that drained it has ended, and deleted it."""
     joined = server.joins <= now
     if not joined:
         phase = Phase.BUILDING if now < server.active else Phase.BOOTING
-    elif server.drained:
-        phase = Phase.DRAINED
     else:
         phase = Phase.BUSY if server.jobs else Phase.IDLE
     return Slave(
@@ -132,7 +129,6 @@ def _slave(server: Server, now: float) -> Slave:
         absent_since=None if joined else _time(server.created),
         free=server.free if joined else None,
         jobs=server.jobs,
-        revivable=server.drained,
     )
 
 

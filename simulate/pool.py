@@ -156,10 +156,6 @@ class Pool:
             server.drained = True
         return server.drained
 
-    def revive(self, name: str) -> None:
-        self.servers[name].drained = False
-        self._changed()
-
     def delete(self, names: Iterable[str]) -> None:
         """Asks for servers without jobs to be deleted; they are paid for until they are gone."""
         for name in names:
@@ -202,7 +198,7 @@ class Pool:
         first = [(queue[0], request) for request, queue in self.waiting.items()]
         heapq.heapify(first)
         while first and free:
-            number, request = heapq.heappop(first)
+            _, request = heapq.heappop(first)
             fitting = [s for s in free if s.jobs < self.site.jobs_per_slave and s.free.holds(request)]
             if not fitting:
                 continue

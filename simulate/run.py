@@ -24,8 +24,6 @@ class Result:
     never_ran: int
     """Jobs that no slave can hold, or that the policy makes no slave for; they count in nothing else."""
     vm_hours: float
-    limit_hours: float
-    """The least that jobs started at these very times can cost: see `simulate.limit`."""
     wait_mean: Seconds
     wait_95: Seconds
     """95 of 100 jobs waited no longer."""
@@ -53,7 +51,6 @@ def run(trace: Trace, policy: Policy, site: Site, seed: int = 0) -> Result:
         jobs=len(trace),
         never_ran=len(trace) - len(pool.started),
         vm_hours=vm_seconds / HOUR,
-        limit_hours=least(possible, pool.started, site.offer, site.jobs_per_slave) / HOUR,
         wait_mean=Seconds(statistics.fmean(waits) if waits else 0.0),
         wait_95=Seconds(percentile(waits, 95)),
         boots=pool.boots,
@@ -62,12 +59,18 @@ def run(trace: Trace, policy: Policy, site: Site, seed: int = 0) -> Result:
     )
 
 
-def clairvoyant(trace: Trace, site: Site) -> Result:
-    """The limit as if it were a run: every job starts when it comes, and only what runs is paid for."""
+def clairvoyant(trace: Trace, site: Site, kept: Seconds = Seconds(0)) -> Result:
+    """The limit as if it were a run: what one would pay who knows the future and lets nobody wait.
+
+    Every job starts when it comes, servers boot in no time, jobs are packed as if they could be cut, and there is no
+    maximum. With `kept`, every slave stays until it has been idle for so long, as with an `idleTime`.
+    """
     possible = tuple(job for job in trace if site.offer.holds(job.request))
-    hours = least(possible, {n: job.at for n, job in enumerate(possible)}, site.offer, site.jobs_per_slave) / HOUR
-    zero = Seconds(0)
-    return Result("clairvoyant limit", len(trace), len(trace) - len(possible), hours, hours, zero, zero, 0, 0, ())
+    starts = {number: job.at for number, job in enumerate(possible)}
+    hours = least(possible, starts, site.offer, site.jobs_per_slave, kept) / HOUR
+    label = f"limit, slaves kept for {kept:.0f} s" if kept else "limit"
+    nothing = Seconds(0)
+    return Result(label, len(trace), len(trace) - len(possible), hours, nothing, nothing, 0, 0, ())
 
 
 def percentile(values: Sequence[float], share: int) -> float:

@@ -2,11 +2,11 @@
 
 A file of them is what HTCondor's own history prints, so nothing has to be converted:
 
-    condor_history -constraint 'RemoteWallClockTime > 0' \\
-        -af:h, QDate RequestCpus RequestMemory RemoteWallClockTime > trace.csv
+    condor_history -constraint 'RemoteWallClockTime > 0' -af:h, QDate RequestCpus RequestMemory RemoteWallClockTime
 """
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ class TraceError(EcmError):
     """A trace that can't be read."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One job of a trace."""
 
@@ -34,6 +34,11 @@ class Job:
 
 Trace = tuple[Job, ...]
 """In the order of submission."""
+
+
+def in_order(jobs: Iterable[Job]) -> Trace:
+    """A trace of jobs in any order."""
+    return tuple(sorted(jobs, key=lambda job: job.at))
 
 
 def read(path: Path) -> Trace:
@@ -54,15 +59,7 @@ def read(path: Path) -> Trace:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TraceError(f"{path} can't be read - {error} - name a file made by condor_history") from error
     begin = min((job.at for job in jobs), default=Seconds(0))
-    return tuple(sorted(Job(Seconds(job.at - begin), job.runs, job.request) for job in jobs))
-
-
-def write(trace: Trace, path: Path) -> None:
-    """The same, the other way."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        out = csv.writer(file)
-        out.writerow(COLUMNS)
-        out.writerows((job.at, job.request.cpus, job.request.memory_mib, job.runs) for job in trace)
+    return in_order(Job(Seconds(job.at - begin), job.runs, job.request) for job in jobs)
 
 
 def _job(row: dict[str, str], where: str) -> Job:

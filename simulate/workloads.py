@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from controller.model import Room, Seconds
-from simulate.trace import Job, Trace
+from simulate.trace import Job, Trace, in_order
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -20,7 +20,7 @@ def bursty(seed: int, scale: float = 1.0) -> Trace:
     for at in _arrivals(chance, DAY, lambda _: 1 / HOUR):
         usual = _about(chance, 600, 0.8)
         jobs += (_job(at, _about(chance, usual, 0.3), 1) for _ in range(max(1, round(scale * _about(chance, 60, 1)))))
-    return tuple(sorted(jobs))
+    return in_order(jobs)
 
 
 def diurnal(seed: int, scale: float = 1.0) -> Trace:
@@ -53,7 +53,7 @@ def campaign(seed: int, scale: float = 1.0) -> Trace:
         at += _about(chance, 2 * HOUR, 0.5)
     for moment in _arrivals(chance, 1.5 * DAY, lambda _: 6 * scale / HOUR):
         jobs.append(_job(moment, _about(chance, 90, 0.7), 1))
-    return tuple(sorted(jobs))
+    return in_order(jobs)
 
 
 WORKLOADS: dict[str, Callable[[int, float], Trace]] = {
