@@ -1,0 +1,52 @@
+"""`ecm`: puts together the commands that there are in this place, and turns every failure into one line."""
+
+import os
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from cli.show import FAILED, err
+from cluster.errors import EcmError
+from controller.errors import OutsideError
+
+
+class Commands(TyperGroup):
+    """The commands. What goes wrong in one of them is a line on standard error."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer keeps the type of a context to itself
+        try:
+            return super().invoke(ctx)
+        except (EcmError, OutsideError) as error:
+            err.print(f"ecm: {error}", markup=False, soft_wrap=True)
+            raise typer.Exit(FAILED) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="ecm",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+if find_spec("cli.laptop"):
+    from cli.laptop import commands
+else:
+    from cli.master import commands  # type: ignore[no-redef]
+
+commands.attach(app)
+
+
+def main() -> None:
+    """What the command `ecm` runs. ECM_DEBUG in the environment shows the traceback of a bug."""
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("ECM_DEBUG"):
+            raise
+        what = " ".join(f"{type(error).__name__} {error}".split())
+        err.print(f"ecm: this is a bug - {what} - please report what ECM_DEBUG=1 shows", markup=False, soft_wrap=True)
+        sys.exit(FAILED)

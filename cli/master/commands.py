@@ -1,0 +1,7 @@
+"""The commands on the master."""
+
+import typer
+
+
+def attach(app: typer.Typer) -> None:
+    """Adds them to `ecm`."""
