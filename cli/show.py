@@ -17,6 +17,9 @@ FAILED = 1
 TROUBLE = 3
 """Exit status: it was looked at, and something is wrong. (2 is wrong usage, 130 an interrupt.)"""
 
+SET_UP, RUN, WHY = "Set up and take down", "Run the cluster", "See and understand"
+"""The parts of `ecm --help`."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400

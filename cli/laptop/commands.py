@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.laptop import config, lists
+from cli.laptop import config, ecmconf, init, lists
 from cli.laptop.desk import Desk
 from cli.laptop.pulumi import Pulumi
 
@@ -12,7 +12,7 @@ from cli.laptop.pulumi import Pulumi
 def attach(app: typer.Typer) -> None:
     """Adds them to `ecm`."""
     app.callback(epilog=EPILOG)(ecm)
-    for group in (lists, config):
+    for group in (init, ecmconf, config, lists):
         app.add_typer(group.app)
 
 

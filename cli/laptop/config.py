@@ -10,7 +10,7 @@ from cli.checks import Check, attempt, tell
 from cli.laptop import catalog
 from cli.laptop.desk import desk
 from cli.laptop.pulumi import Value
-from cli.show import AsJson
+from cli.show import SET_UP, AsJson
 from cluster import cloud, program, settings
 from cluster.errors import EcmError
 from cluster.settings import Settings
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 group = typer.Typer(help="Look at the stack's settings.", no_args_is_help=True)
-app.add_typer(group, name="config", rich_help_panel="The cluster")
+app.add_typer(group, name="config", rich_help_panel=SET_UP)
 
 
 @group.command()

@@ -59,7 +59,8 @@ class FakeCloud:
 
     def _make_key(self, name: str, **_: Any) -> SimpleNamespace:
         self.done.append(f"make key {name}")
-        return thing(name, private_key="PRIVATE")
+        self.keypairs.append(thing(name, fingerprint="cc:dd", private_key="PRIVATE"))
+        return self.keypairs[-1]
 
 
 class FakePulumi(Pulumi):
