@@ -32,6 +32,8 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
 
     Never plans on doubt: a snapshot with an unknown part yields a plan that only says so.
     """
+    if seen.paused:
+        return Plan(reasons=(Reason(Why.PAUSED, seen.paused),))
     if seen.unknown:
         return Plan(reasons=tuple(Reason(Why.BLIND, f"nothing is done while {part}") for part in seen.unknown))
     if seen.locked:

@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import structlog
 
 from cluster.errors import EcmError
 from cluster.report import Shared
+from controller import requests
 from controller.apply import Outcome, Tools, apply
 from controller.decide import decide
 from controller.errors import LockedError, OutsideError
@@ -45,6 +46,8 @@ class Loop:
     locked_at: datetime | None = None
     recovered: bool = False
     said: tuple[str, ...] = ()
+    requests: Path = requests.FOLDER
+    """Where people's requests are."""
 
     def run(self) -> None:
         """Ticks until it is stopped, then lets a running update end."""
@@ -72,7 +75,8 @@ class Loop:
             self._tell(Plan(), Snapshot(), ("waiting: the first `pulumi up` hasn't ended yet",))
             return WITHOUT_STATE
         now = self.clock()
-        seen = observe(self.tools.cloud, self.view or View(), settings, self.memory, now)
+        looked = observe(self.tools.cloud, self.view or View(), settings, self.memory, now)
+        seen = replace(looked, paused=requests.paused(self.requests))
         if self.applying:
             why = f"{Why.UPDATING}: since {self.applying_since:%H:%M:%S}, for: {'; '.join(self.said)}"
             write_status(self.status_file, seen, (why,), now)

@@ -126,6 +126,8 @@ class Snapshot:
     locked: str = ""
     """Who holds the stack's lock, when the last update met one a moment ago."""
     unknown: tuple[str, ...] = ()
+    paused: str = ""
+    """Who wants nothing to be done, since when and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ class Why(StrEnum):
 
     BLIND = "blind"
     LOCKED = "locked"
+    PAUSED = "paused"
     UPDATING = "updating"
     GROW = "grow"
     MINIMUM = "minimum"

@@ -1,11 +1,16 @@
 """The user's machine: its ways to the cloud, to Pulumi and to the master. Commands get it as `context.obj`."""
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import typer
 
+from cli.errors import CommandError
+from cli.laptop.images import system
 from cli.laptop.pulumi import Pulumi
+from cli.laptop.ssh import CONFIG, Ssh
 from cluster import cloud
 
 if TYPE_CHECKING:
@@ -14,12 +19,43 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
 
-@dataclass
+@dataclass(slots=True)
 class Desk:
     """What a command reaches from here."""
 
-    pulumi: Pulumi = field(default_factory=Pulumi)
+    pulumi: Pulumi
+    master: Ssh
     connect: "Callable[[], Connection]" = cloud.connect
+
+    @classmethod
+    def of(cls, stack: str, host: str) -> "Desk":
+        """Both may be empty: the selected stack, and its master."""
+        pulumi = Pulumi(stack)
+        return cls(pulumi, Ssh(cache(partial(address, pulumi, host))))
+
+    def forward(self, arguments: list[str], *, terminal: bool) -> int:
+        """Runs `ecm ARGUMENTS…` on the master; see `cli.place.Elsewhere`."""
+        return self.master.forward(arguments, terminal=terminal)
+
+
+def address(pulumi: Pulumi, host: str) -> str:
+    """Where ssh finds the master: what the user says, else by the stack's outputs.
+
+    Raises:
+        CommandError: there is no master (yet).
+    """
+    if host:
+        return host
+    ip = pulumi.outputs().get("masterIp")
+    if not ip:
+        raise CommandError(
+            f"the stack {pulumi.stack()} has no master - it isn't up - pulumi up, or --host USER@ADDRESS"
+        )
+    if CONFIG in os.environ:
+        return str(ip)
+    image = pulumi.config().get("ecm:image")
+    login = system(image.text or "", {}).login if image else ""
+    return f"{login}@{ip}" if login else str(ip)
 
 
 def desk(context: typer.Context) -> Desk:

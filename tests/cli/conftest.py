@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from cli.laptop.desk import Desk
 from cli.laptop.pulumi import Pulumi, Value
+from cli.laptop.ssh import Ssh
 from cli.main import app
 
 
@@ -131,7 +132,7 @@ def pulumi() -> FakePulumi:
 @pytest.fixture
 def desk(cloud: FakeCloud, pulumi: FakePulumi) -> Desk:
     connection: Any = cloud
-    return Desk(pulumi=pulumi, connect=lambda: connection)
+    return Desk(pulumi=pulumi, master=Ssh(lambda: "debian@198.51.100.7"), connect=lambda: connection)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from controller.errors import LockedError, OutsideError
 from controller.loop import LOCK_PAUSE, STATE_EVERY, Loop
 from controller.model import JobGroup, Room, Snapshot
 from controller.observe import Memory
+from controller.requests import PAUSED
 from controller.state import View
 
 SETTINGS = Shared(
@@ -77,7 +78,7 @@ class Bench:
         self.state, self.worker, self.status = FakeState(), Later(), path / "status.json"
         tools: Any = Tools(cloud=None, state=self.state, key_file=path, prefix="s-", clock=self.clock)  # type: ignore[arg-type]
         worker: Any = self.worker
-        self.loop = Loop(tools, Memory(self.now), self.status, threading.Event(), self.clock, worker)
+        self.loop = Loop(tools, Memory(self.now), self.status, threading.Event(), self.clock, worker, requests=path)
 
     def clock(self) -> datetime:
         return self.now
@@ -172,6 +173,15 @@ def test_a_state_that_cannot_be_read_decides_nothing_and_is_said(bench: Bench, m
     monkeypatch.setattr(bench.state, "read", refuse)
     assert "waiting: the stack's state can't be read" in bench.tick()
     assert bench.worker.given == []
+
+
+def test_a_pause_is_shown_and_nothing_is_done_until_it_ends(bench: Bench) -> None:
+    paused = bench.loop.requests / PAUSED
+    paused.write_text("by ada since noon: new cables\n")
+    assert bench.tick() == "paused: by ada since noon: new cables"
+    assert bench.worker.given == []
+    paused.unlink()
+    assert "grow" in bench.tick()
 
 
 def test_a_stop_lets_the_running_update_end(bench: Bench) -> None:
