@@ -8,6 +8,8 @@ from cluster.report import SlaveTemplate
 
 CLUSTER_TAG = "ecm-cluster"
 ROLE_TAG = "ecm-role"
+MADE_FROM_TAG = "ecm-made-from"
+"""Fingerprint of the settings that a slave was made from."""
 SLAVE_TYPE = "openstack:compute/instance:Instance"
 MASTER = "master"
 CREATE_TIMEOUT = "5m"
@@ -43,7 +45,7 @@ def master(  # noqa: PLR0913 - a server has that many parts, all by name
     )
 
 
-def new_slave(name: str, template: SlaveTemplate, user_data: str) -> compute.Instance:
+def new_slave(name: str, template: SlaveTemplate, fingerprint: str, user_data: str) -> compute.Instance:
     """Declares a slave that is to be made; one name serves as resource, server, host and HTCondor machine."""
     return compute.Instance(
         name,
@@ -53,7 +55,7 @@ def new_slave(name: str, template: SlaveTemplate, user_data: str) -> compute.Ins
         key_pair=template.key_name,
         networks=[compute.InstanceNetworkArgs(uuid=template.network_id)],
         security_groups=[template.security_group],
-        metadata={CLUSTER_TAG: template.cluster_id, ROLE_TAG: "slave"},
+        metadata={CLUSTER_TAG: template.cluster_id, ROLE_TAG: "slave", MADE_FROM_TAG: fingerprint},
         user_data=pulumi.Output.secret(user_data),
         opts=pulumi.ResourceOptions(custom_timeouts=_TIMEOUTS),
     )

@@ -81,6 +81,8 @@ class Change:
 
     create: Mapping[str, str]
     remove: frozenset[str]
+    fingerprint: str = ""
+    """Of the settings that the new ones are made from."""
 
 
 def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
@@ -91,7 +93,11 @@ def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
     """
     was = stack.remembered()
     kept = [nodes.kept_slave(name) for name in was.slaves if name not in change.remove]
-    made = [nodes.new_slave(name, template, data) for name, data in change.create.items() if name not in was.slaves]
+    made = [
+        nodes.new_slave(name, template, change.fingerprint, data)
+        for name, data in change.create.items()
+        if name not in was.slaves
+    ]
     report.export([*kept, *made], was.outputs["masterIp"], was.outputs["settings"])
 
 

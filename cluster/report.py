@@ -3,6 +3,7 @@
 `settings` is read back by the controller: this is how a new `maxSlaves` reaches it. It holds no secret.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -52,6 +53,12 @@ class Shared(_Output):
         return offer(
             vcpus=flavor.vcpus, ram_mib=flavor.ram_mib, disk_gib=flavor.disk_gib, jobs_per_slave=self.jobs_per_slave
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that a slave is made from: a slave with another one was made from other settings."""
+        made_from = self.model_dump_json(include={"slave", "jobs_per_slave", "master_address"})
+        return hashlib.sha256(made_from.encode()).hexdigest()[:12]
 
     @classmethod
     def parse(cls, output: Mapping[str, Any]) -> Self:

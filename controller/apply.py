@@ -1,7 +1,7 @@
 """Carries a plan out: drains, makes and removes slaves. The only writer."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -14,7 +14,8 @@ from cluster.program import Change
 from cluster.report import Shared
 from controller import pool, tokens
 from controller.errors import LockedError, OutsideError, UpdateFailedError
-from controller.model import Phase, Plan, Slave, Snapshot
+from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Why
+from controller.observe import DRAINED_BY_US
 from controller.pool import Drain
 from controller.servers import Cloud
 from controller.state import State
@@ -41,14 +42,14 @@ class Tools:
 class Outcome:
     """What came of a plan, beyond what the next look will show."""
 
-    drained: frozenset[str] = frozenset()
-    """Slaves that took a drain now."""
     updated: bool = False
     """Whether an update of the stack ran, and succeeded."""
     failed: str = ""
     """Why an update failed."""
     locked: str = ""
     """Who held the stack's lock."""
+    never_joined: tuple[str, ...] = ()
+    """Why slaves went that had never been in the pool: a reason for each."""
 
 
 def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome:
@@ -57,34 +58,57 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     A slave is removed only when its startd has taken a drain, or has none.
     """
     slaves = {slave.name: slave for slave in seen.slaves}
-    answers = {removal.slave: _clear(slaves[removal.slave], str(removal.reason), tools) for removal in plan.remove}
-    going = [slaves[name] for name, answer in answers.items() if answer is not Drain.REFUSED]
-    for slave in going:
+    for name in plan.revive:
+        _try(f"{name} stays drained", partial(pool.revive, name))
+    for name in plan.retire:
+        _try(f"{name} isn't drained", partial(pool.retire, name, f"{DRAINED_BY_US}{Why.RECYCLED}"))
+    going = [removal for removal in plan.remove if _clear(slaves[removal.slave], removal.reason, tools)]
+    _tell_consoles(going, slaves, tools)
+    for slave in (slaves[removal.slave] for removal in going):
         if not slave.in_state or slave.phase in (Phase.FAILED, Phase.BUILDING):
             # Not in the state, or one that the provider would wait for in vain: it waits for ACTIVE and SHUTOFF only.
             _try(f"{slave.name} can't be deleted", partial(tools.cloud.delete, slave.server_id))
+            _forget(slave.name)
     change = Change(
-        create=_new(plan.create, settings, tools), remove=frozenset(slave.name for slave in going if slave.in_state)
+        create=_new(plan.create, settings, tools),
+        remove=frozenset(removal.slave for removal in going if slaves[removal.slave].in_state),
+        fingerprint=settings.fingerprint,
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
-    _try("removed slaves can't be forgotten", lambda: pool.forget(slave.name for slave in going))
-    return replace(outcome, drained=frozenset(name for name, answer in answers.items() if answer is Drain.DRAINED))
+    failures = (r for r in going if r.reason.why in (Why.NOT_JOINED, Why.FAILED) and not slaves[r.slave].known)
+    return replace(outcome, never_joined=tuple(f"{r.slave}: {r.reason.text}" for r in failures))
 
 
-def _clear(slave: Slave, reason: str, tools: Tools) -> Drain:
-    """Makes sure that no job can come to this slave any more: asks its startd, right now."""
-    if slave.phase is Phase.DRAINED:
-        return Drain.ABSENT
+def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool:
+    """Makes sure that no job can come to this slave any more: asks its startd, right now. Whether that is so."""
     try:
-        if slave.phase is Phase.GONE:
-            # An update would delete it by its id, whatever the list of servers said.
-            return Drain.REFUSED if tools.cloud.exists(slave.server_id) else Drain.ABSENT
-        answer = pool.drain(slave.name, f"elastic-condor: {reason}")
+        match slave.phase:
+            case Phase.DRAINED:
+                return True
+            case Phase.GONE:
+                # An update would delete it by its id, whatever the list of servers said.
+                return not tools.cloud.exists(slave.server_id)
+            case _:
+                answer = pool.drain(slave.name, f"{DRAINED_BY_US}{reason}")
     except OutsideError as error:
         log.warning("slave stays", slave=slave.name, why=str(error))
-        return Drain.REFUSED
-    log.info("slave stays: a job came first" if answer is Drain.REFUSED else "slave goes", slave=slave.name, why=reason)
-    return answer
+        return False
+    if answer is Drain.REFUSED:
+        log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
+        return False
+    log.info("slave goes", slave=slave.name, why=str(reason))
+    return True
+
+
+def _tell_consoles(going: Iterable[Removal], slaves: Mapping[str, Slave], tools: Tools) -> None:
+    """Logs the last words of slaves that failed: nobody can ask them later."""
+    for removal in going:
+        if removal.reason.why in (Why.NOT_JOINED, Why.FAILED, Why.LOST):
+            try:
+                tail = tools.cloud.console_tail(slaves[removal.slave].server_id)
+            except OutsideError as error:
+                tail = str(error)
+            log.warning("slave failed", slave=removal.slave, why=removal.reason.text, console=tail.splitlines())
 
 
 def _new(count: int, settings: Shared, tools: Tools) -> dict[str, str]:
@@ -112,7 +136,7 @@ def _update(change: Change, settings: Shared, tools: Tools) -> Outcome:
     names = {"create": sorted(change.create), "remove": sorted(change.remove)}
     log.info("update starts", **names)
     try:
-        tools.state.change(change, settings.slave)
+        tools.state.change(change, settings.slave, on_delete=_forget)
     except LockedError as error:
         log.warning("update waits", why=str(error))
         return Outcome(locked=str(error))
@@ -121,6 +145,10 @@ def _update(change: Change, settings: Shared, tools: Tools) -> Outcome:
         return Outcome(failed=str(error))
     log.info("update done", seconds=round((tools.clock() - started).total_seconds(), 1), **names)
     return Outcome(updated=True)
+
+
+def _forget(name: str) -> None:
+    _try(f"{name} can't be forgotten", partial(pool.forget, [name]))
 
 
 def _try(what: str, action: Callable[[], None]) -> None:

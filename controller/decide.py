@@ -1,8 +1,9 @@
 """The rule: how many slaves there should be, which of them go, and why.
 
-Four steps: the demand is packed into the free room of the slaves that are there, then of those on their way, then into
-new ones; the number of new ones is held within the limits; slaves that nothing was packed into go when they have been
-idle for long enough; broken ones go at once. A slave with a claimed slot is never named.
+Five steps: broken slaves go at once; the demand is packed into the free room of the slaves that are there, then of
+those on their way, then of drained ones, then into new ones; drained slaves that something was packed into are revived;
+the number of new ones is held within the limits; slaves that nothing was packed into go when they have been idle for
+long enough. A slave with a claimed slot is never removed.
 """
 
 from dataclasses import dataclass
@@ -20,11 +21,25 @@ from controller.model import (
     Setback,
     Slave,
     Snapshot,
+    Trouble,
     Why,
 )
 
-BACKOFF_FIRST = Seconds(30)
-BACKOFF_LONGEST = Seconds(900)
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait after failures in a row: the wait doubles with each that isn't tolerated."""
+
+    tolerated: int
+    first: Seconds
+    longest: Seconds
+
+
+BACKOFF = {
+    Trouble.UPDATES: Backoff(tolerated=0, first=Seconds(30), longest=Seconds(900)),
+    # One slave that doesn't join is bad luck and is replaced at once; three in a row are a bad image, or no network.
+    Trouble.JOINS: Backoff(tolerated=2, first=Seconds(300), longest=Seconds(3600)),
+}
 
 
 def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
@@ -39,13 +54,30 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
     if seen.locked:
         return Plan(reasons=(Reason(Why.LOCKED, seen.locked),))
     broken = tuple(r for slave in seen.slaves if (r := fault(slave, limits, now)))
-    doomed = {removal.slave for removal in broken}
-    living = tuple(slave for slave in seen.slaves if slave.name not in doomed)
-    need = demand(seen.jobs, limits)
-    packing = pack(need, living, limits)
+    unbroken = _without(seen.slaves, broken)
+    old = recycled(unbroken) if seen.recycling else ()
+    sound = _without(unbroken, old)
+    packing = pack(demand(seen.jobs, limits), sound, limits)
+    revive = tuple(s.name for s in sound if s.phase is Phase.DRAINED and s.name in packing.taken)
+    drained = tuple(
+        Removal(s.name, Reason(Why.DRAINED, s.detail or "it has been drained and takes no more jobs"))
+        for s in sound
+        if s.phase is Phase.DRAINED and s.name not in revive
+    )
+    living = tuple(s for s in sound if s.phase is not Phase.DRAINED or s.name in revive)
     create, why = growth(packing, living, seen, limits, now)
-    idle = shrink(packing, living, limits)
-    return Plan(create, broken + idle, why + impossible(seen.jobs))
+    return Plan(
+        create=create,
+        remove=broken + old + drained + shrink(packing, living, limits),
+        revive=revive,
+        retire=retiring(sound) if seen.recycling else (),
+        reasons=why + revived(revive) + hopeless(seen.jobs),
+    )
+
+
+def _without(slaves: tuple[Slave, ...], removals: tuple[Removal, ...]) -> tuple[Slave, ...]:
+    gone = {removal.slave for removal in removals}
+    return tuple(slave for slave in slaves if slave.name not in gone)
 
 
 Need = tuple[tuple[Room, int], ...]
@@ -55,11 +87,12 @@ Need = tuple[tuple[Room, int], ...]
 def demand(jobs: tuple[JobGroup, ...], limits: Limits) -> Need:
     """What has to find room.
 
-    The possible jobs that have waited for `waitingJobsTime`, or all of them when more than `waitingJobsThreshold` wait.
+    The jobs that have waited for `waitingJobsTime`, or all of them when more than `waitingJobsThreshold` wait. Those
+    that no slave can run don't count, nor do those that don't start on the slots that are there.
     """
-    possible = [group for group in jobs if not group.impossible]
-    crowd = sum(group.idle for group in possible) > limits.waiting_jobs_threshold
-    counted = [(group.request, group.idle if crowd else group.ripe) for group in possible]
+    hopeful = [group for group in jobs if not group.impossible and not group.unmatched]
+    crowd = sum(group.idle for group in hopeful) > limits.waiting_jobs_threshold
+    counted = [(group.request, group.idle if crowd else group.ripe) for group in hopeful]
     return tuple(
         sorted(((r, n) for r, n in counted if n > 0), key=lambda c: (c[0].cpus, c[0].memory_mib), reverse=True)
     )
@@ -77,16 +110,18 @@ class Packing:
     """How many jobs there were to pack."""
 
 
-def pack(need: Need, living: tuple[Slave, ...], limits: Limits) -> Packing:
-    """First fit: into the rooms of busy slaves, of idle ones, of those on their way, and into new slaves.
+def pack(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Packing:
+    """First fit: into busy slaves, into idle ones, into those on their way, into drained ones, and into new ones.
 
     Of the idle ones the last to become idle comes first, so that the others may go.
     """
-    order = {Phase.BUSY: 0, Phase.IDLE: 1, Phase.BUILDING: 2, Phase.BOOTING: 2}
-    open_to_jobs = [s for s in living if s.in_state and s.phase in order]
+    order = {Phase.BUSY: 0, Phase.IDLE: 1, Phase.BUILDING: 2, Phase.BOOTING: 2, Phase.DRAINED: 3}
+    open_to_jobs = [
+        s for s in sound if s.in_state and s.phase in order and (s.phase is not Phase.DRAINED or s.revivable)
+    ]
     rooms = [
         _Bin(s.name, s.free or limits.offer, limits.jobs_per_slave - s.jobs)
-        for s in sorted(open_to_jobs, key=lambda s: (order[s.phase], s.idle_for, s.name))
+        for s in sorted(open_to_jobs, key=lambda s: (order[s.phase], s.outdated, s.idle_for, s.name))
     ]
     new: list[_Bin] = []
     for request, count in need:
@@ -125,8 +160,9 @@ def growth(
     wanted = max(packing.new, limits.min_slaves - len(living))
     if wanted <= 0:
         return 0, (_content(packing.jobs, living, seen),)
-    if seen.setback and (again := retry_at(seen.setback)) > now:
-        return 0, (Reason(Why.BACKING_OFF, f"next try at {again:%H:%M:%S}: {seen.setback.why}"),)
+    setback = max(seen.setbacks, key=retry_at, default=None)
+    if setback and (again := retry_at(setback)) > now:
+        return 0, (Reason(Why.BACKING_OFF, f"next try at {again:%H:%M:%S}: {setback.why}"),)
     held: tuple[Reason, ...] = ()
     create = min(wanted, limits.max_slaves - len(living))
     if create < wanted:
@@ -149,9 +185,12 @@ def growth(
 
 
 def retry_at(setback: Setback) -> datetime:
-    """When creating may be tried again: the wait doubles with each failure in a row, up to `BACKOFF_LONGEST`."""
-    wait = min(BACKOFF_FIRST * 2 ** min(setback.times - 1, 10), BACKOFF_LONGEST)
-    return setback.at + timedelta(seconds=wait)
+    """When slaves may be made again after the failures of this kind."""
+    backoff = BACKOFF[setback.trouble]
+    counted = setback.times - backoff.tolerated
+    if counted <= 0:
+        return setback.at
+    return setback.at + timedelta(seconds=min(backoff.first * 2 ** min(counted - 1, 10), backoff.longest))
 
 
 def _content(jobs: int, living: tuple[Slave, ...], seen: Snapshot) -> Reason:
@@ -160,7 +199,7 @@ def _content(jobs: int, living: tuple[Slave, ...], seen: Snapshot) -> Reason:
         if coming:
             return Reason(Why.ON_THEIR_WAY, f"{jobs} jobs wait, {coming} slaves are on their way")
         return Reason(Why.ENOUGH, f"{jobs} jobs wait for slots that are free")
-    if idle := sum(group.idle for group in seen.jobs if not group.impossible):
+    if idle := sum(group.idle for group in seen.jobs if not group.impossible and not group.unmatched):
         return Reason(Why.WAITING, f"{idle} jobs wait, too few and not for long enough to count")
     return Reason(Why.ENOUGH, "no job waits for a slave")
 
@@ -168,12 +207,12 @@ def _content(jobs: int, living: tuple[Slave, ...], seen: Snapshot) -> Reason:
 def shrink(packing: Packing, living: tuple[Slave, ...], limits: Limits) -> tuple[Removal, ...]:
     """The slaves that nothing was packed into and that have been idle for `idleTime`.
 
-    The longest idle go first, down to `minSlaves` joined ones.
+    Outdated ones go first, then the longest idle, down to `minSlaves` joined ones.
     """
     joined = sum(slave.joined for slave in living)
     candidates = sorted(
         (s for s in living if s.phase is Phase.IDLE and s.idle_for >= limits.idle_time and s.name not in packing.taken),
-        key=lambda s: (-s.idle_for, s.name),
+        key=lambda s: (not s.outdated, -s.idle_for, s.name),
     )
     return tuple(
         Removal(s.name, Reason(Why.IDLE, f"idle for {s.idle_for:.0f} s, idleTime is {limits.idle_time:.0f} s"))
@@ -187,14 +226,12 @@ def fault(slave: Slave, limits: Limits, now: datetime) -> Removal | None:
     absent = (now - slave.absent_since).total_seconds() if slave.absent_since else 0.0
     limit = limits.join_timeout
     match slave.phase:
-        case Phase.BUSY:
+        case Phase.BUSY | Phase.DRAINING:
             return None
         case Phase.GONE:
             reason = Reason(Why.GONE, "OpenStack has no such server any more")
         case Phase.FAILED:
             reason = Reason(Why.FAILED, slave.detail or "its server failed")
-        case Phase.DRAINED:
-            reason = Reason(Why.DRAINED, "it has been drained and takes no more jobs")
         case Phase.BUILDING if building > limit:
             reason = Reason(
                 Why.NOT_JOINED, f"its server is being built for {building:.0f} s, joinTimeout is {limit:.0f} s"
@@ -210,8 +247,37 @@ def fault(slave: Slave, limits: Limits, now: datetime) -> Removal | None:
     return Removal(slave.name, reason)
 
 
-def impossible(jobs: tuple[JobGroup, ...]) -> tuple[Reason, ...]:
-    """One reason for each group of jobs that no slave can ever run."""
+def recycled(slaves: tuple[Slave, ...]) -> tuple[Removal, ...]:
+    """The idle slaves that go because the user wants outdated ones replaced."""
     return tuple(
-        Reason(Why.IMPOSSIBLE, f"{g.idle} jobs can never run here: {g.impossible}") for g in jobs if g.impossible
+        Removal(s.name, Reason(Why.RECYCLED, "it was made from older settings"))
+        for s in slaves
+        if s.outdated and s.phase is Phase.IDLE
     )
+
+
+def retiring(slaves: tuple[Slave, ...]) -> tuple[str, ...]:
+    """The busy outdated slaves to drain now for the user who wants them replaced: a quarter of all, at least one."""
+    room = max(1, len(slaves) // 4) - sum(slave.phase is Phase.DRAINING for slave in slaves)
+    old = sorted(slave.name for slave in slaves if slave.outdated and slave.phase is Phase.BUSY)
+    return tuple(old[: max(0, room)])
+
+
+def revived(names: tuple[str, ...]) -> tuple[Reason, ...]:
+    """Why drained slaves are taken back."""
+    return (Reason(Why.REVIVED, f"jobs came for {len(names)} slaves that were to go"),) if names else ()
+
+
+def hopeless(jobs: tuple[JobGroup, ...]) -> tuple[Reason, ...]:
+    """One reason for each group of jobs that more slaves would not help."""
+    never = (Reason(Why.IMPOSSIBLE, f"{g.idle} jobs can never run here: {g.impossible}") for g in jobs if g.impossible)
+    stuck = (
+        Reason(
+            Why.UNMATCHED,
+            f"{g.idle} jobs ({g.request.cpus} CPUs, {g.request.memory_mib} MiB) don't start although a slot is free:"
+            " a limit or a requirement holds them - condor_q -better-analyze",
+        )
+        for g in jobs
+        if g.unmatched and not g.impossible
+    )
+    return (*never, *stuck)

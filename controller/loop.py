@@ -13,11 +13,11 @@ import structlog
 
 from cluster.errors import EcmError
 from cluster.report import Shared
-from controller import requests
+from controller import requests, template
 from controller.apply import Outcome, Tools, apply
 from controller.decide import decide
 from controller.errors import LockedError, OutsideError
-from controller.model import Limits, Plan, Room, Seconds, Setback, Snapshot, Why
+from controller.model import Limits, Plan, Room, Seconds, Snapshot, Trouble, Why
 from controller.observe import Memory, observe
 from controller.state import View
 
@@ -81,7 +81,7 @@ class Loop:
             why = f"{Why.UPDATING}: since {self.applying_since:%H:%M:%S}, for: {'; '.join(self.said)}"
             write_status(self.status_file, seen, (why,), now)
             return settings.poll_interval
-        plan = decide(seen, limits(settings), now)
+        plan = decide(seen, limits(settings, template.room(self.memory.offer(settings))), now)
         self._tell(plan, seen, tuple(str(r) for r in (*plan.reasons, *(x.reason for x in plan.remove))))
         if plan.acts:
             self.applying_since = now
@@ -92,12 +92,13 @@ class Loop:
         """Takes in what came of the last plan. The state has to be read anew, and after a failure to be recovered."""
         now = self.clock()
         self.applying, self.view_at = None, None
-        self.memory.drained |= outcome.drained
+        self.memory.updated()
         if outcome.updated:
-            self.memory.setback = None
+            self.memory.setbacks.pop(Trouble.UPDATES, None)
         if outcome.failed:
-            times = self.memory.setback.times + 1 if self.memory.setback else 1
-            self.memory.setback = Setback(times, now, outcome.failed)
+            self.memory.failed(Trouble.UPDATES, outcome.failed, now)
+        for why in outcome.never_joined:
+            self.memory.failed(Trouble.JOINS, why, now)
         if outcome.locked:
             self.memory.locked, self.locked_at = outcome.locked, now
         if outcome.failed or outcome.locked:
@@ -128,17 +129,16 @@ class Loop:
         write_status(self.status_file, seen, reasons, self.clock())
 
 
-def limits(settings: Shared) -> Limits:
-    """The user's limits as the decision takes them."""
-    offered = settings.offer
+def limits(settings: Shared, offer: Room) -> Limits:
+    """The user's limits, and what a new slave offers, as the decision takes them."""
     return Limits(
         min_slaves=settings.min_slaves,
         max_slaves=settings.max_slaves,
-        jobs_per_slave=offered.jobs,
+        jobs_per_slave=settings.offer.jobs,
         idle_time=Seconds(settings.idle_time),
         join_timeout=Seconds(settings.join_timeout),
         waiting_jobs_threshold=settings.waiting_jobs_threshold,
-        offer=Room(offered.cpus, offered.memory_mib, offered.disk_kib),
+        offer=offer,
     )
 
 

@@ -53,6 +53,8 @@ class JobGroup:
     """Those of them that have waited for `waitingJobsTime` or longer."""
     impossible: str = ""
     """Why no slave can ever run these jobs; empty when one can."""
+    unmatched: bool = False
+    """Whether they don't start although a slot is free that is large enough."""
 
 
 class Phase(StrEnum):
@@ -65,8 +67,10 @@ class Phase(StrEnum):
     IDLE = "idle"
     BUSY = "busy"
     """At least one slot is claimed, matched or being vacated."""
+    DRAINING = "draining"
+    """The startd takes no more jobs; the last ones still run."""
     DRAINED = "drained"
-    """The startd took a drain and will never take a job again."""
+    """The startd takes no more jobs and has none; a drain can be undone."""
     MISSING = "missing"
     """The startd was in the collector and is no longer."""
     FAILED = "failed"
@@ -85,6 +89,8 @@ class Slave:
     server_id: str
     in_state: bool = True
     """False for a VM with the cluster's tag that the Pulumi state doesn't know: a create that was interrupted."""
+    known: bool = False
+    """Whether its startd has ever been seen in the collector."""
     idle_for: Seconds = Seconds(0)
     """Since when no slot has been claimed, on the machine's own clock; 0 unless idle."""
     absent_since: datetime | None = None
@@ -93,8 +99,12 @@ class Slave:
     """What its startd still offers; None before it has joined."""
     jobs: int = 0
     """Claimed slots."""
+    revivable: bool = False
+    """Whether the controller itself drained it, because it was idle: that can be undone."""
+    outdated: bool = False
+    """Whether it was made from other settings than new slaves are made from now."""
     detail: str = ""
-    """What the cloud says of a failure."""
+    """What the cloud says of a failure, or HTCondor of a drain."""
 
     @property
     def coming(self) -> bool:
@@ -105,13 +115,23 @@ class Slave:
         return self.phase in (Phase.IDLE, Phase.BUSY)
 
 
+class Trouble(StrEnum):
+    """What goes wrong again and again when slaves are made."""
+
+    UPDATES = "updates"
+    """Updates of the stack fail."""
+    JOINS = "joins"
+    """Servers are made, and fail or never join the pool."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setback:
-    """Updates that failed one after the other, the last of them at `at`."""
+    """Failures of one kind without a success between them, the last of them at `at`."""
 
     times: int
     at: datetime
     why: str
+    trouble: Trouble = Trouble.UPDATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +142,14 @@ class Snapshot:
     slaves: tuple[Slave, ...] = ()
     quota_left: int | None = None
     """How many more slaves the project's quota admits, other people's servers counted; None when it has no limit."""
-    setback: Setback | None = None
+    setbacks: tuple[Setback, ...] = ()
     locked: str = ""
     """Who holds the stack's lock, when the last update met one a moment ago."""
     unknown: tuple[str, ...] = ()
     paused: str = ""
     """Who wants nothing to be done, since when and why."""
+    recycling: bool = False
+    """Whether the user has asked for outdated slaves to be replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +181,7 @@ class Why(StrEnum):
     ENOUGH = "enough"
     WAITING = "waiting"
     IMPOSSIBLE = "impossible"
+    UNMATCHED = "unmatched"
     IDLE = "idle"
     KEPT_MINIMUM = "kept for the minimum"
     NOT_JOINED = "not joined"
@@ -167,6 +190,8 @@ class Why(StrEnum):
     GONE = "gone"
     DRAINED = "drained"
     STRAY = "stray"
+    RECYCLED = "recycled"
+    REVIVED = "revived"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +217,12 @@ class Plan:
 
     create: int = 0
     remove: tuple[Removal, ...] = ()
+    revive: tuple[str, ...] = ()
+    """Drained slaves that are to take jobs again."""
+    retire: tuple[str, ...] = ()
+    """Slaves that are to take no more jobs, and to go when their last one has ended."""
     reasons: tuple[Reason, ...] = ()
 
     @property
     def acts(self) -> bool:
-        return self.create > 0 or bool(self.remove)
+        return bool(self.create or self.remove or self.revive or self.retire)

@@ -5,20 +5,48 @@ Whatever can't be read is named in the snapshot, which then decides nothing.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
 
 from cluster.report import Shared
 from controller import pool, template
 from controller.errors import OutsideError
-from controller.model import Phase, Seconds, Setback, Slave, Snapshot
+from controller.model import Phase, Seconds, Setback, Slave, Snapshot, Trouble, Why
 from controller.pool import Machine
 from controller.servers import GONE, Cloud, Server
 from controller.state import View
+from controller.unmatched import Watch
 
 T = TypeVar("T")
 
 FAILED = ("ERROR", "SHUTOFF", "PAUSED", "SUSPENDED", "STOPPED", "SHELVED", "SHELVED_OFFLOADED", "RESCUED")
+DRAINED_BY_US = "elastic-condor: "
+"""How the reason of each drain by the controller begins."""
+
+QUOTA_EVERY = timedelta(seconds=60)
+SERVERS_EVERY = timedelta(seconds=30)
+"""How often Nova is asked while all slaves are in the pool: this is how a server that was deleted by hand is missed."""
+UNSETTLED_EVERY = timedelta(seconds=5)
+"""The same while some slave isn't."""
+
+
+@dataclass(slots=True)
+class Kept(Generic[T]):
+    """Something read from outside, and when."""
+
+    value: T | None = None
+    at: datetime | None = None
+
+    def get(self, read: Callable[[], T], every: timedelta, now: datetime) -> T:
+        """Reads it, unless that was done less than `every` ago. A failed read keeps nothing."""
+        if self.value is None or self.at is None or not timedelta(0) <= now - self.at < every:
+            self.value, self.at = None, None
+            self.value, self.at = read(), now
+        return self.value
+
+    def drop(self) -> None:
+        """Lets the next `get` read."""
+        self.value, self.at = None, None
 
 
 @dataclass(slots=True)
@@ -30,9 +58,29 @@ class Memory:
     claimed_at: dict[str, datetime] = field(default_factory=dict)
     """When a claim was last seen on a slave: its startd's own word on idleness can be older than its last job."""
     joined: set[str] = field(default_factory=set)
-    drained: set[str] = field(default_factory=set)
-    setback: Setback | None = None
+    setbacks: dict[Trouble, Setback] = field(default_factory=dict)
     locked: str = ""
+    learned: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What a joined slave advertised, by the fingerprint of the settings that it was made from: the last one only."""
+    watch: Watch = field(default_factory=Watch)
+    servers: Kept[tuple[Server, ...]] = field(default_factory=Kept)
+    quota: Kept[tuple[int | None]] = field(default_factory=Kept)
+    unsettled: bool = True
+    """Whether some slave wasn't in the pool at the last look."""
+
+    def offer(self, settings: Shared) -> dict[str, Any]:
+        """What a new slave will advertise: as one of the same settings did, or as predicted."""
+        return self.learned.get(settings.fingerprint) or template.ad(settings.offer)
+
+    def failed(self, trouble: Trouble, why: str, now: datetime) -> None:
+        """Counts one more failure in a row."""
+        times = self.setbacks[trouble].times + 1 if trouble in self.setbacks else 1
+        self.setbacks[trouble] = Setback(times, now, why, trouble)
+
+    def updated(self) -> None:
+        """Lets the next look read everything that an update changes."""
+        self.servers.drop()
+        self.quota.drop()
 
 
 def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: datetime) -> Snapshot:
@@ -46,15 +94,33 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
         now: the time of this look.
     """
     unknown: list[str] = []
-    jobs = _attempt(unknown, lambda: pool.jobs(template.ad(settings.offer), settings.waiting_jobs_time))
+    ripe_after = settings.waiting_jobs_time if settings.waiting_jobs_threshold else None
+    jobs = _attempt(unknown, lambda: pool.jobs(memory.offer(settings), ripe_after))
     machines = _attempt(unknown, pool.machines)
-    servers = _attempt(unknown, lambda: cloud.slaves(settings.slave.cluster_id))
-    quota = _attempt(unknown, lambda: cloud.quota_left(settings.slave.flavor))
+    every = UNSETTLED_EVERY if memory.unsettled else SERVERS_EVERY
+    servers = _attempt(unknown, lambda: memory.servers.get(lambda: cloud.slaves(settings.slave.cluster_id), every, now))
+    quota = _attempt(
+        unknown, lambda: memory.quota.get(lambda: (cloud.quota_left(settings.slave.flavor),), QUOTA_EVERY, now)
+    )
     running = _attempt(unknown, pool.running_on)
-    if jobs is None or machines is None or servers is None or running is None:
-        return Snapshot(setback=memory.setback, locked=memory.locked, unknown=tuple(unknown))
-    slaves = put_together(Parts(view.slaves, servers, machines, running), memory, now)
-    return Snapshot(jobs, slaves, quota, memory.setback, memory.locked, tuple(unknown))
+    setbacks = tuple(memory.setbacks.values())
+    if jobs is None or machines is None or servers is None or quota is None or running is None:
+        return Snapshot(setbacks=setbacks, locked=memory.locked, unknown=tuple(unknown))
+    slaves = put_together(Parts(view.slaves, servers, machines, running, settings.fingerprint), memory, now)
+    memory.unsettled = any(slave.phase not in (Phase.IDLE, Phase.BUSY) for slave in slaves)
+    _learn(slaves, settings, memory)
+    jobs = memory.watch.look(jobs, slaves, settings.offer.jobs, now)
+    return Snapshot(jobs, slaves, quota[0], setbacks, memory.locked)
+
+
+def _learn(slaves: tuple[Slave, ...], settings: Shared, memory: Memory) -> None:
+    """Takes the offer of new slaves from one that has joined."""
+    if settings.fingerprint in memory.learned:
+        return
+    joined = next((slave for slave in slaves if slave.joined and not slave.outdated), None)
+    ad = _attempt([], lambda: pool.whole_slot(joined.name)) if joined else None
+    if ad:
+        memory.learned = {settings.fingerprint: template.learned(ad)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +134,8 @@ class Parts:
     """The collector, by name."""
     running: frozenset[str] = frozenset()
     """The schedd: names of slaves that a job runs on."""
+    fingerprint: str = ""
+    """Of the settings that new slaves are made from."""
 
 
 def put_together(parts: Parts, memory: Memory, now: datetime) -> tuple[Slave, ...]:
@@ -82,7 +150,6 @@ def put_together(parts: Parts, memory: Memory, now: datetime) -> tuple[Slave, ..
     slaves += [replace(_slave(server, parts, memory, now), in_state=False) for server in strays]
     names = {slave.name for slave in slaves}
     memory.joined &= names
-    memory.drained &= names
     for times in (memory.absent_since, memory.claimed_at):
         for name in set(times) - names:
             del times[name]
@@ -93,11 +160,13 @@ def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave
     name = server.name
     machine = parts.machines.get(name)
     if machine:
+        if name not in memory.joined:
+            memory.setbacks.pop(Trouble.JOINS, None)
         memory.joined.add(name)
         memory.absent_since.pop(name, None)
     else:
         memory.absent_since.setdefault(name, now if name in memory.joined else max(server.created_at, memory.started))
-    phase = _phase(server, machine, parts.running, memory)
+    phase = _phase(server, machine, running=name in parts.running, joined=name in memory.joined)
     if phase is Phase.BUSY:
         memory.claimed_at[name] = now
     return Slave(
@@ -105,12 +174,21 @@ def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave
         phase=phase,
         created_at=server.created_at,
         server_id=server.id,
+        known=name in memory.joined,
         idle_for=_idle_for(machine, memory.claimed_at.get(name), now),
         absent_since=memory.absent_since.get(name),
         free=machine.free if machine else None,
         jobs=machine.jobs if machine else 0,
-        detail=f"its server is {server.status}" + (f": {server.fault}" if server.fault else ""),
+        revivable=machine is not None and machine.drain_reason.startswith(f"{DRAINED_BY_US}{Why.IDLE}"),
+        outdated=server.made_from != parts.fingerprint,
+        detail=_detail(server, machine),
     )
+
+
+def _detail(server: Server, machine: Machine | None) -> str:
+    if machine and machine.draining:
+        return f"it has been drained ({machine.drain_reason or 'no reason was given'}) and takes no more jobs"
+    return f"its server is {server.status}" + (f": {server.fault}" if server.fault else "")
 
 
 def _idle_for(machine: Machine | None, claimed_at: datetime | None, now: datetime) -> Seconds:
@@ -121,18 +199,19 @@ def _idle_for(machine: Machine | None, claimed_at: datetime | None, now: datetim
     return Seconds(min(machine.idle_for, (now - claimed_at).total_seconds()))
 
 
-def _phase(server: Server, machine: Machine | None, running: frozenset[str], memory: Memory) -> Phase:
+def _phase(server: Server, machine: Machine | None, *, running: bool, joined: bool) -> Phase:
     if server.status in FAILED:
         return Phase.FAILED
-    if server.status == "BUILD":
+    if server.status == "BUILD" and not machine:
         return Phase.BUILDING
-    if server.name in memory.drained:
-        return Phase.DRAINED
-    if machine:
-        return Phase.BUSY if machine.claimed else Phase.IDLE
-    if server.name in running:
+    busy = running or (machine is not None and machine.claimed)
+    if machine and machine.draining:
+        return Phase.DRAINING if busy else Phase.DRAINED
+    if busy:
         return Phase.BUSY
-    return Phase.MISSING if server.name in memory.joined else Phase.BOOTING
+    if machine:
+        return Phase.IDLE
+    return Phase.MISSING if joined else Phase.BOOTING
 
 
 def _attempt(unknown: list[str], read: Callable[[], T]) -> T | None:

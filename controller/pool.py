@@ -28,7 +28,19 @@ _JOB = [
     *("ImageSize", "MemoryUsage", "DiskUsage"),
 ]
 _SLOT = [
-    *("EcmSlave", "Name", "Machine", "SlotType", "State", "Cpus", "Memory", "Disk"),
+    *(
+        "EcmSlave",
+        "EcmTemplate",
+        "Name",
+        "Machine",
+        "SlotType",
+        "State",
+        "Cpus",
+        "Memory",
+        "Disk",
+        "Draining",
+        "DrainReason",
+    ),
     *("NumDynamicSlots", "NumDynamicSlotsTime", "DaemonStartTime", "MyCurrentTime", "LastHeardFrom"),
 ]
 _FREE_STATES = ("Unclaimed", "Owner", "Drained")
@@ -44,6 +56,12 @@ class Machine:
     claimed: bool
     idle_for: Seconds
     free: Room
+    template: str = ""
+    """Fingerprint of the settings that it was made from."""
+    draining: bool = False
+    """Whether it takes no more jobs."""
+    drain_reason: str = ""
+    """Who wanted that, and why."""
 
 
 class Drain(StrEnum):
@@ -54,12 +72,12 @@ class Drain(StrEnum):
     ABSENT = "absent"
 
 
-def jobs(template: Mapping[str, Any], waiting_time: int) -> tuple[JobGroup, ...]:
+def jobs(template: Mapping[str, Any], waiting_time: int | None) -> tuple[JobGroup, ...]:
     """The idle jobs of all users, grouped by what they ask for.
 
     Args:
         template: what a slave advertises; jobs that can't match it are impossible, with the reason.
-        waiting_time: seconds after which a job is ripe.
+        waiting_time: seconds after which a job is ripe; None where that makes no difference, which saves a query.
 
     Raises:
         OutsideError: the schedd can't be asked; that isn't an empty queue.
@@ -69,7 +87,8 @@ def jobs(template: Mapping[str, Any], waiting_time: int) -> tuple[JobGroup, ...]
     try:
         schedd = _schedd()
         everyone = _grouped(schedd, idle)
-        ripe = _grouped(schedd, f"{idle} && time() - EnteredCurrentStatus >= {waiting_time}") if everyone else []
+        asks = bool(everyone) and waiting_time is not None
+        ripe = _grouped(schedd, f"{idle} && time() - EnteredCurrentStatus >= {waiting_time}") if asks else []
     except (htcondor2.HTCondorException, OSError) as error:
         raise OutsideError(f"the schedd can't be asked - {_line(error)}") from error
     machine = classad2.ClassAd(dict(template))
@@ -111,11 +130,27 @@ def machine(ads: Iterable[Mapping[str, Any]], now: float) -> Machine:
     idle_for = whole["MyCurrentTime"] - since + max(0.0, now - whole["LastHeardFrom"])
     claimed = jobs > 0 or any(ad.get("State") not in _FREE_STATES for ad in everything)
     return Machine(
+        template=str(whole.get("EcmTemplate", "")),
+        draining=whole.get("Draining") is True or whole.get("State") == "Drained",
+        drain_reason=str(whole.get("DrainReason", "")),
         jobs=jobs,
         claimed=claimed,
         idle_for=Seconds(0 if claimed else max(0.0, idle_for)),
         free=Room(int(whole.get("Cpus", 0)), int(whole.get("Memory", 0)), int(whole.get("Disk", 0))),
     )
+
+
+def whole_slot(name: str) -> dict[str, Any] | None:
+    """The whole ad of a slave's partitionable slot; None when it isn't in the collector.
+
+    Raises:
+        OutsideError: the collector can't be asked.
+    """
+    try:
+        ads = htcondor2.Collector().query(htcondor2.AdType.Slot, f'EcmSlave == "{name}" && SlotType == "Partitionable"')
+    except (htcondor2.HTCondorException, OSError) as error:
+        raise OutsideError(f"the collector can't be asked - {_line(error)}") from error
+    return {key: ads[0].eval(key) for key in ads[0]} if ads else None
 
 
 def running_on() -> frozenset[str]:
@@ -133,33 +168,42 @@ def running_on() -> frozenset[str]:
 
 
 def drain(name: str, reason: str) -> Drain:
-    """Asks a slave's startd to take no more jobs and to end, if it has no claim at this very moment.
+    """Asks a slave's startd to take no more jobs, if it has no claim at this very moment.
 
     Raises:
         OutsideError: the collector can't be asked, or the startd doesn't answer.
     """
     if name not in machines():
         return Drain.ABSENT
-    command = [
-        "condor_drain",
-        "-graceful",
-        "-exit-on-completion",
-        "-check",
-        NO_CLAIM,
-        "-reason",
-        reason,
-        f"{name}.pool",
-    ]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise OutsideError(f"{name} can't be drained - {_line(error)}") from error
+    answer = _ask("condor_drain", "-graceful", "-check", NO_CLAIM, "-reason", reason, f"{name}.pool")
     if answer.returncode == 0:
         return Drain.DRAINED
-    said = f"{answer.stdout} {answer.stderr}".strip()
+    said = _said(answer)
     if "10003" in said or "check expression" in said.lower():
         return Drain.REFUSED
-    raise OutsideError(f"{name} can't be drained - {' '.join(said.split())[:200]}")
+    raise OutsideError(f"{name} can't be drained - {said}")
+
+
+def retire(name: str, reason: str) -> None:
+    """Asks a slave's startd to take no more jobs; those that run there go on to their end.
+
+    Raises:
+        OutsideError: the startd doesn't do it.
+    """
+    answer = _ask("condor_drain", "-graceful", "-reason", reason, f"{name}.pool")
+    if answer.returncode:
+        raise OutsideError(f"{name} can't be drained - {_said(answer)}")
+
+
+def revive(name: str) -> None:
+    """Undoes a drain: the slave takes jobs again.
+
+    Raises:
+        OutsideError: the startd doesn't do it.
+    """
+    answer = _ask("condor_drain", "-cancel", f"{name}.pool")
+    if answer.returncode:
+        raise OutsideError(f"the drain of {name} can't be undone - {_said(answer)}")
 
 
 def forget(names: Iterable[str]) -> None:
@@ -181,6 +225,17 @@ def forget(names: Iterable[str]) -> None:
                 collector.advertise([query], command)
     except (htcondor2.HTCondorException, OSError) as error:
         raise OutsideError(f"the collector can't be told of removed slaves - {_line(error)}") from error
+
+
+def _ask(*command: str) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise OutsideError(f"{command[0]} fails - {_line(error)}") from error
+
+
+def _said(answer: "subprocess.CompletedProcess[str]") -> str:
+    return " ".join(f"{answer.stdout} {answer.stderr}".split())[:200]
 
 
 def _schedd() -> Any:  # noqa: ANN401 - the bindings have no types

@@ -12,7 +12,7 @@ import openstack
 import openstack.exceptions as sdk_errors
 
 from cluster.cloud import Flavor
-from cluster.nodes import CLUSTER_TAG, ROLE_TAG
+from cluster.nodes import CLUSTER_TAG, MADE_FROM_TAG, ROLE_TAG
 from controller.errors import OutsideError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Server:
     status: str
     created_at: datetime
     fault: str = ""
+    made_from: str = ""
+    """Fingerprint of the settings that it was made from."""
 
 
 class Cloud:
@@ -54,6 +56,7 @@ class Cloud:
                     status=server.status,
                     created_at=datetime.fromisoformat(server.created_at),
                     fault=(server.fault or {}).get("message", ""),
+                    made_from=server.metadata.get(MADE_FROM_TAG, ""),
                 )
                 for server in self._connection.compute.servers(details=True)
                 if server.metadata.get(CLUSTER_TAG) == cluster_id and server.metadata.get(ROLE_TAG) == "slave"
@@ -104,6 +107,16 @@ class Cloud:
                     return
                 time.sleep(1)
         raise OutsideError(f"the server {server_id} isn't gone {patience:.0f} s after its deletion")
+
+    def console_tail(self, server_id: str, lines: int = 20) -> str:
+        """The last lines of a server's console.
+
+        Raises:
+            OutsideError: Nova doesn't give it.
+        """
+        with _translated():
+            answer: dict[str, str] = self._connection.compute.get_server_console_output(server_id, length=lines)
+        return answer["output"]
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,13 @@ class State:
         except auto.CommandError as error:
             raise OutsideError(f"the stack's state can't be read - {_reason(error)}") from error
 
-    def change(self, change: program.Change, template: report.SlaveTemplate) -> None:
+    def change(self, change: program.Change, template: report.SlaveTemplate, on_delete: Callable[[str], None]) -> None:
         """One update that makes and removes slaves; everything else stays as it is.
+
+        Args:
+            change: what to make and to remove.
+            template: what new slaves are made from.
+            on_delete: called with the name of each slave as soon as it is gone, while the update may still run.
 
         Raises:
             LockedError: another update is running, nothing was changed.
@@ -73,6 +78,7 @@ class State:
                 message=f"controller: {made} slaves to make, {gone} to remove",
                 color="never",
                 suppress_outputs=True,
+                on_event=lambda event: _tell_deleted(event, on_delete),
             )
         except auto.ConcurrentUpdateError as error:
             raise LockedError(_lock_line(error)) from error
@@ -158,6 +164,12 @@ def end_orphans() -> None:
         if orphan and process.info["uids"] and process.info["uids"].real == os.getuid():
             process.kill()
             process.wait(10)
+
+
+def _tell_deleted(event: auto.EngineEvent, on_delete: Callable[[str], None]) -> None:
+    done = event.res_outputs_event.metadata if event.res_outputs_event else None
+    if done and done.op == auto.OpType.DELETE and done.type == SLAVE_TYPE:
+        on_delete(done.urn.split("::", 3)[3])
 
 
 def _user() -> str:

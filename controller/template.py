@@ -1,8 +1,16 @@
-"""The ad that a slave of the flavor will advertise, as far as jobs look at it, before any slave has joined."""
+"""The ad that a new slave will advertise, as far as jobs look at it: predicted, or learned from one that has joined."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from cluster.offer import Offer
+from controller.model import Room
+
+# Not what tells one slave from another, nor what changes with time or load.
+_LASTING = re.compile(
+    r"(?i)arch|microarch|opsys.*|has_?.*|gpus|.*version|filesystemdomain|uiddomain|total(slot)?(cpus|memory|disk)"
+)
 
 
 def ad(offered: Offer) -> dict[str, Any]:
@@ -23,3 +31,18 @@ def ad(offered: Offer) -> dict[str, Any]:
         "HasSingularity": False,
         "GPUs": 0,
     }
+
+
+def learned(whole_slot: Mapping[str, Any]) -> dict[str, Any]:
+    """The same out of the ad of a joined slave's partitionable slot, as if nothing had been taken of it."""
+    lasting = {
+        name: value
+        for name, value in whole_slot.items()
+        if _LASTING.fullmatch(name) and isinstance(value, bool | int | float | str)
+    }
+    return lasting | {size: int(whole_slot[f"TotalSlot{size}"]) for size in ("Cpus", "Memory", "Disk")}
+
+
+def room(template: Mapping[str, Any]) -> Room:
+    """The size of a slave that advertises this."""
+    return Room(template["Cpus"], template["Memory"], template["Disk"])

@@ -114,7 +114,7 @@ def _jobs(user: User, story: Story) -> None:
             said = line
         if slaves:
             marks.setdefault("server requested", now)
-        if any(slave["phase"] in ("idle", "busy") for slave in slaves):
+        if jobs["running"] or any(slave["phase"] in ("idle", "busy") for slave in slaves):
             marks.setdefault("slave joined", now)
         if jobs["running"]:
             marks.setdefault("job running", now)

@@ -90,8 +90,18 @@ install_packages() {
 
 apt_install() {
   local options=(-q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=2)
-  apt-get "${options[@]}" update
+  update_package_lists "${options[@]}"
   DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install --yes --no-install-recommends "$@"
+}
+
+# apt's timeout is for the lock on packages only: without this, somebody else's `apt-get update` ends ours at once.
+update_package_lists() {
+  local said
+  until said=$(LC_ALL=C apt-get "$@" update 2>&1); do
+    printf '%s\n' "$said"
+    [[ $said = *"Could not get lock"* ]] && ((SECONDS < 600)) || return 1
+    sleep 2
+  done
 }
 
 # need_uv: leaves the pinned uv in $uv; it needs a Python that can make virtual environments, and nothing else.

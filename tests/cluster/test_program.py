@@ -170,14 +170,14 @@ def test_a_change_declares_slaves_only_and_keeps_the_other_outputs(run: Run) -> 
         urn("ecm-dev-slave-b"): {},
     }
     cloud = Cloud(state)
-    change = program.Change({"ecm-dev-slave-c": "user-data"}, frozenset({"ecm-dev-slave-a"}))
+    change = program.Change({"ecm-dev-slave-c": "user-data"}, frozenset({"ecm-dev-slave-a"}), fingerprint="abc")
     outputs = run(cloud, lambda: program.change_slaves(change, TEMPLATE))
     assert sorted(cloud.resources) == [(INSTANCE, "ecm-dev-slave-b"), (INSTANCE, "ecm-dev-slave-c")]
     assert outputs["masterIp"] == "1.2.3.4"
     assert outputs["settings"] == {"maxSlaves": 5}
     assert outputs["slaveCount"] == 2
     made = cloud.resources[INSTANCE, "ecm-dev-slave-c"]
-    assert made["metadata"] == {"ecm-cluster": "group-id", "ecm-role": "slave"}
+    assert made["metadata"] == {"ecm-cluster": "group-id", "ecm-role": "slave", "ecm-made-from": "abc"}
     assert (made["name"], made["imageId"], made["flavorId"]) == ("ecm-dev-slave-c", "slave-image-id", "sf")
 
 

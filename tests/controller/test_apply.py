@@ -1,40 +1,23 @@
 """How a plan is carried out: who is asked, in which order, and what is left alone."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.cloud import Flavor
 from cluster.program import Change
-from cluster.report import Shared, SlaveTemplate
+from cluster.report import SlaveTemplate
 from controller import pool
 from controller.apply import Outcome, Tools, apply
 from controller.errors import LockedError, OutsideError, UpdateFailedError
 from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Why
 from controller.pool import Drain
+from tests.controller.made_up import SETTINGS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-SETTINGS = Shared(
-    min_slaves=0,
-    max_slaves=4,
-    idle_time=30,
-    waiting_jobs_threshold=0,
-    waiting_jobs_time=60,
-    join_timeout=600,
-    poll_interval=3,
-    master_address="10.0.0.5",
-    slave=SlaveTemplate(
-        cluster_id="c",
-        image_id="i",
-        flavor=Flavor("f", "small", 1, 1024, 4),
-        network_id="n",
-        security_group="default",
-        key_name="k",
-    ),
-)
 
 
 class Outside:
@@ -64,11 +47,23 @@ class Outside:
     def exists(self, server_id: str) -> bool:
         return server_id in self.there
 
-    def change(self, change: Change, _template: SlaveTemplate) -> None:
+    def change(self, change: Change, _template: SlaveTemplate, on_delete: Callable[[str], None]) -> None:
         self.change_seen = change
         self.asked.append(("update", (len(change.create), sorted(change.remove))))
         if self.failure:
             raise self.failure
+        for name in sorted(change.remove):
+            on_delete(name)
+
+    def retire(self, name: str, _reason: str) -> None:
+        self.asked.append(("retire", name))
+
+    def revive(self, name: str) -> None:
+        self.asked.append(("revive", name))
+
+    def console_tail(self, server_id: str) -> str:
+        self.asked.append(("console", server_id))
+        return "Kernel panic"
 
 
 @pytest.fixture
@@ -76,6 +71,8 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
     fake = Outside()
     monkeypatch.setattr(pool, "drain", fake.drain)
     monkeypatch.setattr(pool, "forget", fake.forget)
+    monkeypatch.setattr(pool, "retire", fake.retire)
+    monkeypatch.setattr(pool, "revive", fake.revive)
     return fake
 
 
@@ -97,7 +94,30 @@ def remove(*names: str) -> Plan:
 def test_an_idle_slave_is_drained_then_removed_then_forgotten(outside: Outside, tmp_path: Path) -> None:
     outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE))
     assert outside.asked == [("drain", "a"), ("update", (0, ["a"])), ("forget", ["a"])]
-    assert outcome == Outcome(drained=frozenset({"a"}), updated=True)
+    assert outcome == Outcome(updated=True)
+
+
+def test_drains_are_undone_and_begun_without_an_update(outside: Outside, tmp_path: Path) -> None:
+    plan = Plan(revive=("a",), retire=("b",))
+    assert run(outside, tmp_path, plan, slave("a", Phase.DRAINED), slave("b", Phase.BUSY)) == Outcome()
+    assert outside.asked == [("revive", "a"), ("retire", "b")]
+
+
+def test_a_drained_slave_goes_without_being_asked_again(outside: Outside, tmp_path: Path) -> None:
+    run(outside, tmp_path, remove("a"), slave("a", Phase.DRAINED))
+    assert outside.asked == [("update", (0, ["a"])), ("forget", ["a"])]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_slaves_that_never_joined_are_told_with_their_last_words(
+    outside: Outside, tmp_path: Path, *, known: bool
+) -> None:
+    outside.drains["a"] = Drain.ABSENT
+    late = replace(slave("a", Phase.BOOTING), known=known)
+    plan = Plan(remove=(Removal("a", Reason(Why.NOT_JOINED, "not in the pool after 601 s")),))
+    outcome = run(outside, tmp_path, plan, late)
+    assert ("console", "id-a") in outside.asked
+    assert outcome.never_joined == (() if known else ("a: not in the pool after 601 s",))
 
 
 @pytest.mark.parametrize("answer", [Drain.REFUSED, OutsideError("the startd doesn't answer")])
@@ -125,7 +145,8 @@ def test_a_late_slave_that_joins_at_the_last_moment_is_asked_too(outside: Outsid
 def test_a_failed_server_is_deleted_by_hand_before_the_update(outside: Outside, tmp_path: Path) -> None:
     outside.drains["a"] = Drain.ABSENT
     run(outside, tmp_path, remove("a"), slave("a", Phase.FAILED))
-    assert outside.asked == [("drain", "a"), ("delete", "id-a"), ("update", (0, ["a"])), ("forget", ["a"])]
+    first_gone = [("drain", "a"), ("delete", "id-a"), ("forget", ["a"])]
+    assert outside.asked == [*first_gone, ("update", (0, ["a"])), ("forget", ["a"])]
 
 
 def test_a_slave_that_only_the_list_lacked_is_not_removed(outside: Outside, tmp_path: Path) -> None:
@@ -151,12 +172,10 @@ def test_new_slaves_get_new_names_and_their_own_tokens(outside: Outside, tmp_pat
 @pytest.mark.parametrize(
     ("failure", "outcome"),
     [
-        (LockedError("locked by ada"), Outcome(locked="locked by ada", drained=frozenset({"a"}))),
-        (UpdateFailedError("no valid host"), Outcome(failed="no valid host", drained=frozenset({"a"}))),
+        (LockedError("locked by ada"), Outcome(locked="locked by ada")),
+        (UpdateFailedError("no valid host"), Outcome(failed="no valid host")),
     ],
 )
-def test_what_went_wrong_is_told_with_who_is_drained_already(
-    outside: Outside, tmp_path: Path, failure: Exception, outcome: Outcome
-) -> None:
+def test_what_went_wrong_is_told(outside: Outside, tmp_path: Path, failure: Exception, outcome: Outcome) -> None:
     outside.failure = failure
     assert run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE)) == outcome

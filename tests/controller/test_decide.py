@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.decide import BACKOFF_LONGEST, decide, retry_at
-from controller.model import JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot, Why
+from controller.decide import BACKOFF, decide, retry_at
+from controller.model import JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot, Trouble, Why
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SMALL = Room(cpus=1, memory_mib=500, disk_kib=1000)
@@ -41,6 +41,10 @@ def slave(
         free=free or (LIMITS.offer if phase is Phase.IDLE else None),
         jobs=jobs,
     )
+
+
+def drained(name: str, *, revivable: bool = True) -> Slave:
+    return replace(slave(name, Phase.DRAINED), free=LIMITS.offer, revivable=revivable)
 
 
 def whys(plan: Plan) -> list[Why]:
@@ -147,7 +151,7 @@ def test_an_idle_slave_that_waiting_jobs_fit_into_stays() -> None:
     [
         (slave("x", Phase.FAILED), Why.FAILED),
         (slave("x", Phase.GONE), Why.GONE),
-        (slave("x", Phase.DRAINED), Why.DRAINED),
+        (drained("x"), Why.DRAINED),
         (slave("x", Phase.BUILDING, age=601), Why.NOT_JOINED),
         (slave("x", Phase.BOOTING, age=601), Why.NOT_JOINED),
         (slave("x", Phase.MISSING, age=601), Why.LOST),
@@ -188,15 +192,79 @@ def test_nothing_is_done_under_somebody_elses_lock() -> None:
 
 def test_creating_waits_longer_after_each_failure_and_removing_doesnt() -> None:
     waits = [(retry_at(Setback(times, NOW, "no host")) - NOW).total_seconds() for times in (1, 2, 3, 50)]
-    assert waits == [30, 60, 120, BACKOFF_LONGEST]
-    seen = Snapshot((jobs(1),), (slave("x", Phase.FAILED),), setback=Setback(1, NOW - timedelta(seconds=29), "no host"))
+    assert waits == [30, 60, 120, BACKOFF[Trouble.UPDATES].longest]
+    setback = Setback(1, NOW - timedelta(seconds=29), "no host")
+    seen = Snapshot((jobs(1),), (slave("x", Phase.FAILED),), setbacks=(setback,))
     plan = decide(seen, LIMITS, NOW)
     assert (plan.create, whys(plan), removed(plan)) == (0, [Why.BACKING_OFF], [("x", Why.FAILED)])
     assert decide(seen, LIMITS, NOW + timedelta(seconds=1)).create == 1
 
 
+def test_single_slaves_that_dont_join_are_replaced_at_once_and_three_in_a_row_stop_growth() -> None:
+    waits = [(retry_at(Setback(n, NOW, "late", Trouble.JOINS)) - NOW).total_seconds() for n in (1, 2, 3, 4, 99)]
+    assert waits == [0, 0, 300, 600, 3600]
+
+
+def test_of_two_setbacks_the_later_try_counts() -> None:
+    setbacks = (Setback(1, NOW, "no host"), Setback(3, NOW, "nobody joins", Trouble.JOINS))
+    plan = decide(Snapshot(jobs=(jobs(1),), setbacks=setbacks), LIMITS, NOW)
+    assert [str(r) for r in plan.reasons] == ["backing off: next try at 12:05:00: nobody joins"]
+
+
+def test_a_drain_is_undone_before_a_slave_is_made() -> None:
+    plan = decide(Snapshot(jobs=(jobs(3),), slaves=(drained("a"), drained("b"), drained("c"))), LIMITS, NOW)
+    assert (plan.create, plan.revive, removed(plan)) == (0, ("a", "b"), [("c", Why.DRAINED)])
+    assert Why.REVIVED in whys(plan)
+
+
+def test_a_slave_that_somebody_else_drained_is_not_taken_back() -> None:
+    plan = decide(Snapshot(jobs=(jobs(1),), slaves=(drained("a", revivable=False),)), LIMITS, NOW)
+    assert (plan.create, plan.revive, removed(plan)) == (1, (), [("a", Why.DRAINED)])
+
+
+def test_a_slave_that_is_draining_is_neither_room_nor_removed() -> None:
+    draining = replace(slave("a", Phase.DRAINING, jobs=1), free=LIMITS.offer)
+    plan = decide(Snapshot(jobs=(jobs(1),), slaves=(draining,)), LIMITS, NOW)
+    assert (plan.create, plan.revive, plan.remove) == (1, (), ())
+
+
+def test_jobs_that_dont_start_on_free_slots_make_no_slaves_and_keep_none() -> None:
+    waiting = replace(jobs(9), unmatched=True)
+    plan = decide(Snapshot(jobs=(waiting,), slaves=(slave("a", Phase.IDLE, idle_for=99),)), LIMITS, NOW)
+    assert (plan.create, removed(plan), whys(plan)) == (0, [("a", Why.IDLE)], [Why.ENOUGH, Why.UNMATCHED])
+
+
+def outdated(name: str, phase: Phase, *, jobs: int = 0) -> Slave:
+    return replace(slave(name, phase, jobs=jobs), outdated=True)
+
+
+def test_outdated_slaves_stay_until_somebody_wants_them_replaced() -> None:
+    slaves = (outdated("a", Phase.IDLE), outdated("b", Phase.BUSY, jobs=1))
+    assert not decide(Snapshot(slaves=slaves), LIMITS, NOW).acts
+
+
+def test_recycling_removes_idle_outdated_slaves_and_drains_busy_ones_by_and_by() -> None:
+    busy = tuple(outdated(f"b{n}", Phase.BUSY, jobs=1) for n in range(7))
+    slaves = (outdated("a", Phase.IDLE), *busy, slave("new", Phase.BUSY, jobs=1))
+    plan = decide(Snapshot(slaves=slaves, recycling=True), LIMITS, NOW)
+    assert (removed(plan), plan.retire) == ([("a", Why.RECYCLED)], ("b0", "b1"))
+    under_way = (*busy[1:], replace(busy[0], phase=Phase.DRAINING))
+    assert decide(Snapshot(slaves=under_way, recycling=True), LIMITS, NOW).retire == ()
+
+
+def test_a_lone_outdated_slave_is_recycled_too() -> None:
+    assert decide(Snapshot(slaves=(outdated("a", Phase.BUSY, jobs=1),), recycling=True), LIMITS, NOW).retire == ("a",)
+
+
 rooms = st.builds(Room, st.integers(0, 8), st.integers(0, 4000), st.integers(0, 20_000))
-groups = st.builds(JobGroup, rooms, st.integers(0, 50), st.integers(0, 50), st.sampled_from(["", "", "", "never"]))
+groups = st.builds(
+    JobGroup,
+    rooms,
+    st.integers(0, 50),
+    st.integers(0, 50),
+    st.sampled_from(["", "", "", "never"]),
+    st.sampled_from([False, False, True]),
+)
 slaves_ = st.lists(
     st.builds(
         Slave,
@@ -209,6 +277,8 @@ slaves_ = st.lists(
         absent_since=st.none() | st.integers(0, 2000).map(lambda s: NOW - timedelta(seconds=s)),
         free=st.none() | rooms,
         jobs=st.integers(0, 4),
+        revivable=st.booleans(),
+        outdated=st.booleans(),
     ),
     max_size=8,
     unique_by=lambda s: s.name,
@@ -218,7 +288,10 @@ snapshots = st.builds(
     jobs=st.lists(groups, max_size=5).map(tuple),
     slaves=slaves_,
     quota_left=st.none() | st.integers(0, 5),
-    setback=st.none() | st.builds(Setback, st.integers(1, 9), st.just(NOW), st.just("why")),
+    setbacks=st.lists(
+        st.builds(Setback, st.integers(1, 9), st.just(NOW), st.just("why"), st.sampled_from(Trouble))
+    ).map(tuple),
+    recycling=st.booleans(),
     locked=st.sampled_from(["", "", "", "locked"]),
     unknown=st.sampled_from([(), (), (), ("part",)]),
 )
@@ -237,13 +310,18 @@ def test_laws(seen: Snapshot, limits: Limits) -> None:
     assert plan.reasons, "a plan always says why"
     assert gone <= set(by_name), "only what was seen is removed"
     assert len(gone) == len(plan.remove), "nothing is removed twice"
-    assert not [n for n in gone if by_name[n].phase is Phase.BUSY], "a slave with a claim is never removed"
+    claimed = {s.name for s in seen.slaves if s.phase in (Phase.BUSY, Phase.DRAINING)}
+    assert not gone & claimed, "a slave with a claim is never removed"
+    assert not gone & {*plan.revive, *plan.retire}, "what stays doesn't go"
+    assert all(by_name[n].phase is Phase.DRAINED and by_name[n].revivable for n in plan.revive), "only our own drains"
+    assert all(by_name[n].outdated for n in plan.retire), "only outdated slaves are retired"
+    assert seen.recycling or not plan.retire, "only on demand"
     assert plan.create >= 0
     assert not plan.acts or not (seen.unknown or seen.locked), "nothing on doubt"
     if plan.create:
         assert len(staying) + plan.create <= limits.max_slaves, "never over the maximum"
         assert seen.quota_left is None or plan.create <= seen.quota_left, "never over the quota"
-    idle = [n for n in gone if by_name[n].phase is Phase.IDLE and by_name[n].in_state]
+    idle = [r.slave for r in plan.remove if r.reason.why is Why.IDLE]
     if idle:
         joined_left = sum(s.joined for s in staying)
         assert joined_left >= limits.min_slaves, "the minimum stays"
@@ -253,7 +331,8 @@ def test_laws(seen: Snapshot, limits: Limits) -> None:
 @given(snapshots, limits_)
 def test_more_time_never_unmakes_a_removal(seen: Snapshot, limits: Limits) -> None:
     later = NOW + timedelta(seconds=60)
-    broken = {r.slave for r in decide(seen, limits, NOW).remove if r.reason.why is not Why.IDLE}
+    by_time = (Why.NOT_JOINED, Why.LOST)
+    broken = {r.slave for r in decide(seen, limits, NOW).remove if r.reason.why in by_time}
     assert broken <= {r.slave for r in decide(seen, limits, later).remove}
 
 

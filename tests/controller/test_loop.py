@@ -9,35 +9,17 @@ from typing import Any
 
 import pytest
 
-from cluster.cloud import Flavor
-from cluster.report import Shared, SlaveTemplate
+from cluster.report import Shared
 from controller import loop
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError
 from controller.loop import LOCK_PAUSE, STATE_EVERY, Loop
-from controller.model import JobGroup, Room, Snapshot
+from controller.model import JobGroup, Room, Snapshot, Trouble
 from controller.observe import Memory
 from controller.requests import PAUSED
 from controller.state import View
+from tests.controller.made_up import SETTINGS
 
-SETTINGS = Shared(
-    min_slaves=0,
-    max_slaves=4,
-    idle_time=30,
-    waiting_jobs_threshold=0,
-    waiting_jobs_time=60,
-    join_timeout=600,
-    poll_interval=3,
-    master_address="10.0.0.5",
-    slave=SlaveTemplate(
-        cluster_id="c",
-        image_id="i",
-        flavor=Flavor("f", "small", 1, 1024, 4),
-        network_id="n",
-        security_group="default",
-        key_name="k",
-    ),
-)
 JOBS = Snapshot(jobs=(JobGroup(Room(1, 100, 10), idle=2, ripe=0),))
 
 
@@ -95,7 +77,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench(tmp_path)
 
     def look(_cloud: object, _view: View, _settings: Shared, memory: Memory, _now: datetime) -> Snapshot:
-        return Snapshot(JOBS.jobs, setback=memory.setback, locked=memory.locked)
+        return Snapshot(JOBS.jobs, setbacks=tuple(memory.setbacks.values()), locked=memory.locked)
 
     monkeypatch.setattr(loop, "observe", look)
     return made
@@ -150,8 +132,18 @@ def test_a_failed_update_is_recovered_from_and_tried_again_later(bench: Bench) -
     bench.tick(timedelta(seconds=31))
     bench.worker.given[1].set_result(Outcome(failed="no valid host"))
     bench.tick()
-    assert bench.loop.memory.setback is not None
-    assert bench.loop.memory.setback.times == 2
+    assert bench.loop.memory.setbacks[Trouble.UPDATES].times == 2
+    bench.tick(timedelta(seconds=61))
+    bench.worker.given[2].set_result(Outcome(updated=True))
+    bench.tick()
+    assert bench.loop.memory.setbacks == {}
+
+
+def test_slaves_that_never_joined_are_counted(bench: Bench) -> None:
+    bench.tick()
+    bench.worker.given[0].set_result(Outcome(updated=True, never_joined=("a: late", "b: late")))
+    bench.tick()
+    assert bench.loop.memory.setbacks[Trouble.JOINS].times == 2
 
 
 def test_a_foreign_lock_is_waited_for_and_shown(bench: Bench) -> None:

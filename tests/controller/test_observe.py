@@ -1,13 +1,20 @@
 """How the state's slaves, Nova's servers and HTCondor's machines become one list, and what memory adds."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
 
 import pytest
 
-from controller.model import Phase, Room, Seconds, Slave
-from controller.observe import Memory, Parts, put_together
+from cluster.cloud import Flavor
+from controller import pool
+from controller.errors import OutsideError
+from controller.model import JobGroup, Phase, Room, Seconds, Slave, Snapshot, Trouble
+from controller.observe import Kept, Memory, Parts, observe, put_together
 from controller.pool import Machine
 from controller.servers import Server
+from controller.state import View
+from tests.controller.made_up import SETTINGS
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NOW = START + timedelta(minutes=10)
@@ -44,7 +51,10 @@ def one(
         (one("ACTIVE", BUSY), Phase.BUSY),
         (one("ACTIVE", running=True), Phase.BUSY),  # the schedd knows of a job that the collector doesn't
         (one("ACTIVE", memory=Memory(START, joined={"a"})), Phase.MISSING),
-        (one("ACTIVE", IDLE, memory=Memory(START, drained={"a"})), Phase.DRAINED),
+        (one("ACTIVE", replace(IDLE, draining=True)), Phase.DRAINED),
+        (one("ACTIVE", replace(BUSY, draining=True)), Phase.DRAINING),
+        (one("ACTIVE", replace(IDLE, draining=True), running=True), Phase.DRAINING),
+        (one("BUILD", IDLE), Phase.IDLE),  # Nova's list is a few seconds old: the pool knows better
         (one("ERROR"), Phase.FAILED),
         (one("SHUTOFF", BUSY), Phase.FAILED),
     ],
@@ -96,6 +106,150 @@ def test_idleness_counts_from_the_last_claim_that_was_seen() -> None:
 
 
 def test_memory_forgets_slaves_that_are_no_more() -> None:
-    memory = Memory(START, {"x": NOW}, {"x": NOW}, {"x"}, {"x"})
+    memory = Memory(START, {"x": NOW}, {"x": NOW}, {"x"})
     put_together(Parts({}), memory, NOW)
-    assert (memory.absent_since, memory.claimed_at, memory.joined, memory.drained) == ({}, {}, set(), set())
+    assert (memory.absent_since, memory.claimed_at, memory.joined) == ({}, {}, set())
+
+
+@pytest.mark.parametrize(
+    ("reason", "revivable"),
+    [("elastic-condor: idle: for 40 s", True), ("elastic-condor: recycled", False), ("kernel upgrade", False)],
+)
+def test_only_the_controllers_own_drains_of_idle_slaves_can_be_undone(reason: str, *, revivable: bool) -> None:
+    slave = one("ACTIVE", replace(IDLE, draining=True, drain_reason=reason))
+    assert slave.revivable is revivable
+    assert reason in slave.detail
+
+
+def test_a_slave_made_from_other_settings_is_outdated() -> None:
+    servers = [replace(server("a"), made_from="old"), replace(server("b"), made_from="new")]
+    parts = Parts({"a": "id-a", "b": "id-b"}, servers, fingerprint="new")
+    assert [s.outdated for s in put_together(parts, Memory(START), NOW)] == [True, False]
+
+
+def test_failed_joins_in_a_row_are_counted_until_one_joins() -> None:
+    memory = Memory(START)
+    for _ in range(2):
+        memory.failed(Trouble.JOINS, "late", NOW)
+    memory.failed(Trouble.UPDATES, "no host", NOW)
+    assert memory.setbacks[Trouble.JOINS].times == 2
+    put_together(Parts(STATE, [server("a")], {"a": IDLE}), memory, NOW)
+    assert set(memory.setbacks) == {Trouble.UPDATES}
+
+
+def test_something_kept_is_read_anew_when_it_is_old_dropped_or_from_the_future() -> None:
+    answers, kept = iter(range(10)), Kept[int]()
+    every = timedelta(seconds=60)
+    times = [NOW, NOW + every - timedelta(seconds=1), NOW + every, NOW - timedelta(days=1)]
+    assert [kept.get(lambda: next(answers), every, now) for now in times] == [0, 0, 1, 2]
+    kept.drop()
+    assert kept.get(lambda: next(answers), every, NOW) == 3
+
+
+def test_a_failed_read_leaves_nothing_to_believe_in() -> None:
+    kept = Kept[int](1, NOW)
+
+    def fail() -> int:
+        raise OutsideError("away")
+
+    with pytest.raises(OutsideError):
+        kept.get(fail, timedelta(0), NOW)
+    assert kept.get(lambda: 2, timedelta(hours=1), NOW) == 2
+
+
+class Outside:
+    """HTCondor and OpenStack, which say what they are told to, and count what Nova is asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.machines: dict[str, Machine] = {}
+        self.servers: list[Server] = []
+        self.asked: list[str] = []
+        self.templates: list[Any] = []
+        self.groups: tuple[JobGroup, ...] = ()
+        monkeypatch.setattr(pool, "machines", lambda: self.machines)
+        monkeypatch.setattr(pool, "running_on", frozenset)
+        monkeypatch.setattr(pool, "jobs", self.jobs)
+        monkeypatch.setattr(pool, "whole_slot", self.whole_slot)
+
+    def jobs(self, template: Any, _waiting_time: int | None) -> tuple[JobGroup, ...]:
+        self.templates.append(template)
+        return self.groups
+
+    def whole_slot(self, name: str) -> dict[str, Any]:
+        self.asked.append(f"slot {name}")
+        return {"TotalSlotCpus": 1, "TotalSlotMemory": 777, "TotalSlotDisk": 4000, "Cpus": 0, "HasDocker": True}
+
+    def slaves(self, _cluster_id: str) -> tuple[Server, ...]:
+        self.asked.append("servers")
+        return tuple(self.servers)
+
+    def quota_left(self, _flavor: Flavor) -> int:
+        self.asked.append("quota")
+        return 5
+
+
+@pytest.fixture
+def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
+    return Outside(monkeypatch)
+
+
+def look(outside: Outside, memory: Memory, now: datetime = NOW) -> Snapshot:
+    cloud: Any = outside
+    return observe(cloud, View({server.name: server.id for server in outside.servers}), SETTINGS, memory, now)
+
+
+def test_a_quiet_pool_asks_nova_twice_a_minute_and_for_the_quota_once(outside: Outside) -> None:
+    memory = Memory(START)
+    outside.servers = [replace(server("a"), made_from=SETTINGS.fingerprint)]
+    outside.machines = {"a": IDLE}
+    look(outside, memory)
+    outside.asked.clear()
+    for second in range(3, 61, 3):
+        look(outside, memory, NOW + timedelta(seconds=second))
+    assert sorted(outside.asked) == ["quota", "servers", "servers"]
+
+
+def test_nova_is_asked_often_while_a_slave_is_on_its_way_and_after_an_update(outside: Outside) -> None:
+    memory = Memory(START)
+    outside.servers = [server("a", "BUILD")]
+    for second in range(0, 13, 3):
+        look(outside, memory, NOW + timedelta(seconds=second))
+    assert outside.asked.count("servers") == 3
+    outside.machines = {"a": IDLE}
+    look(outside, memory, NOW + timedelta(seconds=13))
+    memory.updated()
+    outside.asked.clear()
+    look(outside, memory, NOW + timedelta(seconds=14))
+    assert sorted(outside.asked) == ["quota", "servers"]
+
+
+def test_a_joined_slave_teaches_what_new_ones_offer_until_the_settings_change(outside: Outside) -> None:
+    memory = Memory(START)
+    assert memory.offer(SETTINGS)["Memory"] == SETTINGS.offer.memory_mib
+    outside.servers = [replace(server("a"), made_from=SETTINGS.fingerprint)]
+    outside.machines = {"a": IDLE}
+    look(outside, memory)
+    look(outside, memory)
+    assert outside.asked.count("slot a") == 1
+    assert memory.offer(SETTINGS) == {"Cpus": 1, "Memory": 777, "Disk": 4000, "HasDocker": True} | {
+        "TotalSlotCpus": 1,
+        "TotalSlotMemory": 777,
+        "TotalSlotDisk": 4000,
+    }
+    assert outside.templates[-1]["Memory"] == 777
+    assert memory.offer(SETTINGS.model_copy(update={"jobs_per_slave": 1}))["Memory"] == SETTINGS.offer.memory_mib
+
+
+def test_an_outdated_slave_teaches_nothing(outside: Outside) -> None:
+    memory = Memory(START)
+    outside.servers, outside.machines = [replace(server("a"), made_from="old")], {"a": IDLE}
+    look(outside, memory)
+    assert memory.learned == {}
+
+
+def test_whatever_cannot_be_read_makes_the_look_a_blind_one(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> NoReturn:
+        raise OutsideError("the schedd can't be asked")
+
+    monkeypatch.setattr(pool, "jobs", away)
+    assert look(outside, Memory(START)) == Snapshot(unknown=("the schedd can't be asked",))

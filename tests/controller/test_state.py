@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pulumi.automation as auto
 import pytest
 
 from controller import state
@@ -50,3 +51,21 @@ LOCKED = (
 )
 def test_only_ones_own_lock_of_a_dead_process_is_stale(message: str, alive: bool, stale: bool) -> None:
     assert state.stale(message, user="ecm", host="ecm-dev-master", alive=lambda _pid: alive) is stale
+
+
+def done(op: auto.OpType, kind: str, name: str) -> auto.EngineEvent:
+    """What Pulumi says when a step has ended."""
+    metadata = auto.StepEventMetadata(op, f"urn:pulumi:dev::ecm::{kind}::{name}", kind, provider="p")
+    return auto.EngineEvent(1, 1, res_outputs_event=auto.ResOutputsEvent(metadata))
+
+
+def test_each_deleted_slave_is_told_and_nothing_else() -> None:
+    told: list[str] = []
+    for event in (
+        done(auto.OpType.DELETE, INSTANCE, "ecm-dev-slave-a"),
+        done(auto.OpType.CREATE, INSTANCE, "ecm-dev-slave-b"),
+        done(auto.OpType.DELETE, "openstack:networking/port:Port", "master"),
+        auto.EngineEvent(1, 1),
+    ):
+        state._tell_deleted(event, told.append)
+    assert told == ["ecm-dev-slave-a"]
