@@ -1,6 +1,8 @@
 """The controller as the master gets it: a wheel of this very checkout, and the pins of what it needs."""
 
+import ast
 import re
+import shutil
 import tempfile
 import zipfile
 from pathlib import Path
@@ -15,12 +17,37 @@ def wheel(root: Path = ROOT) -> tuple[str, dict[str, bytes]]:
     """The project's wheel, unpacked: its file name, and path to content of each member.
 
     The same sources give the same bytes. Unpacked, because the user-data is compressed as a whole: a zip in base64
-    inside of it would cost half as much again.
+    inside of it would cost half as much again. Its modules are without comments and docstrings, a quarter of the whole:
+    user-data has little room.
     """
     with tempfile.TemporaryDirectory() as folder:
-        built = Path(next(WheelBuilder(str(root)).build(directory=folder, versions=["standard"])))
+        lean = Path(folder) / "lean"
+        for file in WheelBuilder(str(root)).recurse_included_files():
+            copy = lean / file.distribution_path
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            content = Path(file.path).read_bytes()
+            copy.write_bytes(_code_only(content) if copy.suffix == ".py" else content)
+        shutil.copy(root / "pyproject.toml", lean)
+        built = Path(next(WheelBuilder(str(lean)).build(directory=folder, versions=["standard"])))
         with zipfile.ZipFile(built) as members:
             return built.name, {name: members.read(name) for name in members.namelist()}
+
+
+def _code_only(source: bytes) -> bytes:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            # Those of fields, too, which are statements like any other.
+            node.body = [statement for statement in node.body if not _is_text(statement)] or [ast.Pass()]
+    return f"{ast.unparse(tree)}\n".encode()
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 def requirements(root: Path = ROOT) -> str:

@@ -42,6 +42,8 @@ class Tools:
 class Outcome:
     """What came of a plan, beyond what the next look will show."""
 
+    refused: frozenset[str] = frozenset()
+    """Slaves that were to go and stay: a job came first, or no answer."""
     updated: bool = False
     """Whether an update of the stack ran, and succeeded."""
     failed: str = ""
@@ -76,7 +78,11 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
     failures = (r for r in going if r.reason.why in (Why.NOT_JOINED, Why.FAILED) and not slaves[r.slave].known)
-    return replace(outcome, never_joined=tuple(f"{r.slave}: {r.reason.text}" for r in failures))
+    return replace(
+        outcome,
+        refused=frozenset(removal.slave for removal in plan.remove if removal not in going),
+        never_joined=tuple(f"{r.slave}: {r.reason.text}" for r in failures),
+    )
 
 
 def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool:

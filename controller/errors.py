@@ -11,3 +11,11 @@ class LockedError(OutsideError):
 
 class UpdateFailedError(OutsideError):
     """An update of the stack failed or was interrupted; the state has what it reached."""
+
+
+_SYSTEMS = {"the schedd": "schedd", "the collector": "collector", "OpenStack": "OpenStack", "the stack": "state"}
+
+
+def system(error: str) -> str:
+    """The outside system that an error's line is about, by how it begins; `other` when it names none."""
+    return next((name for start, name in _SYSTEMS.items() if error.startswith(start)), "other")

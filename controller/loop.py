@@ -1,24 +1,24 @@
 """Observe, decide, apply, and again: what runs on the master, and when it looks at what."""
 
-import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import structlog
 
 from cluster.errors import EcmError
 from cluster.report import Shared
-from controller import requests, template
+from controller import checks, template
 from controller.apply import Outcome, Tools, apply
 from controller.decide import decide
 from controller.errors import LockedError, OutsideError
-from controller.model import Limits, Plan, Room, Seconds, Snapshot, Trouble, Why
+from controller.memory_file import MemoryFile
+from controller.model import Limits, Room, Seconds, Trouble
 from controller.observe import Memory, observe
+from controller.reporter import Reporter
+from controller.requests import Requests
 from controller.state import View
 
 log = structlog.get_logger()
@@ -35,19 +35,18 @@ class Loop:
 
     tools: Tools
     memory: Memory
-    status_file: Path
+    memory_file: MemoryFile
+    reporter: Reporter
     stop: threading.Event
     clock: Callable[[], datetime]
     worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     applying: "Future[Outcome] | None" = None
-    applying_since: datetime | None = None
     view: View | None = None
     view_at: datetime | None = None
     locked_at: datetime | None = None
     recovered: bool = False
-    said: tuple[str, ...] = ()
-    requests: Path = requests.FOLDER
-    """Where people's requests are."""
+    checked: Shared | None = None
+    requests: Requests = field(default_factory=Requests)
 
     def run(self) -> None:
         """Ticks until it is stopped, then lets a running update end."""
@@ -56,6 +55,8 @@ class Loop:
                 self.stop.wait(self.tick())
             if self.applying:
                 log.info("controller waits for the running update")
+        if self.applying:
+            self._settle(self.applying.result())
 
     def tick(self) -> float:
         """One look, and a decision unless the last one is still being carried out.
@@ -69,29 +70,31 @@ class Loop:
         try:
             settings = self._settings()
         except (OutsideError, EcmError) as error:
-            self._tell(Plan(), Snapshot(unknown=(str(error),)), (f"waiting: {error}",))
+            self.reporter.waits(str(error), self.clock(), unknown=(str(error),))
             return WITHOUT_STATE
         if not settings:
-            self._tell(Plan(), Snapshot(), ("waiting: the first `pulumi up` hasn't ended yet",))
+            self.reporter.waits("the first `pulumi up` hasn't ended yet", self.clock())
             return WITHOUT_STATE
+        if settings != self.checked:
+            self.checked = settings
+            checks.settings(settings, self.tools.cloud)
         now = self.clock()
-        looked = observe(self.tools.cloud, self.view or View(), settings, self.memory, now)
-        seen = replace(looked, paused=requests.paused(self.requests))
-        if self.applying:
-            why = f"{Why.UPDATING}: since {self.applying_since:%H:%M:%S}, for: {'; '.join(self.said)}"
-            write_status(self.status_file, seen, (why,), now)
-            return settings.poll_interval
-        plan = decide(seen, limits(settings, template.room(self.memory.offer(settings))), now)
-        self._tell(plan, seen, tuple(str(r) for r in (*plan.reasons, *(x.reason for x in plan.remove))))
-        if plan.acts:
-            self.applying_since = now
-            self.applying = self.worker.submit(apply, plan, seen, settings, self.tools)
+        seen = self.requests.into(observe(self.tools.cloud, self.view or View(), settings, self.memory, now))
+        self.memory_file.save(self.memory)
+        allowed = limits(settings, template.room(self.memory.offer(settings)))
+        self.reporter.looked(seen, allowed, now)
+        if not self.applying:
+            plan = decide(seen, allowed, now)
+            self.reporter.decided(plan, seen, allowed, now)
+            if plan.acts:
+                self.applying = self.worker.submit(apply, plan, seen, settings, self.tools)
         return settings.poll_interval
 
     def _settle(self, outcome: Outcome) -> None:
         """Takes in what came of the last plan. The state has to be read anew, and after a failure to be recovered."""
         now = self.clock()
         self.applying, self.view_at = None, None
+        self.reporter.ended(outcome, now)
         self.memory.updated()
         if outcome.updated:
             self.memory.setbacks.pop(Trouble.UPDATES, None)
@@ -103,6 +106,7 @@ class Loop:
             self.memory.locked, self.locked_at = outcome.locked, now
         if outcome.failed or outcome.locked:
             self.recovered = False
+        self.memory_file.save(self.memory)
 
     def _settings(self) -> Shared | None:
         """What the user set, no older than `STATE_EVERY`; the state is recovered from interrupted updates first."""
@@ -121,13 +125,6 @@ class Loop:
                 self.recovered = True
         return self.view.settings
 
-    def _tell(self, plan: Plan, seen: Snapshot, reasons: tuple[str, ...]) -> None:
-        """Writes the status; logs the reasons when they are new."""
-        if reasons != self.said:
-            self.said = reasons
-            log.info("decided", create=plan.create, remove=[r.slave for r in plan.remove], reasons=list(reasons))
-        write_status(self.status_file, seen, reasons, self.clock())
-
 
 def limits(settings: Shared, offer: Room) -> Limits:
     """The user's limits, and what a new slave offers, as the decision takes them."""
@@ -140,18 +137,3 @@ def limits(settings: Shared, offer: Room) -> Limits:
         waiting_jobs_threshold=settings.waiting_jobs_threshold,
         offer=offer,
     )
-
-
-def write_status(path: Path, seen: Snapshot, reasons: tuple[str, ...], now: datetime) -> None:
-    """Writes what the controller sees and why it does what it does, whole or not at all. It holds no secret."""
-    status: dict[str, Any] = {
-        "at": now.isoformat(timespec="seconds"),
-        "reasons": reasons,
-        "idleJobs": sum(group.idle for group in seen.jobs),
-        "quotaLeft": seen.quota_left,
-        "unknown": seen.unknown,
-        "slaves": [asdict(slave) for slave in seen.slaves],
-    }
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(status, indent=1, default=str))
-    draft.replace(path)

@@ -103,6 +103,8 @@ class Slave:
     """Whether the controller itself drained it, because it was idle: that can be undone."""
     outdated: bool = False
     """Whether it was made from other settings than new slaves are made from now."""
+    unwanted: bool = False
+    """Whether somebody wants it to go, whatever the demand."""
     detail: str = ""
     """What the cloud says of a failure, or HTCondor of a drain."""
 
@@ -191,6 +193,7 @@ class Why(StrEnum):
     DRAINED = "drained"
     STRAY = "stray"
     RECYCLED = "recycled"
+    UNWANTED = "unwanted"
     REVIVED = "revived"
 
 

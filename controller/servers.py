@@ -42,6 +42,35 @@ class Cloud:
         with _translated():
             self._connection: Connection = openstack.connect()
 
+    def log_in(self) -> None:
+        """Takes a token, which every call needs.
+
+        Raises:
+            OutsideError: the cloud refuses the login, or doesn't answer.
+        """
+        with _translated():
+            self._connection.session.get_token()
+
+    def missing(self, image_id: str, flavor: Flavor) -> tuple[str, ...]:
+        """What of a new slave's image and flavor the cloud hasn't, a line each.
+
+        Raises:
+            OutsideError: the cloud doesn't say.
+        """
+        lines = []
+        with _translated():
+            try:
+                image = self._connection.image.get_image(image_id)
+                if image.status != "active":
+                    lines.append(f"the image {image.name} is {image.status}")
+            except sdk_errors.NotFoundException:
+                lines.append(f"there is no image {image_id}")
+            try:
+                self._connection.compute.get_flavor(flavor.id)
+            except sdk_errors.NotFoundException:
+                lines.append(f"there is no flavor {flavor.name}")
+        return tuple(lines)
+
     def slaves(self, cluster_id: str) -> tuple[Server, ...]:
         """The slaves of this cluster, and nobody else's servers.
 
@@ -123,6 +152,11 @@ class Cloud:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except auth_errors.Unauthorized as error:
+        raise OutsideError(f"OpenStack can't be asked - the cloud refuses the login: {_first_line(error)}") from error
     except (auth_errors.ClientException, sdk_errors.SDKException, OSError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise OutsideError(f"OpenStack can't be asked - {first[:200]}") from error
+        raise OutsideError(f"OpenStack can't be asked - {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -14,6 +14,7 @@ import pulumi.automation as auto
 from cluster import program, report
 from cluster.nodes import MASTER, SLAVE_TYPE
 from controller.errors import LockedError, OutsideError, UpdateFailedError
+from controller.masking import masked
 
 SLAVES = f"**{SLAVE_TYPE}::*-slave-*"
 """The URNs that an update of the controller may touch."""
@@ -190,4 +191,4 @@ def _lock_line(error: Exception) -> str:
 def _reason(error: Exception) -> str:
     lines = [" ".join(line.split()) for line in str(error).splitlines()]
     telling = [line for line in lines if "error:" in line.lower() and "update failed" not in line] or lines[-1:]
-    return "; ".join(dict.fromkeys(telling))[:500]
+    return str(masked("; ".join(dict.fromkeys(telling))))[:500]

@@ -12,7 +12,7 @@ from cli.master import condor, seen
 from cli.master.machine import ROOT, Machine, machine
 from cli.place import OnMaster
 from cli.show import RUN, WHY, say
-from controller.requests import DRAIN, PAUSED, RECYCLE
+from controller.requests import Requests
 
 app = typer.Typer()
 
@@ -32,8 +32,8 @@ def pause(
     Example: ecm pause "the storage is being moved"
     """
     master = machine(context)
-    line = f"by {master.who()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC" + (f": {why}" if why else "")
-    master.write(master.state / PAUSED, f"{line}\n")
+    line = _signed(master) + (f": {why}" if why else "")
+    master.write(Requests(master.state).pause, f"{line}\n")
     say(f"The controller is paused {line}. It goes on with `ecm resume`.")
 
 
@@ -44,7 +44,7 @@ def resume(context: typer.Context) -> None:
     Example: ecm resume
     """
     master = machine(context)
-    master.remove(master.state / PAUSED)
+    master.remove(Requests(master.state).pause)
     say("The controller goes on.")
 
 
@@ -56,21 +56,21 @@ def drain(context: typer.Context, slave: SlaveName) -> None:
     """
     master = machine(context)
     name = named(seen.look(master).slaves, slave).name
-    _request(master, DRAIN, name)
+    master.write(Requests(master.state).drains / name, _signed(master))
     say(f"{name} takes no more jobs, and goes when it has none. `ecm status` shows it.")
 
 
 @app.command(cls=OnMaster, rich_help_panel=RUN)
 def recycle(context: typer.Context) -> None:
-    """Replace all slaves by new ones, one after the other, when each has no job: for a new image or script.
+    """Replace the slaves that were made from older settings (another image, flavor or script), by and by.
+
+    Idle ones go at once, busy ones when their jobs are done, a quarter of the slaves at a time.
 
     Example: ecm recycle
     """
     master = machine(context)
-    names = [slave.name for slave in seen.look(master).slaves]
-    for name in names:
-        _request(master, RECYCLE, name)
-    say(f"{len(names)} slaves will be replaced one after the other, none with a job. `ecm status --watch` shows it.")
+    master.write(Requests(master.state).recycle, _signed(master))
+    say("Slaves of older settings are replaced when they have no job. `ecm status --watch` shows it.")
 
 
 @app.command(cls=OnMaster, rich_help_panel=RUN)
@@ -120,8 +120,8 @@ def named(slaves: tuple[seen.SlaveSeen, ...], text: str) -> seen.SlaveSeen:
     raise NotThereError(f"{text!r} - {what} - there is: {names}")
 
 
-def _request(master: Machine, folder: str, name: str) -> None:
-    master.write(master.state / folder / name, f"by {master.who()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n")
+def _signed(master: Machine) -> str:
+    return f"by {master.who()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _wait(master: Machine, what: str, test: Callable[[Machine], bool], seconds: float) -> None:

@@ -17,8 +17,8 @@ from cli.master.machine import Machine, machine
 from cli.master.seen import STALE, SlaveSeen, Status
 from cli.place import OnMaster
 from cli.show import TROUBLE, WHY, AsJson, age, out, table
-from controller import requests
 from controller.model import Phase
+from controller.requests import Requests
 
 app = typer.Typer()
 EVERY = 2.0
@@ -75,7 +75,7 @@ def look(master: Machine) -> Glance:
         queue = condor.queue(master)
     except CommandError as error:
         queue, trouble = None, trouble or str(error)
-    return Glance(told, queue, requests.paused(master.state), trouble or "; ".join(told.unknown))
+    return Glance(told, queue, Requests(master.state).paused(), trouble or "; ".join(told.unknown))
 
 
 def view(glance: Glance, now: datetime) -> RenderableType:

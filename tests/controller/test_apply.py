@@ -132,7 +132,7 @@ def test_a_slave_that_refuses_or_does_not_answer_stays(
 
 def test_when_all_refuse_no_update_runs(outside: Outside, tmp_path: Path) -> None:
     outside.drains["a"] = Drain.REFUSED
-    assert run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE)) == Outcome()
+    assert run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE)) == Outcome(refused=frozenset({"a"}))
     assert outside.asked == [("drain", "a")]
 
 

@@ -8,16 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from cluster.report import Shared
 from controller import loop
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError
+from controller.journal import Journal
 from controller.loop import LOCK_PAUSE, STATE_EVERY, Loop
+from controller.memory_file import MemoryFile
+from controller.metrics import Metrics
 from controller.model import JobGroup, Room, Snapshot, Trouble
 from controller.observe import Memory
-from controller.requests import PAUSED
+from controller.reporter import Reporter
+from controller.requests import Requests
 from controller.state import View
+from controller.status import Status
 from tests.controller.made_up import SETTINGS
 
 JOBS = Snapshot(jobs=(JobGroup(Room(1, 100, 10), idle=2, ripe=0),))
@@ -52,15 +58,33 @@ class Later:
         return self.given[-1]
 
 
+class FakeCloud:
+    """A cloud that has all that new slaves are made of, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.checks = 0
+
+    def missing(self, *_: object) -> tuple[str, ...]:
+        self.checks += 1
+        return ()
+
+
 class Bench:
     """A loop with fakes around it, and a clock that is moved by hand."""
 
     def __init__(self, path: Path) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
-        self.state, self.worker, self.status = FakeState(), Later(), path / "status.json"
-        tools: Any = Tools(cloud=None, state=self.state, key_file=path, prefix="s-", clock=self.clock)  # type: ignore[arg-type]
+        self.state, self.worker, self.cloud, self.status = FakeState(), Later(), FakeCloud(), path / "status.json"
+        state: Any = self.state
+        cloud: Any = self.cloud
         worker: Any = self.worker
-        self.loop = Loop(tools, Memory(self.now), self.status, threading.Event(), self.clock, worker, requests=path)
+        tools = Tools(cloud, state, key_file=path, prefix="s-", clock=self.clock)
+        journal = Journal(path / "journal")
+        reporter = Reporter(self.status, Status(self.now, self.now), journal, Metrics(CollectorRegistry()))
+        self.memory_file = MemoryFile(path / "memory.json")
+        self.loop = Loop(tools, Memory(self.now), self.memory_file, reporter, threading.Event(), self.clock, worker)
+
+        self.loop.requests = Requests(path)
 
     def clock(self) -> datetime:
         return self.now
@@ -133,6 +157,7 @@ def test_a_failed_update_is_recovered_from_and_tried_again_later(bench: Bench) -
     bench.worker.given[1].set_result(Outcome(failed="no valid host"))
     bench.tick()
     assert bench.loop.memory.setbacks[Trouble.UPDATES].times == 2
+    assert bench.memory_file.load(bench.now).setbacks == bench.loop.memory.setbacks, "the next controller knows, too"
     bench.tick(timedelta(seconds=61))
     bench.worker.given[2].set_result(Outcome(updated=True))
     bench.tick()
@@ -144,6 +169,16 @@ def test_slaves_that_never_joined_are_counted(bench: Bench) -> None:
     bench.worker.given[0].set_result(Outcome(updated=True, never_joined=("a: late", "b: late")))
     bench.tick()
     assert bench.loop.memory.setbacks[Trouble.JOINS].times == 2
+
+
+def test_new_settings_are_checked_once(bench: Bench) -> None:
+    bench.tick()
+    bench.tick()
+    assert bench.cloud.checks == 1
+    bench.state.view = View(settings=SETTINGS.model_copy(update={"max_slaves": 5}))
+    bench.worker.given[0].set_result(Outcome(updated=True))
+    bench.tick()
+    assert bench.cloud.checks == 2
 
 
 def test_a_foreign_lock_is_waited_for_and_shown(bench: Bench) -> None:
@@ -168,15 +203,15 @@ def test_a_state_that_cannot_be_read_decides_nothing_and_is_said(bench: Bench, m
 
 
 def test_a_pause_is_shown_and_nothing_is_done_until_it_ends(bench: Bench) -> None:
-    paused = bench.loop.requests / PAUSED
-    paused.write_text("by ada since noon: new cables\n")
+    bench.loop.requests.pause.write_text("by ada since noon: new cables\n")
     assert bench.tick() == "paused: by ada since noon: new cables"
     assert bench.worker.given == []
-    paused.unlink()
+    bench.loop.requests.pause.unlink()
     assert "grow" in bench.tick()
 
 
-def test_a_stop_lets_the_running_update_end(bench: Bench) -> None:
+def test_a_stop_lets_the_running_update_end_and_notes_how(bench: Bench) -> None:
+    bench.tick()
     bench.loop.stop.set()
 
     class Ends:
@@ -186,8 +221,11 @@ def test_a_stop_lets_the_running_update_end(bench: Bench) -> None:
 
         def __exit__(self, *_: object) -> None:
             self.ended = True
+            bench.worker.given[0].set_result(Outcome(failed="no valid host"))
 
     worker: Any = Ends()
     bench.loop.worker = worker
     bench.loop.run()
     assert worker.ended
+    assert json.loads(bench.status.read_text())["lastUpdate"]["result"] == "failed: no valid host"
+    assert bench.memory_file.load(bench.now).setbacks

@@ -1,0 +1,55 @@
+"""What the log says at the start and of new settings."""
+
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from cluster.cloud import Flavor
+from controller import checks
+from controller.errors import OutsideError
+from tests.controller.made_up import SETTINGS
+
+
+class Outside:
+    """A cloud and a state that refuse what they are told to."""
+
+    def __init__(self, *, refuses: str = "", missing: tuple[str, ...] = ()) -> None:
+        self.refuses, self._missing = refuses, missing
+
+    def log_in(self) -> None:
+        if self.refuses:
+            raise OutsideError(self.refuses)
+
+    def read(self) -> None: ...
+
+    def missing(self, image_id: str, flavor: Flavor) -> tuple[str, ...]:
+        assert (image_id, flavor.name) == ("i", "small")
+        return self._missing
+
+
+def said(*, settings: bool = False, **outside: Any) -> list[tuple[str, str, str]]:
+    fake: Any = Outside(**outside)
+    with capture_logs() as lines:
+        if settings:
+            checks.settings(SETTINGS, fake)
+        else:
+            checks.outside(fake, fake)
+    return [(line["log_level"], line["check"], line.get("why", "")) for line in lines if "check" in line]
+
+
+def test_at_the_start_login_and_state_are_checked() -> None:
+    assert said() == [("info", "cloud takes the login", ""), ("info", "state can be read", "")]
+
+
+def test_a_refused_login_is_one_line_and_the_state_is_checked_all_the_same() -> None:
+    why = "OpenStack can't be asked - the cloud refuses the login: 401"
+    assert said(refuses=why)[0] == ("error", "cloud takes the login", why)
+    assert len(said(refuses=why)) == 2
+
+
+@pytest.mark.parametrize("missing", [("there is no image i",), ("there is no image i", "there is no flavor small")])
+def test_new_settings_that_name_what_the_cloud_lacks_are_one_line(missing: tuple[str, ...]) -> None:
+    (line,) = said(settings=True, missing=missing)
+    assert line[0] == "error"
+    assert line[2] == f"no slave can be made - {', '.join(missing)} - change the setting and run `pulumi up`"

@@ -1,0 +1,68 @@
+"""What a killed controller leaves to the next one."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from controller.memory_file import MemoryFile
+from controller.model import Phase, Setback, Trouble
+from controller.observe import Memory, Parts, put_together
+from controller.servers import Server
+
+THEN = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = datetime(2026, 1, 1, 1, tzinfo=UTC)
+
+
+LEARNED = {"fingerprint": {"Cpus": 2, "Memory": 1888, "HasDocker": False, "Arch": "X86_64"}}
+
+
+def test_the_next_controller_knows_who_joined_what_failed_and_what_was_learned(tmp_path: Path) -> None:
+    failed = {Trouble.JOINS: Setback(2, THEN, "a: late", Trouble.JOINS)}
+    memory = Memory(THEN, {"x": THEN}, {"y": THEN}, {"a", "b"}, setbacks=failed, locked="by ada", learned=LEARNED)
+    MemoryFile(tmp_path / "memory.json").save(memory)
+    again = MemoryFile(tmp_path / "memory.json").load(NOW)
+    assert again == Memory(NOW, joined={"a", "b"}, setbacks=failed, learned=LEARNED)
+
+
+def test_a_slave_that_had_joined_before_the_kill_and_left_is_missing_not_booting(tmp_path: Path) -> None:
+    file = MemoryFile(tmp_path / "memory.json")
+    file.save(Memory(THEN, joined={"a"}))
+    memory = MemoryFile(file.path).load(NOW)
+    (slave,) = put_together(Parts({"a": "id"}, [Server("id", "a", "ACTIVE", THEN)]), memory, NOW)
+    assert (slave.phase, slave.known, slave.absent_since) == (Phase.MISSING, True, NOW)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"joined": 7}', b"\xff\x00", b'{"joined": ["a"'])
+def test_a_damaged_file_is_one_line_and_an_empty_memory(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "memory.json"
+    path.write_bytes(content)
+    with capture_logs() as said:
+        assert MemoryFile(path).load(NOW) == Memory(NOW)
+    assert [line["log_level"] for line in said] == ["warning"]
+
+
+def test_a_missing_file_is_an_empty_memory(tmp_path: Path) -> None:
+    assert MemoryFile(tmp_path / "memory.json").load(NOW) == Memory(NOW)
+
+
+def test_only_what_changed_is_written(tmp_path: Path) -> None:
+    file = MemoryFile(tmp_path / "memory.json")
+    file.save(Memory(THEN, joined={"a"}))
+    file.path.unlink()
+    file.save(Memory(NOW, {"a": NOW}, joined={"a"}))
+    assert not file.path.exists()
+    file.save(Memory(NOW, joined={"b"}))
+    assert file.path.exists()
+
+
+def test_what_a_full_disk_refused_is_written_later(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    file = MemoryFile(tmp_path / "gone" / "memory.json")
+    (tmp_path / "gone").rmdir()
+    memory = Memory(THEN, joined={"a"})
+    file.save(memory)
+    (tmp_path / "gone").mkdir()
+    file.save(memory)
+    assert file.load(NOW).joined == {"a"}
