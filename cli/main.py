@@ -3,7 +3,7 @@
 import os
 import sys
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Protocol
 
 import typer
 from typer.core import TyperGroup
@@ -24,20 +24,31 @@ class Commands(TyperGroup):
             raise typer.Exit(FAILED) from None
 
 
-app = typer.Typer(
-    cls=Commands,
-    name="ecm",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+class Place(Protocol):
+    """A module with the commands that there are in a place."""
+
+    def attach(self, app: typer.Typer) -> None: ...
+
+
+def assembled(place: Place) -> typer.Typer:
+    """`ecm` as it is in a place."""
+    made = typer.Typer(
+        cls=Commands,
+        name="ecm",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    place.attach(made)
+    return made
+
 
 if find_spec("cli.laptop"):
     from cli.laptop import commands
 else:
     from cli.master import commands  # type: ignore[no-redef]
 
-commands.attach(app)
+app = assembled(commands)
 
 
 def main() -> None:

@@ -18,11 +18,13 @@ def wheel(root: Path = ROOT) -> tuple[str, dict[str, bytes]]:
 
     The same sources give the same bytes. Unpacked, because the user-data is compressed as a whole: a zip in base64
     inside of it would cost half as much again. Its modules are without comments and docstrings, a quarter of the whole:
-    user-data has little room.
+    user-data has little room. So `ecm` isn't in it: the user's machine brings that (`cli.laptop.parcel`).
     """
     with tempfile.TemporaryDirectory() as folder:
         lean = Path(folder) / "lean"
         for file in WheelBuilder(str(root)).recurse_included_files():
+            if file.distribution_path.startswith("cli/"):
+                continue
             copy = lean / file.distribution_path
             copy.parent.mkdir(parents=True, exist_ok=True)
             content = Path(file.path).read_bytes()

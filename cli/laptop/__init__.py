@@ -1,1 +1,1 @@
-"""What `ecm` does on the user's machine only. The wheel that the master gets has none of it."""
+"""What `ecm` does on the user's machine only. The master gets none of it."""

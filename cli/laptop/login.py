@@ -31,7 +31,7 @@ def ssh(
     """
     here = desk(context)
     if not slave:
-        raise typer.Exit(here.master.call([], terminal=sys.stdin.isatty()))
+        raise typer.Exit(here.master.call(terminal=sys.stdin.isatty()))
     target = address_of(here.connect(), f"ecm-{here.pulumi.stack().rpartition('/')[2]}-slave-", slave)
     raise typer.Exit(here.master.jump(target, terminal=sys.stdin.isatty()))
 

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,10 @@ class Pulumi:
         told: dict[str, Any] = json.loads(self.output("whoami", "--json", of_stack=False))
         return str(told.get("url") or "")
 
+    def version(self) -> str:
+        """The engine's, as `3.1.0`."""
+        return self.output("version", of_stack=False).strip().removeprefix("v")
+
     def config(self) -> dict[str, Value]:
         """The stack's configuration, namespace and all. Secrets are decrypted where the passphrase is at hand."""
         done = self._run(["config", "--json", "--show-secrets"], of_stack=True)
@@ -91,12 +96,20 @@ class Pulumi:
             raise CommandError(f"pulumi {arguments[0]} failed - {last_line(done.stderr + done.stdout)}")
         return done.stdout
 
-    def call(self, *arguments: str) -> int:
-        """Runs `pulumi` in the user's terminal, and gives its exit status."""
+    def stream(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs `pulumi` and shows what it prints, as it comes; gives that too."""
+        command = [*self._command(arguments, of_stack=True), "--non-interactive"]
+        lines: list[str] = []
         try:
-            return subprocess.run(self._command(arguments, of_stack=True), cwd=self.folder, check=False).returncode
+            with subprocess.Popen(
+                command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ) as running:
+                for line in running.stdout or ():
+                    lines.append(line)
+                    sys.stdout.write(line)
         except FileNotFoundError:
             raise _missing() from None
+        return subprocess.CompletedProcess(command, running.returncode, "".join(lines))
 
     def _run(self, arguments: list[str], *, of_stack: bool, stdin: str = "") -> subprocess.CompletedProcess[str]:
         command = [*self._command(arguments, of_stack=of_stack), "--non-interactive", "--color", "never"]

@@ -2,19 +2,19 @@
 
 import typer
 
-from cli.master import control, explain, login, status
+from cli.master import control, doctor, explain, history, login, status
 from cli.master.machine import Machine
 
-GROUPS = (status, explain, control)
+ABOUT = "An HTCondor cluster on OpenStack that is there when jobs are submitted, and gone when they are not."
+GROUPS = (status, explain, history, control)
 
 
 def attach(app: typer.Typer) -> None:
     """Adds them to `ecm`."""
-    app.callback()(ecm)
-    for group in (*GROUPS, login):
+    app.callback(help=ABOUT)(ecm)
+    for group in (*GROUPS, doctor, login):
         app.add_typer(group.app)
 
 
 def ecm(context: typer.Context) -> None:
-    """An HTCondor cluster on OpenStack that is there when jobs are submitted, and gone when they are not."""
     context.obj = context.obj or Machine()

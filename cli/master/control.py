@@ -13,6 +13,7 @@ from cli.master.machine import ROOT, Machine, machine
 from cli.place import OnMaster
 from cli.show import RUN, WHY, say
 from controller.requests import Requests
+from controller.status import SlaveStatus
 
 app = typer.Typer()
 
@@ -106,7 +107,7 @@ def logs(
     raise typer.Exit(machine(context).call(*command, user=ROOT))
 
 
-def named(slaves: tuple[seen.SlaveSeen, ...], text: str) -> seen.SlaveSeen:
+def named(slaves: tuple[SlaveStatus, ...], text: str) -> SlaveStatus:
     """The slave of this name, or whose name ends so.
 
     Raises:

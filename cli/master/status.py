@@ -14,11 +14,12 @@ from cli.errors import CommandError
 from cli.master import condor, seen
 from cli.master.condor import Queue
 from cli.master.machine import Machine, machine
-from cli.master.seen import STALE, SlaveSeen, Status
+from cli.master.seen import STALE
 from cli.place import OnMaster
 from cli.show import TROUBLE, WHY, AsJson, age, out, table
 from controller.model import Phase
 from controller.requests import Requests
+from controller.status import SlaveStatus, Status
 
 app = typer.Typer()
 EVERY = 2.0
@@ -96,7 +97,7 @@ def view(glance: Glance, now: datetime) -> RenderableType:
     return Group(*parts)
 
 
-def slaves_view(slaves: tuple[SlaveSeen, ...], now: datetime) -> RenderableType:
+def slaves_view(slaves: tuple[SlaveStatus, ...], now: datetime) -> RenderableType:
     rows = table("slave", "is", "for", "age", "jobs", "why it goes", right=("for", "age", "jobs"))
     for slave in slaves:
         rows.add_row(
@@ -115,6 +116,7 @@ _STYLES = {
     Phase.FAILED: "bold red",
     Phase.GONE: "bold red",
     Phase.MISSING: "red",
+    Phase.DRAINING: "yellow",
     Phase.BUILDING: "yellow",
     Phase.BOOTING: "yellow",
 }

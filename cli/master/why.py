@@ -8,9 +8,9 @@ from statistics import median
 from typing import Any
 
 from cli.master.condor import Slot
-from cli.master.seen import SlaveSeen, Status
 from cli.show import age
 from controller.model import Phase, Room, Why
+from controller.status import SlaveStatus, Status
 
 ON_MASTER = {7: "scheduler", 9: "grid", 12: "local"}
 """Universes whose jobs don't run on slaves."""
@@ -32,6 +32,8 @@ MEANING: Mapping[str, tuple[str, str]] = {
         "no slave of this flavor can ever run these jobs",
         "ask for less, or take a larger ecm:slaveFlavor",
     ),
+    Why.UNMATCHED: ("a slot is free for them, and something else holds them", "condor_q -better-analyze JOB"),
+    Why.REVIVED: ("slaves that were to go are kept for new jobs", ""),
     Why.BACKING_OFF: ("the last update failed, and is tried again later", "mend the cause; `ecm logs` has more"),
     Why.LOCKED: (
         "another update holds the stack's lock",
@@ -181,7 +183,7 @@ def usual_boot(told: Status, slots: list[Slot]) -> float | None:
     return median(took) if took else None
 
 
-def of_slave(slave: SlaveSeen, told: Status, now: datetime) -> Explanation:
+def of_slave(slave: SlaveStatus, told: Status, now: datetime) -> Explanation:
     """Why a slave lives, or goes."""
     old = age((now - slave.created_at).total_seconds())
     start = f"{slave.name}, {old} old,"
@@ -200,6 +202,8 @@ def of_slave(slave: SlaveSeen, told: Status, now: datetime) -> Explanation:
             says, because = "is on its way: its server is being made", replaced
         case Phase.BOOTING:
             says, because = "is on its way: it boots and hasn't joined the pool yet", replaced
+        case Phase.DRAINING:
+            says, because = "takes no more jobs, and goes when its last ones are done", detail
         case Phase.DRAINED:
             says = "has been drained and goes: it takes no more jobs"
         case Phase.MISSING:
@@ -209,7 +213,7 @@ def of_slave(slave: SlaveSeen, told: Status, now: datetime) -> Explanation:
     return Explanation(f"{start} {says}", because)
 
 
-def _idle_slave(slave: SlaveSeen, told: Status, start: str) -> Explanation:
+def _idle_slave(slave: SlaveStatus, told: Status, start: str) -> Explanation:
     idle, limits = f"{start} is idle for {age(slave.idle_for)}", told.limits
     if not limits:
         return Explanation(idle)

@@ -1,6 +1,7 @@
 """A user's machine with nothing real behind it: hand-written fakes of a cloud, of Pulumi and of the master."""
 
 from collections.abc import Callable, Mapping, Sequence
+from subprocess import CompletedProcess
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ from cli.laptop.desk import Desk
 from cli.laptop.pulumi import Pulumi, Value
 from cli.laptop.ssh import Ssh
 from cli.main import app
+from cluster.program import PULUMI_VERSION
 
 
 def thing(name: str, **more: Any) -> SimpleNamespace:
@@ -84,7 +86,11 @@ class FakePulumi(Pulumi):
         self.told: dict[str, Any] = {"masterIp": "198.51.100.7"}
         self.names = ["mycluster"]
         self.ran: list[Sequence[str]] = []
-        self.status = 0
+        self.answers: list[CompletedProcess[str]] = []
+        """What the next commands come to; then all goes well."""
+
+    def version(self) -> str:
+        return PULUMI_VERSION
 
     def stacks(self) -> list[str]:
         return self.names
@@ -111,9 +117,9 @@ class FakePulumi(Pulumi):
     def export(self) -> dict[str, Any]:
         return self.state
 
-    def call(self, *arguments: str) -> int:
+    def stream(self, *arguments: str) -> CompletedProcess[str]:
         self.ran.append(arguments)
-        return self.status
+        return self.answers.pop(0) if self.answers else CompletedProcess(arguments, 0, "")
 
 
 Run = Callable[..., Result]

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
+from typer.testing import CliRunner, Result
 
 from cli.errors import CommandError
+from cli.main import assembled
+from cli.master import commands
 from cli.master.machine import Machine
-from cli.master.seen import SlaveSeen, Status
+from controller import status as controller_status
 from controller.model import Limits, Phase, Room, Seconds
+from controller.status import SlaveStatus, Status
 
 NOW = datetime.now(UTC)
 
@@ -48,7 +51,7 @@ class FakeMachine(Machine):
 
     def tells(self, status: Status) -> None:
         """Has the controller say this."""
-        (self.run / "status.json").write_bytes(TypeAdapter(Status).dump_json(status, by_alias=True))
+        controller_status.write(self.run / "status.json", status)
 
 
 @pytest.fixture
@@ -57,11 +60,31 @@ def master(tmp_path: Path) -> FakeMachine:
 
 
 @pytest.fixture
-def slave() -> Callable[..., SlaveSeen]:
+def on_master(master: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs `ecm ARGUMENTS…` as it is on the master, in a window of 80 columns without colours."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    return lambda *arguments: CliRunner().invoke(assembled(commands), arguments, obj=master)
+
+
+@pytest.fixture
+def slave() -> Callable[..., SlaveStatus]:
     """Makes a slave as the controller sees it; `old` in seconds."""
 
-    def make(name: str, phase: Phase, *, old: float = 600, **more: Any) -> SlaveSeen:
-        return SlaveSeen(f"ecm-dev-slave-{name}", phase, NOW - timedelta(seconds=old), **more)
+    def make(name: str, phase: Phase, *, old: float = 600, **more: Any) -> SlaveStatus:
+        created = NOW - timedelta(seconds=old)
+        quiet: dict[str, Any] = {
+            "idle_for": 0,
+            "absent_since": None,
+            "jobs": 0,
+            "free": None,
+            "reason": "",
+            "detail": "",
+        }
+        known: dict[str, Any] = {"server_id": "id", "in_state": True, "outdated": False, "since": created}
+        return SlaveStatus(
+            name=f"ecm-dev-slave-{name}", phase=phase, created_at=created, age=Seconds(old), **known, **quiet | more
+        )
 
     return make
 
@@ -70,8 +93,8 @@ def slave() -> Callable[..., SlaveSeen]:
 def status() -> Callable[..., Status]:
     """Makes a status: one to four slaves of two CPUs are allowed, two jobs each."""
 
-    def make(*slaves: SlaveSeen, **more: Any) -> Status:
+    def make(*slaves: SlaveStatus, **more: Any) -> Status:
         limits = Limits(1, 4, 2, Seconds(600), Seconds(900), 0, Room(2, 1920, 10_000_000))
-        return Status(**{"at": datetime.now(UTC), "slaves": slaves, "limits": limits, **more})
+        return Status(**{"started_at": NOW, "at": datetime.now(UTC), "slaves": slaves, "limits": limits, **more})
 
     return make

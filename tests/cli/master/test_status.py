@@ -4,7 +4,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cli.master import seen
 from controller.model import Phase
 
 QUEUE = {"condor_status -schedd": "3 2 0\n"}
@@ -58,5 +57,6 @@ def test_a_controller_that_never_spoke_is_one_line(ecm: Any, master: Any) -> Non
     assert "the controller has said nothing yet" in done.stderr
 
 
-def test_a_damaged_status_is_none() -> None:
-    assert seen.parse('{"at": "20') is None
+def test_a_damaged_status_is_one_line(ecm: Any, master: Any) -> None:
+    (master.run / "status.json").write_text('{"at": "20')
+    assert "the controller's status can't be read" in ecm("status", obj=master).stderr
