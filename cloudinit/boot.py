@@ -1,20 +1,23 @@
-"""User-data for master and slave: a pure function of what a node needs to know. Debian family.
+"""User-data for master and slave: a pure function of what a node needs to know.
 
-The files under `files/` are written as they are; what differs between nodes goes into `/etc/ecm/node.env` and one
-HTCondor fragment. The cloud-config is compressed, which cloud-init undoes by itself.
+The files under `files/` are written as they are: those common to all, the system's, the role's. What differs between
+nodes goes into `/etc/ecm/node.env` and one HTCondor fragment. The cloud-config is compressed; cloud-init undoes that.
 """
 
 import base64
 import gzip
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from cloudinit.systems import BINDINGS, LEAST_CONDOR, UV_PYTHON, System
+
 FILES = Path(__file__).parent / "files"
 LIMIT = 65_535
 """Bytes of base64 that Nova takes as user-data."""
+UV_VERSION = "0.13.9"
 
 
 class UserDataTooLargeError(Exception):
@@ -31,10 +34,23 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Additions:
+    """What the user wants on a node beyond what it gets from here."""
+
+    packages: tuple[str, ...] = ()
+    condor_config: str = ""
+    script: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MasterBoot:
     """What the master needs to know."""
 
     name: str
+    system: System
+    own: Additions
+    users: Mapping[str, tuple[str, ...]]
+    """Accounts to make, with their public ssh keys, beside the image's own user."""
     environment: Mapping[str, str]
     """The controller's: its stack, the state's URL and passphrase, the login to the cloud. Secret."""
     wheel_name: str
@@ -48,15 +64,20 @@ class MasterBoot:
 
 @dataclass(frozen=True, slots=True)
 class SlaveBoot:
-    """What a slave needs to know. Memory in MiB."""
+    """What a slave needs to know. Memory in MiB, time in seconds."""
 
     name: str
+    system: System
+    own: Additions
     master_address: str
     token: str
     """HTCondor token for this very name, good for advertising. Secret."""
     cpus: int
     memory_mib: int
     jobs: int
+    docker: bool
+    orphan_time: int
+    """Without a controller's heartbeat for so long, it takes no more jobs."""
 
 
 def master(boot: MasterBoot) -> str:
@@ -67,19 +88,27 @@ def master(boot: MasterBoot) -> str:
     """
     return user_data(
         [
-            *_tree("common"),
-            *_tree("master"),
+            *_trees("master", boot.system),
             _node_env(
+                boot.system,
+                boot.own,
                 ECM_NODE=boot.name,
                 ECM_WHEEL=boot.wheel_name,
                 ECM_PULUMI=boot.pulumi_version,
                 ECM_PROVIDER=boot.provider_version,
+                ECM_PYTHON=boot.system.python,
+                ECM_PYTHON_PACKAGES=" ".join(boot.system.python_packages),
+                ECM_UV=UV_VERSION,
+                ECM_UV_PYTHON=UV_PYTHON,
             ),
             _condor_node(boot.name),
+            *_own(boot.own),
             File("/etc/ecm/controller.env", _environment(boot.environment), "0600"),
             *(File(f"/opt/ecm/wheel/{path}", content) for path, content in boot.wheel.items()),
             File("/opt/ecm/requirements.txt", boot.requirements.encode()),
-        ]
+            File("/opt/ecm/bindings", "".join(f"{major} {pin}\n" for major, pin in BINDINGS.items()).encode()),
+        ],
+        boot.users,
     )
 
 
@@ -89,22 +118,47 @@ def slave(boot: SlaveBoot) -> str:
     Raises:
         UserDataTooLargeError: it is over Nova's limit.
     """
+    # A new slot may come before one that is ending has gone.
+    accounts = 2 * boot.jobs
     # What sysconf() says is the host's in a container, and a little less than the flavor's in a VM.
-    sizes = {"NUM_CPUS": boot.cpus, "MEMORY": boot.memory_mib, "ECM_JOBS": boot.jobs, "EcmSlave": f'"{boot.name}"'}
+    settings: dict[str, object] = {
+        "NUM_CPUS": boot.cpus,
+        "MEMORY": boot.memory_mib,
+        "ECM_JOBS": boot.jobs,
+        "EcmSlave": f'"{boot.name}"',
+    }
+    settings |= {f"SLOT1_{number}_USER": f"slot1_{number}" for number in range(1, accounts + 1)}
+    if not boot.docker:
+        # An image may have Docker all the same.
+        settings["DOCKER"] = ""
     return user_data(
         [
-            *_tree("common"),
-            *_tree("slave"),
-            _node_env(ECM_NODE=boot.name, ECM_MASTER=boot.master_address),
-            _condor_node(boot.name, **sizes),
+            *_trees("slave", boot.system),
+            _node_env(
+                boot.system,
+                boot.own,
+                ECM_NODE=boot.name,
+                ECM_MASTER=boot.master_address,
+                ECM_ACCOUNTS=str(accounts),
+                ECM_DOCKER="yes" if boot.docker else "no",
+                ECM_DOCKER_PACKAGES=" ".join(boot.system.docker_packages),
+                ECM_ORPHAN_TIME=str(boot.orphan_time),
+            ),
+            _condor_node(boot.name, **settings),
+            *_own(boot.own),
             File("/etc/condor/tokens.d/slave", boot.token.encode(), "0600"),
         ]
     )
 
 
-def user_data(files: list[File]) -> str:
-    """A cloud-config that writes the files and runs the first boot; gzip, then base64."""
+def user_data(files: list[File], users: Mapping[str, tuple[str, ...]] | None = None) -> str:
+    """A cloud-config that writes the files, makes the accounts and runs the first boot; gzip, then base64."""
+    accounts = [
+        {"name": name, "shell": "/bin/bash", "lock_passwd": True, "ssh_authorized_keys": list(keys)}
+        for name, keys in (users or {}).items()
+    ]
     config = {
+        **({"users": ["default", *accounts]} if accounts else {}),
         "write_files": [{"path": f.path, "permissions": f.mode, **_content(f.content)} for f in files],
         "runcmd": [["/usr/local/sbin/ecm-first-boot"]],
     }
@@ -139,15 +193,31 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def _tree(role: str) -> Iterator[File]:
-    root = FILES / role
-    for path in sorted(p for p in root.rglob("*") if p.is_file()):
-        mode = "0755" if path.parent.name == "sbin" else "0644"
-        yield File(f"/{path.relative_to(root)}", path.read_bytes(), mode)
+def _trees(role: str, system: System) -> Iterable[File]:
+    files: dict[str, File] = {}
+    for root in (FILES / tree for tree in ("common", *system.trees, role)):
+        for path in sorted(p for p in root.rglob("*") if p.is_file()):
+            mode = "0755" if path.parent.name == "sbin" else "0644"
+            target = f"/{path.relative_to(root)}"
+            files[target] = File(target, path.read_bytes(), mode)
+    return files.values()
 
 
-def _node_env(**values: str) -> File:
-    return File("/etc/ecm/node.env", _environment(values))
+def _own(own: Additions) -> Iterator[File]:
+    if own.condor_config:
+        yield File("/etc/condor/config.d/60-ecm-user.conf", own.condor_config.encode())
+    if own.script:
+        yield File("/etc/ecm/user-script", own.script.encode(), "0700")
+
+
+def _node_env(system: System, own: Additions, **values: str) -> File:
+    of_all = {
+        "ECM_SYSTEM": system.name,
+        "ECM_CONDOR_REPOSITORY": system.repository,
+        "ECM_LEAST_CONDOR": LEAST_CONDOR,
+        "ECM_PACKAGES": " ".join(own.packages),
+    }
+    return File("/etc/ecm/node.env", _environment(of_all | values))
 
 
 def _condor_node(name: str, **values: object) -> File:

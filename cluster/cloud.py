@@ -5,20 +5,16 @@ One adapter to openstacksdk for the program that runs on the user's machine. It 
 
 import difflib
 from collections.abc import Iterable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import keystoneauth1.exceptions as auth_errors
-import openstack
-import openstack.exceptions as sdk_errors
-
+from cloudinit import systems
+from cloudinit.systems import SYSTEMS, System
 from cluster.errors import CloudError
+from cluster.login import access, translated, versioned
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from openstack.connection import Connection
 
 SHOWN = 8
@@ -45,21 +41,16 @@ class Found:
     slave_flavor: Flavor
     network_id: str
     slave_group_id: str
+    master_volume_gib: int | None
+    """GiB of the boot volume; None where the flavor's own disk serves."""
+    slave_volume_gib: int | None
+    floating_network: str | None
+    """The external network's name, which is what the provider takes."""
+    project_id: str
     auth_url: str
     region: str
-
-
-def connect() -> "Connection":
-    """A connection by the user's clouds.yaml or OS_* variables.
-
-    Raises:
-        CloudError: there is no login, or the cloud refuses it or is out of reach.
-    """
-    with _translated():
-        connection = openstack.connect()
-        # Not authorize(), which hides what kind of failure it was.
-        connection.session.get_token()
-        return connection
+    master_system: System
+    slave_system: System
 
 
 def look_up(settings: Settings, connection: "Connection") -> Found:
@@ -68,7 +59,7 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
     Raises:
         CloudError: something is not there, is there twice, or doesn't fit; nothing has been created.
     """
-    with _translated():
+    with translated():
         images = list(connection.image.images(status="active"))
         flavors = list(connection.compute.flavors())
         image = _pick("image", "image", settings.image, images)
@@ -76,13 +67,16 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         master_flavor = _flavor(_pick("masterFlavor", "flavor", settings.master_flavor, flavors))
         slave_flavor = _flavor(_pick("slaveFlavor", "flavor", settings.slave_flavor, flavors))
         _pick("keyName", "keypair", settings.key_name, connection.compute.keypairs())
+        floating = None
         if settings.floating_network:
             external = connection.network.networks(is_router_external=True)
-            _pick("floatingNetwork", "external network", settings.floating_network, external)
+            floating = _pick("floatingNetwork", "external network", settings.floating_network, external).name
         groups = connection.network.security_groups(project_id=connection.current_project_id)
         group = _pick("slaveSecurityGroup", "security group", settings.slave_security_group, groups)
         network = _network(settings, connection)
-        auth_url = connection.session.get_endpoint(service_type="identity", interface=settings.endpoints)
+        auth_url = connection.session.get_endpoint(
+            service_type="identity", interface=settings.endpoints, region_name=connection.config.region_name
+        )
     if settings.jobs_per_slave and settings.jobs_per_slave > slave_flavor.vcpus:
         raise CloudError(
             f"ecm:jobsPerSlave is {settings.jobs_per_slave} and the flavor {slave_flavor.name} has "
@@ -90,6 +84,15 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         )
     for what, wanted, chosen in (("image", master_flavor, image), ("slaveImage", slave_flavor, slave_image)):
         _fits(what, wanted, chosen)
+    master_system = _system("os", settings.os, image)
+    slave_system = _system("slaveOs", settings.slave_os or (None if settings.slave_image else settings.os), slave_image)
+    if master_system.no_master:
+        raise CloudError(
+            f"ecm:image has {master_system.name}, which can't be a master's - {master_system.no_master} - "
+            "take another image, and set this one as ecm:slaveImage"
+        )
+    if why := systems.incompatible(master_system, slave_system):
+        raise CloudError(f"ecm:image and ecm:slaveImage don't go together - {why} - take the same system for both")
     return Found(
         image_id=image.id,
         slave_image_id=slave_image.id,
@@ -97,8 +100,29 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         slave_flavor=slave_flavor,
         network_id=network.id,
         slave_group_id=group.id,
-        auth_url=_versioned(auth_url or connection.config.auth["auth_url"]),
+        master_volume_gib=settings.boot_volume_gib,
+        slave_volume_gib=None if slave_flavor.disk_gib else settings.boot_volume_gib,
+        floating_network=floating,
+        project_id=access(connection).project_id or "",
+        auth_url=versioned(auth_url or connection.config.auth["auth_url"]),
         region=connection.config.region_name or "",
+        master_system=master_system,
+        slave_system=slave_system,
+    )
+
+
+def _system(setting: str, wanted: str | None, image: Any) -> System:  # noqa: ANN401 - openstacksdk is untyped here
+    name = wanted or systems.find(image.os_distro, image.os_version, image.name)
+    if name and name in SYSTEMS:
+        return SYSTEMS[name]
+    if name:
+        raise CloudError(
+            f"the image {image.name!r} can't be used - {systems.END_OF_LIFE} - "
+            f"take a newer one, or set ecm:{setting} to custom and give a script that installs HTCondor"
+        )
+    raise CloudError(
+        f"the system of the image {image.name!r} can't be told - neither its properties os_distro and os_version nor "
+        f"its name say - pulumi config set ecm:{setting} to one of: {', '.join(SYSTEMS)}"
     )
 
 
@@ -140,29 +164,3 @@ def _fits(setting: str, flavor: Flavor, image: Any) -> None:  # noqa: ANN401 - o
             f"disk, the flavor {flavor.name} has {flavor.ram_mib} and {flavor.disk_gib} - "
             "take a larger flavor or another image"
         )
-
-
-def _versioned(url: str) -> str:
-    plain = url.rstrip("/")
-    return plain if plain.endswith("/v3") else f"{plain}/v3"
-
-
-@contextmanager
-def _translated() -> "Iterator[None]":
-    login = "check OS_CLOUD and clouds.yaml, or the OS_* variables"
-    try:
-        yield
-    except auth_errors.Unauthorized as error:
-        raise CloudError(f"the cloud refuses the login - {_first_line(error)} - {login}") from None
-    except (auth_errors.ConnectFailure, auth_errors.ConnectTimeout) as error:
-        raise CloudError(f"the cloud is out of reach - {_first_line(error)} - check the network and auth_url") from None
-    except (auth_errors.ClientException, sdk_errors.ConfigException) as error:
-        raise CloudError(f"there is no usable cloud login - {_first_line(error)} - {login}") from None
-    except sdk_errors.SDKException as error:
-        raise CloudError(
-            f"the cloud fails to answer - {_first_line(error)} - try again, or ask its operators"
-        ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -5,11 +5,11 @@ from pulumi_openstack import compute
 
 from cluster.cloud import Flavor
 from cluster.report import SlaveTemplate
+from cluster.servers import CLUSTER_TAG, ROLE_TAG
 
-CLUSTER_TAG = "ecm-cluster"
-ROLE_TAG = "ecm-role"
 MADE_FROM_TAG = "ecm-made-from"
 """Fingerprint of the settings that a slave was made from."""
+GENERATION_TAG = "ecm-generation"
 SLAVE_TYPE = "openstack:compute/instance:Instance"
 MASTER = "master"
 CREATE_TIMEOUT = "5m"
@@ -23,44 +23,92 @@ def master(  # noqa: PLR0913 - a server has that many parts, all by name
     *,
     image_id: str,
     flavor: Flavor,
+    volume_gib: int | None,
     key_name: str,
+    zone: str | None,
     port_id: pulumi.Output[str],
     cluster_id: pulumi.Output[str],
+    generation: int,
     user_data: pulumi.Output[str],
+    fixed: bool,
+    swept_by: pulumi.Resource,
 ) -> compute.Instance:
-    """Declares the master. Once it is there, only a new `masterFlavor` changes it: what would replace it is ignored."""
+    """Declares the master.
+
+    Args:
+        name: of the server.
+        image_id: what it boots.
+        flavor: its size.
+        volume_gib: size of a boot volume that goes with it; None for the flavor's own disk.
+        key_name: whose owner may log in.
+        zone: availability zone; None for the cloud's choice.
+        port_id: the port that it is reached by.
+        cluster_id: the cluster's tag.
+        generation: of the settings; another one than the state's makes a new master.
+        user_data: base64.
+        fixed: whether it is there and stays as it is, whatever the rest says.
+        swept_by: what removes all servers at the end.
+    """
     return compute.Instance(
         MASTER,
         name=name,
-        image_id=image_id,
+        image_id=None if volume_gib else image_id,
+        block_devices=_boot_volume(image_id, volume_gib),
         flavor_id=flavor.id,
         key_pair=key_name,
+        availability_zone=zone,
         networks=[compute.InstanceNetworkArgs(port=port_id)],
-        metadata={CLUSTER_TAG: cluster_id, ROLE_TAG: MASTER},
+        metadata={CLUSTER_TAG: cluster_id, ROLE_TAG: MASTER, GENERATION_TAG: str(generation)},
         user_data=user_data,
         opts=pulumi.ResourceOptions(
             custom_timeouts=_TIMEOUTS,
-            ignore_changes=["userData", "imageId", "imageName", "keyPair", "networks", "securityGroups"],
+            depends_on=[swept_by],
+            deleted_with=swept_by,
+            ignore_changes=["*"] if fixed else [],
+            # It has one port, which the old one must let go first.
+            delete_before_replace=True,
+            replace_on_changes=["metadata"],
         ),
     )
 
 
-def new_slave(name: str, template: SlaveTemplate, fingerprint: str, user_data: str) -> compute.Instance:
+def new_slave(
+    name: str, template: SlaveTemplate, fingerprint: str, user_data: str, swept_by: pulumi.Resource
+) -> compute.Instance:
     """Declares a slave that is to be made; one name serves as resource, server, host and HTCondor machine."""
     return compute.Instance(
         name,
         name=name,
-        image_id=template.image_id,
+        image_id=None if template.volume_gib else template.image_id,
+        block_devices=_boot_volume(template.image_id, template.volume_gib),
         flavor_id=template.flavor.id,
         key_pair=template.key_name,
+        availability_zone=template.availability_zone,
         networks=[compute.InstanceNetworkArgs(uuid=template.network_id)],
         security_groups=[template.security_group],
         metadata={CLUSTER_TAG: template.cluster_id, ROLE_TAG: "slave", MADE_FROM_TAG: fingerprint},
         user_data=pulumi.Output.secret(user_data),
-        opts=pulumi.ResourceOptions(custom_timeouts=_TIMEOUTS),
+        opts=pulumi.ResourceOptions(custom_timeouts=_TIMEOUTS, deleted_with=swept_by),
     )
 
 
-def kept_slave(name: str) -> compute.Instance:
+def kept_slave(name: str, swept_by: pulumi.Resource) -> compute.Instance:
     """Declares a slave as the state has it: new settings make new slaves, they change none."""
-    return compute.Instance(name, opts=pulumi.ResourceOptions(custom_timeouts=_TIMEOUTS, ignore_changes=["*"]))
+    return compute.Instance(
+        name, opts=pulumi.ResourceOptions(custom_timeouts=_TIMEOUTS, deleted_with=swept_by, ignore_changes=["*"])
+    )
+
+
+def _boot_volume(image_id: str, gib: int | None) -> list[compute.InstanceBlockDeviceArgs] | None:
+    if gib is None:
+        return None
+    return [
+        compute.InstanceBlockDeviceArgs(
+            source_type="image",
+            uuid=image_id,
+            destination_type="volume",
+            volume_size=gib,
+            boot_index=0,
+            delete_on_termination=True,
+        )
+    ]

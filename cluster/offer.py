@@ -14,14 +14,19 @@ class Offer:
     memory_mib: int
     disk_kib: int
     jobs: int
+    docker: bool
+    apptainer: bool | None
+    """Whether there is Apptainer for SIF images; None when that depends on the image."""
 
 
-def offer(*, vcpus: int, ram_mib: int, disk_gib: int, jobs_per_slave: int | None) -> Offer:
-    """The offer of a flavor (RAM in MiB, disk in GiB).
+def offer(  # noqa: PLR0913 - a flavor has that many numbers, all by name
+    *, vcpus: int, ram_mib: int, disk_gib: int, jobs_per_slave: int | None, docker: bool, apptainer: bool | None
+) -> Offer:
+    """The offer of a flavor (RAM in MiB, disk in GiB) and of a system's containers.
 
     A sixteenth of the RAM, at least 128 MiB, stays with the system and HTCondor's daemons; a flavor without a disk of
     its own offers what its image has, taken here as no limit.
     """
     reserved = max(RESERVED_LEAST_MIB, ram_mib // RESERVED_SHARE)
     disk_kib = disk_gib * 1024 * 1024 if disk_gib else 2**40
-    return Offer(vcpus, ram_mib - reserved, disk_kib, jobs_per_slave or vcpus)
+    return Offer(vcpus, ram_mib - reserved, disk_kib, jobs_per_slave or vcpus, docker, apptainer)

@@ -8,41 +8,75 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pulumi
 
 from cloudinit import boot, payload
-from cluster import nodes, report, stack
+from cluster import additions, credential, nodes, report, running, stack
 from cluster.cloud import Found
-from cluster.credential import master_credential
 from cluster.errors import SettingsError
+from cluster.login import Login, require_project
 from cluster.network import master_network
+from cluster.running import Master
+from cluster.servers import Server, of_cluster
 from cluster.settings import Settings
+from cluster.sweep import SWEEP, SWEEP_TYPE, Sweep, declared
+
+if TYPE_CHECKING:
+    from openstack.connection import Connection
 
 PULUMI_VERSION = "3.259.0"
 PROVIDER_VERSION = "5.5.3"
 
 
-def cluster(settings: Settings, found: Found) -> None:
+def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     """Declares everything: network, credential, master, the slaves that the state has; exports the outputs.
 
+    Warns of what the running master doesn't get.
+
     Raises:
-        SettingsError: the master would have no way to the state.
+        CloudError: the master would have no login to the cloud, or the cloud doesn't answer.
+        MasterError: the running master's server is lost or broken.
+        SettingsError: the master would have no way to the state, or a file of the user's can't be taken.
     """
+    own = additions.read("master", settings.master_packages, settings.master_condor_config, settings.master_script)
+    slaves_own = additions.read("slave", settings.slave_packages, settings.slave_condor_config, settings.slave_script)
     prefix = f"ecm-{pulumi.get_stack()}"
     state = state_login(settings, os.environ)
-    network = master_network(prefix, found.network_id, found.slave_group_id, settings.floating_network)
-    credential = master_credential(f"{prefix}-master")
+    ready = credential.given(settings, connection)
+    was = stack.remembered()
+    master = Master.remembered(was)
+    swept = was.resources.get((SWEEP_TYPE, SWEEP))
+    known: tuple[Server, ...] = ()
+    if swept:
+        require_project(swept["project"], connection)
+        known = of_cluster(swept["cluster"], connection)
+    for warning in running.warnings(master, known, settings, found):
+        pulumi.log.warn(warning)
+    fixed = master is not None and master.generation == settings.master_generation
+
+    network = master_network(
+        prefix,
+        network_id=found.network_id,
+        slave_group_id=found.slave_group_id,
+        allowed=settings.allowed_cidrs,
+        floating_network=found.floating_network,
+        fixed=fixed,
+    )
+    cluster_id = network.group.id
+    login = pulumi.Output.secret(ready) if ready else credential.made(prefix, cluster_id, connection, was, fixed=fixed)
+    sweep = Sweep(cluster_id, found.project_id, network.resources)
     wheel_name, wheel = payload.wheel()
 
-    def user_data(login: list[str]) -> str:
+    def user_data(login: Login) -> str:
         environment = {
-            "ECM_STACK": f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}",
+            "ECM_STACK": stack.name(),
             **state,
             "OS_AUTH_TYPE": "v3applicationcredential",
             "OS_AUTH_URL": found.auth_url,
-            "OS_APPLICATION_CREDENTIAL_ID": login[0],
-            "OS_APPLICATION_CREDENTIAL_SECRET": login[1],
+            "OS_APPLICATION_CREDENTIAL_ID": login.id,
+            "OS_APPLICATION_CREDENTIAL_SECRET": login.secret,
             "OS_REGION_NAME": found.region,
             "OS_INTERFACE": settings.endpoints,
             "OS_ENDPOINT_TYPE": settings.endpoints,
@@ -50,6 +84,9 @@ def cluster(settings: Settings, found: Found) -> None:
         return boot.master(
             boot.MasterBoot(
                 name=f"{prefix}-master",
+                system=found.master_system,
+                own=own,
+                users=settings.users,
                 environment=environment,
                 wheel_name=wheel_name,
                 wheel=wheel,
@@ -63,13 +100,18 @@ def cluster(settings: Settings, found: Found) -> None:
         f"{prefix}-master",
         image_id=found.image_id,
         flavor=found.master_flavor,
+        volume_gib=found.master_volume_gib,
         key_name=settings.key_name,
+        zone=settings.availability_zone,
         port_id=network.port.id,
-        cluster_id=network.group.id,
-        user_data=pulumi.Output.secret(pulumi.Output.all(credential.id, credential.secret).apply(user_data)),
+        cluster_id=cluster_id,
+        generation=settings.master_generation,
+        user_data=pulumi.Output.secret(login.apply(user_data)),
+        fixed=fixed,
+        swept_by=sweep,
     )
-    slaves = [nodes.kept_slave(name) for name in stack.remembered().slaves]
-    settings_output = report.shared(settings, found, cluster_id=network.group.id, master_address=network.address)
+    slaves = [nodes.kept_slave(name, sweep) for name in was.slaves]
+    settings_output = report.shared(settings, found, slaves_own, cluster_id=cluster_id, master_address=network.address)
     report.export(
         slaves, network.public_address, settings_output.apply(lambda s: s.model_dump(by_alias=True, exclude_none=True))
     )
@@ -92,9 +134,10 @@ def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
     network aren't declared, and not touched.
     """
     was = stack.remembered()
-    kept = [nodes.kept_slave(name) for name in was.slaves if name not in change.remove]
+    sweep = declared()
+    kept = [nodes.kept_slave(name, sweep) for name in was.slaves if name not in change.remove]
     made = [
-        nodes.new_slave(name, template, change.fingerprint, data)
+        nodes.new_slave(name, template, change.fingerprint, data, sweep)
         for name, data in change.create.items()
         if name not in was.slaves
     ]

@@ -11,6 +11,8 @@ import pulumi
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
+from cloudinit.boot import Additions
+from cloudinit.systems import SYSTEMS
 from cluster.cloud import Flavor, Found
 from cluster.errors import SettingsError
 from cluster.offer import Offer, offer
@@ -30,6 +32,15 @@ class SlaveTemplate(_Output):
     network_id: str
     security_group: str
     key_name: str
+    availability_zone: str | None = None
+    volume_gib: int | None = None
+    """GiB of the boot volume; None where the flavor's own disk serves."""
+    system: str = "debian-13"
+    docker: bool = True
+    packages: tuple[str, ...] = ()
+    condor_config: str = ""
+    script: str = ""
+    orphan_time: int = 3600
 
 
 class Shared(_Output):
@@ -51,7 +62,12 @@ class Shared(_Output):
         """What a new slave will offer to jobs."""
         flavor = self.slave.flavor
         return offer(
-            vcpus=flavor.vcpus, ram_mib=flavor.ram_mib, disk_gib=flavor.disk_gib, jobs_per_slave=self.jobs_per_slave
+            vcpus=flavor.vcpus,
+            ram_mib=flavor.ram_mib,
+            disk_gib=self.slave.volume_gib or flavor.disk_gib,
+            jobs_per_slave=self.jobs_per_slave,
+            docker=self.slave.docker,
+            apptainer=SYSTEMS[self.slave.system].apptainer,
         )
 
     @property
@@ -80,7 +96,12 @@ class Shared(_Output):
 
 
 def shared(
-    settings: Settings, found: Found, *, cluster_id: pulumi.Output[str], master_address: pulumi.Output[str]
+    settings: Settings,
+    found: Found,
+    own: Additions,
+    *,
+    cluster_id: pulumi.Output[str],
+    master_address: pulumi.Output[str],
 ) -> pulumi.Output[Shared]:
     """What to report of the settings, once the cluster's id and the master's address are known."""
     return pulumi.Output.all(cluster_id, master_address).apply(
@@ -94,6 +115,14 @@ def shared(
                 network_id=found.network_id,
                 security_group=settings.slave_security_group,
                 key_name=settings.key_name,
+                availability_zone=settings.availability_zone,
+                volume_gib=found.slave_volume_gib,
+                system=found.slave_system.name,
+                docker=settings.docker,
+                packages=own.packages,
+                condor_config=own.condor_config,
+                script=own.script,
+                orphan_time=settings.orphan_time,
             ),
         )
     )

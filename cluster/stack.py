@@ -1,7 +1,7 @@
 """What the stack's own state holds, read inside an update: under the lock, so that nobody changes it meanwhile."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -12,10 +12,21 @@ from cluster.nodes import MASTER, SLAVE_TYPE
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """The slaves in the state and the outputs that the last update left."""
+    """What is in the state, and the outputs that the last update left."""
 
-    slaves: tuple[str, ...]
-    outputs: Mapping[str, Any]
+    resources: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    """The outputs of each resource, by its type and name."""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def slaves(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(sorted(name for kind, name in self.resources if kind == SLAVE_TYPE and name != MASTER))
+
+
+def name() -> str:
+    """The stack's full name: `organization/project/stack`."""
+    return f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
 
 
 def remembered() -> Remembered:
@@ -23,22 +34,22 @@ def remembered() -> Remembered:
 
     They are the truth about slaves; the outputs are written last, and are stale after an update that was killed.
     """
-    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    answer = invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": name}).value
+    answer = invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": name()}).value
     return parse(answer["outputs"])
 
 
 def parse(resources: Mapping[str, Any]) -> Remembered:
-    """Takes the slaves and the stack's outputs out of a map of URN to a resource's outputs.
+    """Sorts a map of URN to a resource's type and outputs.
 
     A URN ends in `::<type of the parents>$<type>::<name>`.
     """
-    slaves: list[str] = []
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
     outputs: Mapping[str, Any] = {}
     for urn, of_resource in resources.items():
         kind, name = urn.split("::")[2].rsplit("$", 1)[-1], urn.split("::", 3)[3]
-        if kind == SLAVE_TYPE and name != MASTER:
-            slaves.append(name)
-        elif kind == "pulumi:pulumi:Stack":
-            outputs = of_resource.get("outputs", of_resource)
-    return Remembered(tuple(sorted(slaves)), outputs)
+        said = of_resource.get("outputs", of_resource)
+        if kind == "pulumi:pulumi:Stack":
+            outputs = said
+        else:
+            found[kind, name] = said
+    return Remembered(found, outputs)

@@ -13,6 +13,7 @@ import structlog
 import typer
 from prometheus_client import CollectorRegistry
 
+from cluster.errors import EcmError
 from controller import checks, logs, masking, metrics, rehearsal, status
 from controller.apply import Tools
 from controller.errors import OutsideError
@@ -53,7 +54,7 @@ def main(
             _rehearse(once=once)
         else:
             _run(metrics_port)
-    except OutsideError as error:
+    except (OutsideError, EcmError) as error:
         log.error("controller can't start", why=str(error))
         raise typer.Exit(1) from None
 
@@ -76,7 +77,7 @@ def _run(metrics_port: int) -> None:
     now = _now()
     with only_one(HOME / "controller.lock", now):
         log.info("controller starts", version=status.CONTROLLER, **masking.configuration(os.environ))
-        stack = os.environ["ECM_STACK"]
+        stack = _stack()
         memory_file = MemoryFile(MEMORY)
         tools = Tools(
             cloud=Cloud(),
@@ -97,7 +98,7 @@ def _run(metrics_port: int) -> None:
 def _rehearse(*, once: bool) -> None:
     # A folder of its own: the running controller works in the other one.
     with tempfile.TemporaryDirectory() as folder:
-        cloud, state = Cloud(), State(os.environ["ECM_STACK"], Path(folder))
+        cloud, state = Cloud(), State(_stack(), Path(folder))
         memory = MemoryFile(MEMORY).load(_now())
         stop, said = _stop_by_signal(), ""
         while not stop.is_set():
@@ -106,6 +107,15 @@ def _rehearse(*, once: bool) -> None:
             if once:
                 break
             stop.wait(rehearsal.PAUSE)
+
+
+def _stack() -> str:
+    try:
+        return os.environ["ECM_STACK"]
+    except KeyError:
+        raise EcmError(
+            "ECM_STACK is not set - the controller runs with the environment of its service - see docs/operations.md"
+        ) from None
 
 
 def _stop_by_signal() -> threading.Event:

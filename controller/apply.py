@@ -10,10 +10,11 @@ from pathlib import Path
 import structlog
 
 from cloudinit import boot
+from cloudinit.systems import SYSTEMS
 from cluster.program import Change
 from cluster.report import Shared
 from controller import pool, tokens
-from controller.errors import LockedError, OutsideError, UpdateFailedError
+from controller.errors import LockedError, OutsideError
 from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Why
 from controller.observe import DRAINED_BY_US
 from controller.pool import Drain
@@ -120,17 +121,23 @@ def _tell_consoles(going: Iterable[Removal], slaves: Mapping[str, Slave], tools:
 def _new(count: int, settings: Shared, tools: Tools) -> dict[str, str]:
     """Names, never used before, with their user-data."""
     offered = settings.offer
+    template = settings.slave
+    own = boot.Additions(template.packages, template.condor_config, template.script)
     key = tools.key_file.read_bytes() if count else b""
     names = [tools.prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_LETTERS)) for _ in range(count)]
     return {
         name: boot.slave(
             boot.SlaveBoot(
                 name=name,
+                system=SYSTEMS[template.system],
+                own=own,
                 master_address=settings.master_address,
                 token=tokens.slave_token(name, key, tools.clock()),
                 cpus=offered.cpus,
                 memory_mib=offered.memory_mib,
                 jobs=offered.jobs,
+                docker=template.docker,
+                orphan_time=template.orphan_time,
             )
         )
         for name in names
@@ -146,7 +153,7 @@ def _update(change: Change, settings: Shared, tools: Tools) -> Outcome:
     except LockedError as error:
         log.warning("update waits", why=str(error))
         return Outcome(locked=str(error))
-    except UpdateFailedError as error:
+    except OutsideError as error:
         log.error("update failed", why=str(error))
         return Outcome(failed=str(error))
     log.info("update done", seconds=round((tools.clock() - started).total_seconds(), 1), **names)

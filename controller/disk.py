@@ -10,8 +10,13 @@ import structlog
 log = structlog.get_logger()
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader, or the next boot, finds the old or the new content and nothing between.
+def replace_file(path: Path, content: bytes, *, lasting: bool) -> None:
+    """Writes a file so that a reader finds the old or the new content and nothing between.
+
+    Args:
+        path: the file.
+        content: of all of it.
+        lasting: whether that holds for the next boot, too, which takes a disk a moment.
 
     Raises:
         OSError: the old content is still there.
@@ -19,8 +24,9 @@ def replace_file(path: Path, content: bytes) -> None:
     draft = path.with_name(f"{path.name}.new")
     with draft.open("wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        if lasting:
+            file.flush()
+            os.fsync(file.fileno())
     draft.replace(path)
 
 

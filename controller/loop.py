@@ -10,7 +10,7 @@ import structlog
 
 from cluster.errors import EcmError
 from cluster.report import Shared
-from controller import checks, template
+from controller import checks, pool, template
 from controller.apply import Outcome, Tools, apply
 from controller.decide import decide
 from controller.errors import LockedError, OutsideError
@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 STATE_EVERY = timedelta(seconds=30)
 """How often the state is read without a cause: this is how a new `maxSlaves` gets here."""
+HEARTBEAT_EVERY = timedelta(minutes=1)
 LOCK_PAUSE = timedelta(seconds=5)
 WITHOUT_STATE = 5.0
 
@@ -46,7 +47,11 @@ class Loop:
     locked_at: datetime | None = None
     recovered: bool = False
     checked: Shared | None = None
+<<<<<<< HEAD
     requests: Requests = field(default_factory=Requests)
+=======
+    beat_at: datetime | None = None
+>>>>>>> seeing
 
     def run(self) -> None:
         """Ticks until it is stopped, then lets a running update end."""
@@ -63,6 +68,7 @@ class Loop:
 
         Returns the seconds until the next.
         """
+        self._beat()
         if self.applying and self.applying.done():
             self._settle(self.applying.result())
         if self.locked_at and self.clock() - self.locked_at > LOCK_PAUSE:
@@ -89,6 +95,16 @@ class Loop:
             if plan.acts:
                 self.applying = self.worker.submit(apply, plan, seen, settings, self.tools)
         return settings.poll_interval
+
+    def _beat(self) -> None:
+        """Tells the slaves that there is a controller, also one that can't do anything right now."""
+        now = self.clock()
+        if self.beat_at is None or now - self.beat_at >= HEARTBEAT_EVERY:
+            self.beat_at = now
+            try:
+                pool.heartbeat()
+            except OutsideError as error:
+                log.warning("no heartbeat", why=str(error))
 
     def _settle(self, outcome: Outcome) -> None:
         """Takes in what came of the last plan. The state has to be read anew, and after a failure to be recovered."""

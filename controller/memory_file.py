@@ -58,5 +58,5 @@ class MemoryFile:
             self._attempt("memory", lambda: self._write(kept))
 
     def _write(self, kept: _Kept) -> None:
-        disk.replace_file(self.path, _ADAPTER.dump_json(kept))
+        disk.replace_file(self.path, _ADAPTER.dump_json(kept), lasting=True)
         self._written = kept

@@ -22,6 +22,9 @@ ON_MASTER = (7, 9, 12)
 # Atomic at the startd: it refuses when any slot has been claimed or matched in the meantime.
 NO_CLAIM = 'SlotType =!= "Dynamic" && State =!= "Claimed" && State =!= "Matched" && State =!= "Preempting"'
 
+HEARTBEAT_LIFE = 300
+"""Seconds that the heartbeat's ad lives: some times as long as from one to the next."""
+
 _JOB = [
     *("JobStatus", "JobUniverse", "RequestCpus", "RequestMemory", "RequestDisk", "RequestGPUs", "Requirements"),
     # The default requests are expressions over these.
@@ -225,6 +228,21 @@ def forget(names: Iterable[str]) -> None:
                 collector.advertise([query], command)
     except (htcondor2.HTCondorException, OSError) as error:
         raise OutsideError(f"the collector can't be told of removed slaves - {_line(error)}") from error
+
+
+def heartbeat() -> None:
+    """Says in the collector that the controller lives: slaves look for it there (`ecm-watch`).
+
+    The ad ends by itself, so that no slave compares its clock with another machine's.
+
+    Raises:
+        OutsideError: the collector can't be told.
+    """
+    ad = classad2.ClassAd({"MyType": "EcmController", "Name": "controller", "ClassAdLifetime": HEARTBEAT_LIFE})
+    try:
+        htcondor2.Collector().advertise([ad], "UPDATE_AD_GENERIC")
+    except (htcondor2.HTCondorException, OSError) as error:
+        raise OutsideError(f"the collector can't be told of the controller - {_line(error)}") from error
 
 
 def _ask(*command: str) -> "subprocess.CompletedProcess[str]":

@@ -62,17 +62,13 @@ class Reporter:
         for event in story.intents(self.plan, plan):
             self._tell(event)
         reasons = tuple(str(reason) for reason in (*plan.reasons, *(removal.reason for removal in plan.remove)))
-        if plan.acts or _kinds(plan) != _kinds(self.plan):
-            acts = {
-                "create": plan.create,
-                "remove": [removal.slave for removal in plan.remove],
-                "revive": plan.revive,
-                "retire": plan.retire,
-            }
-            log.info("decided", **{key: value for key, value in acts.items() if value}, reasons=reasons)
+        removed = tuple(removal.slave for removal in plan.remove)
+        turn = _kinds(plan) != _kinds(self.plan)
+        if turn or (plan.acts and _acts(plan) != _acts(self.plan)):
+            log.info("decided", **{act: what for act, what in _acts(plan).items() if what}, reasons=reasons)
+        if turn or plan.acts:
             decision = Decision(now, seen, limits, plan, CONTROLLER)
             self.attempt("journal", lambda: self.journal.add(decision))
-        removed = tuple(removal.slave for removal in plan.remove)
         update = Update(now, plan.create, removed, reasons, plan.revive, plan.retire) if plan.acts else None
         self.plan = plan
         if plan.create:
@@ -89,15 +85,20 @@ class Reporter:
         self.metrics.ended(result, seconds, len(outcome.refused))
         ended = Ended(update.since, now, seconds, asdict(outcome))
         self.attempt("journal", lambda: self.journal.add(ended))
+        if outcome.updated:
+            self.plan = Plan(reasons=self.plan.reasons)  # what is planned next is news, be it the same
         last = replace(update, ended=now, result=f"{result}: {why}" if why else result)
         self._show(replace(self.status, at=now, update=None, last_update=last))
 
     def _tell(self, event: story.Event) -> None:
         say = log.warning if event.what in story.TROUBLE else log.info
-        parts = {"count": len(event.slaves), "slaves": event.slaves, "ids": event.ids, "why": event.why}
-        if event.what is not story.What.LAUNCHED:
-            del parts["count"]
-        say(event.what, **{key: value for key, value in parts.items() if value})
+        match event.slaves:
+            case ():
+                say(event.what, why=event.why)
+            case (slave,) if event.what is not story.What.LAUNCHED:
+                say(event.what, slave=slave, **{"why": event.why} if event.why else {})
+            case slaves:
+                say(event.what, count=len(slaves), slaves=slaves, ids=event.ids)
 
     def _show(self, after: Status) -> None:
         self.status = after
@@ -107,6 +108,15 @@ class Reporter:
 def _kinds(plan: Plan) -> tuple[Why, ...]:
     """What the reasons are about, without the numbers in them, which change all the time."""
     return tuple(reason.why for reason in plan.reasons)
+
+
+def _acts(plan: Plan) -> dict[str, object]:
+    return {
+        "create": plan.create,
+        "remove": [removal.slave for removal in plan.remove],
+        "revive": plan.revive,
+        "retire": plan.retire,
+    }
 
 
 def _result(outcome: Outcome) -> tuple[str, str]:

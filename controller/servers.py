@@ -12,7 +12,8 @@ import openstack
 import openstack.exceptions as sdk_errors
 
 from cluster.cloud import Flavor
-from cluster.nodes import CLUSTER_TAG, MADE_FROM_TAG, ROLE_TAG
+from cluster.nodes import MADE_FROM_TAG
+from cluster.servers import CLUSTER_TAG, ROLE_TAG
 from controller.errors import OutsideError
 
 if TYPE_CHECKING:

@@ -119,7 +119,7 @@ def write(path: Path, status: Status) -> None:
     Raises:
         OSError: the last one is still there.
     """
-    disk.replace_file(path, _ADAPTER.dump_json(status, indent=1, by_alias=True))
+    disk.replace_file(path, _ADAPTER.dump_json(status, indent=1, by_alias=True), lasting=False)
 
 
 def parse(text: str | bytes) -> Status | None:

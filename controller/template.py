@@ -14,11 +14,19 @@ _LASTING = re.compile(
 
 
 def ad(offered: Offer) -> dict[str, Any]:
-    """The attributes of a slave's whole partitionable slot: memory in MiB, disk in KiB, as HTCondor has them."""
+    """The attributes of a slave's whole partitionable slot: memory in MiB, disk in KiB, as HTCondor has them.
+
+    What isn't known before a slave has joined isn't there: it makes no job impossible.
+    """
+    containers = {"HasDocker": offered.docker}
+    if offered.apptainer is not None:
+        containers |= {"HasSingularity": offered.apptainer, "HasSIF": offered.apptainer}
+        containers |= dict.fromkeys(("HasContainer", "HasDockerURL"), offered.docker or offered.apptainer)
+    elif offered.docker:
+        containers |= {"HasContainer": True, "HasDockerURL": True}
     return {
         "Arch": "X86_64",
         "OpSys": "LINUX",
-        "OpSysAndVer": "Linux",
         "Cpus": offered.cpus,
         "TotalCpus": offered.cpus,
         "Memory": offered.memory_mib,
@@ -27,9 +35,8 @@ def ad(offered: Offer) -> dict[str, Any]:
         "TotalDisk": offered.disk_kib,
         "HasFileTransfer": True,
         "HasJobTransferPlugins": True,
-        "HasDocker": False,
-        "HasSingularity": False,
         "GPUs": 0,
+        **containers,
     }
 
 

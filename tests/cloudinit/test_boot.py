@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from cloudinit import boot, payload
+from cloudinit.systems import SYSTEMS
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -22,6 +24,9 @@ def master(**changes: Any) -> boot.MasterBoot:
     name, wheel = payload.wheel()
     values: dict[str, Any] = {
         "name": "ecm-dev-master",
+        "system": SYSTEMS["debian-13"],
+        "own": boot.Additions(),
+        "users": {},
         "environment": {"PULUMI_CONFIG_PASSPHRASE": "its $ecret"},
         "wheel_name": name,
         "wheel": wheel,
@@ -32,7 +37,18 @@ def master(**changes: Any) -> boot.MasterBoot:
     return boot.MasterBoot(**(values | changes))
 
 
-SLAVE = boot.SlaveBoot("ecm-dev-slave-a", "10.0.0.5", "the-token", cpus=2, memory_mib=1920, jobs=1)
+SLAVE = boot.SlaveBoot(
+    name="ecm-dev-slave-a",
+    system=SYSTEMS["debian-13"],
+    own=boot.Additions(),
+    master_address="10.0.0.5",
+    token="the-token",
+    cpus=2,
+    memory_mib=1920,
+    jobs=1,
+    docker=True,
+    orphan_time=3600,
+)
 
 
 def unpacked(user_data: str) -> dict[str, Any]:
@@ -44,7 +60,15 @@ def files(user_data: str) -> dict[str, dict[str, str]]:
     return {f["path"]: f for f in unpacked(user_data)["write_files"]}
 
 
-@pytest.mark.parametrize("user_data", [boot.master(master()), boot.slave(SLAVE)], ids=["master", "slave"])
+OWN = boot.Additions(("htop", "git"), "MAX_JOBS_RUNNING = 100\n", "#!/bin/bash\ntouch /made\n")
+USERS = {"alice": ("ssh-ed25519 AAAA alice", "ssh-ed25519 BBBB alice"), "bob": ("ssh-ed25519 CCCC",)}
+
+
+@pytest.mark.parametrize(
+    "user_data",
+    [boot.master(master(own=OWN, users=USERS)), boot.slave(replace(SLAVE, own=OWN))],
+    ids=["master", "slave"],
+)
 def test_cloud_init_takes_it(user_data: str, tmp_path: Path) -> None:
     config = tmp_path / "user-data.yaml"
     config.write_bytes(gzip.decompress(base64.b64decode(user_data)))
@@ -60,6 +84,8 @@ def test_the_master_gets_this_very_checkout_as_a_whole_wheel() -> None:
         for path, f in files(boot.master(master())).items()
         if path.startswith(prefix)
     }
+    for path in ("controller/decide.py", "cloudinit/boot.py", "cluster/settings.py"):
+        assert members[path].decode() == payload.lean((ROOT / path).read_text())
     whole = (ROOT / "controller" / "decide.py").read_text()
     lean = members["controller/decide.py"].decode()
     assert whole.startswith('"""')
@@ -98,6 +124,8 @@ def test_a_slave_is_told_its_size_its_name_and_its_jobs() -> None:
         "MEMORY = 1920",
         "ECM_JOBS = 1",
         'EcmSlave = "ecm-dev-slave-a"',
+        "SLOT1_1_USER = slot1_1",
+        "SLOT1_2_USER = slot1_2",
     ]
 
 
@@ -113,8 +141,9 @@ def test_too_large_says_what_is_big() -> None:
 
 
 def test_every_script_passes_shellcheck() -> None:
-    scripts = sorted((ROOT / "cloudinit" / "files").rglob("sbin/*"))
-    assert len(scripts) >= 3
+    written = (path for path in (ROOT / "cloudinit" / "files").rglob("*") if path.is_file())
+    scripts = sorted(path for path in written if path.read_bytes().startswith(b"#!"))
+    assert len(scripts) >= 10
     checked = subprocess.run([BIN / "shellcheck", "-x", *scripts], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
 
@@ -124,3 +153,31 @@ def test_requirements_are_pins_without_hashes() -> None:
     assert any(line.startswith("pulumi==") for line in lines)
     assert any(line.startswith("htcondor==") for line in lines)
     assert all("==" in line and "sha256" not in line for line in lines)
+
+
+def test_a_lean_module_is_the_same_program() -> None:
+    source = '"""Says what."""\nX = 1  # why\n"""Of X."""\n\ndef f():\n    """Gives a text."""\n    return "# kept"\n'
+    assert payload.lean(source) == "X = 1\n\ndef f():\n    return '# kept'\n"
+
+
+def test_what_the_user_adds_is_in_files_and_the_nodes_environment() -> None:
+    for of_node in (files(boot.master(master(own=OWN))), files(boot.slave(replace(SLAVE, own=OWN)))):
+        assert "ECM_PACKAGES='htop git'\n" in of_node["/etc/ecm/node.env"]["content"]
+        assert of_node["/etc/condor/config.d/60-ecm-user.conf"]["content"] == OWN.condor_config
+        assert of_node["/etc/ecm/user-script"]["content"] == OWN.script
+        assert of_node["/etc/ecm/user-script"]["permissions"] == "0700"
+
+
+def test_accounts_come_beside_the_images_own_user_and_have_no_password() -> None:
+    users = unpacked(boot.master(master(users=USERS)))["users"]
+    assert users[0] == "default"
+    assert [user["name"] for user in users[1:]] == ["alice", "bob"]
+    assert users[1]["ssh_authorized_keys"] == list(USERS["alice"])
+    assert all(user["lock_passwd"] for user in users[1:])
+    assert "users" not in unpacked(boot.master(master())), "cloud-init makes the image's own user by itself"
+
+
+def test_without_docker_an_images_docker_is_not_offered() -> None:
+    of_slave = files(boot.slave(replace(SLAVE, docker=False)))
+    assert of_slave["/etc/condor/config.d/15-ecm-node.conf"]["content"].endswith("DOCKER = \n")
+    assert "ECM_DOCKER='no'\n" in of_slave["/etc/ecm/node.env"]["content"]

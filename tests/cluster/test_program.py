@@ -1,14 +1,19 @@
 """The two programs, run against Pulumi's mocks: which resources there are, and what the stack reports."""
 
+import base64
+import gzip
 from collections.abc import Callable
 from typing import Any
 
 import pulumi
 import pytest
+import yaml
+from pydantic import SecretStr
 
-from cluster import program, report, settings, stack
+from cloudinit.systems import SYSTEMS
+from cluster import credential, program, report, settings, stack, sweep
 from cluster.cloud import Flavor, Found
-from cluster.errors import SettingsError
+from cluster.errors import CloudError, MasterError, SettingsError
 
 FOUND = Found(
     image_id="image-id",
@@ -17,11 +22,19 @@ FOUND = Found(
     slave_flavor=Flavor("sf", "small", 1, 1024, 4),
     network_id="net-id",
     slave_group_id="default-id",
+    master_volume_gib=None,
+    slave_volume_gib=None,
+    floating_network="public",
+    project_id="project",
     auth_url="http://cloud/v3",
     region="RegionOne",
+    master_system=SYSTEMS["debian-13"],
+    slave_system=SYSTEMS["debian-12"],
 )
 SETTINGS = settings.Settings(image="i", masterFlavor="m", slaveFlavor="s", keyName="k", floatingNetwork="public")
 INSTANCE = "openstack:compute/instance:Instance"
+PORT = "openstack:networking/port:Port"
+CREDENTIAL = "openstack:identity/applicationCredential:ApplicationCredential"
 STACK_URN = "urn:pulumi:dev::ecm::pulumi:pulumi:Stack::ecm-dev"
 TEMPLATE = report.SlaveTemplate(
     clusterId="group-id",
@@ -30,24 +43,26 @@ TEMPLATE = report.SlaveTemplate(
     networkId="net-id",
     securityGroup="default",
     keyName="k",
+    system="debian-12",
 )
 
 
-class Cloud(pulumi.runtime.Mocks):
+class Engine(pulumi.runtime.Mocks):
     """Gives every resource an id, and the stack's own state to whoever asks."""
 
     def __init__(self, state: dict[str, Any]) -> None:
         self.state = state
         self.resources: dict[tuple[str, str], dict[str, Any]] = {}
+        self.options: dict[tuple[str, str], pulumi.ResourceOptions] = {}
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         self.resources[args.typ, args.name] = args.inputs
         computed: dict[str, Any] = {}
-        if args.typ == "openstack:networking/port:Port":
+        if args.typ == PORT:
             computed = {"allFixedIps": ["10.0.0.5"]}
         elif args.typ == "openstack:networking/floatingIp:FloatingIp":
             computed = {"address": "198.51.100.7"}
-        elif args.typ == "openstack:identity/applicationCredential:ApplicationCredential":
+        elif args.typ == CREDENTIAL:
             computed = {"secret": "hush"}
         return f"{args.name}-id", {**args.inputs, **computed}
 
@@ -60,7 +75,7 @@ class Cloud(pulumi.runtime.Mocks):
         return sorted(kind.split(":")[-1] for kind, _ in self.resources)
 
 
-Run = Callable[[Cloud, Callable[[], None]], dict[str, Any]]
+Run = Callable[[Engine, Callable[[], None]], dict[str, Any]]
 
 
 @pytest.fixture
@@ -69,14 +84,18 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("PULUMI_BACKEND_URL", "postgres://db/pulumi")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "phrase")
 
-    def run_it(cloud: Cloud, body: Callable[[], None]) -> dict[str, Any]:
+    def run_it(engine: Engine, body: Callable[[], None]) -> dict[str, Any]:
         exported: dict[str, Any] = {}
         known: dict[str, Any] = {}
         monkeypatch.setattr(pulumi, "export", exported.__setitem__)
-        pulumi.runtime.set_mocks(cloud, project="ecm", stack="dev", organization="organization")
+        pulumi.runtime.set_mocks(engine, project="ecm", stack="dev", organization="organization")
+
+        def note(args: pulumi.ResourceTransformationArgs) -> None:
+            engine.options[args.type_, args.name] = args.opts
 
         @pulumi.runtime.test  # type: ignore[untyped-decorator]
         def inside() -> pulumi.Output[None]:
+            pulumi.runtime.register_stack_transformation(note)
             body()
             return pulumi.Output.from_input(exported).apply(known.update)
 
@@ -86,20 +105,27 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     return run_it
 
 
+@pytest.fixture(autouse=True)
+def access_rules_work(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the master's login the cloud looks the same."""
+    monkeypatch.setattr(credential, "connect_as", lambda _login, _connection: cloud)
+
+
 def urn(name: str, kind: str = INSTANCE) -> str:
     return f"urn:pulumi:dev::ecm::{kind}::{name}"
 
 
-def test_the_first_up_makes_a_master_and_no_slave(run: Run) -> None:
-    cloud = Cloud({})
-    outputs = run(cloud, lambda: program.cluster(SETTINGS, FOUND))
-    assert cloud.kinds() == [
+def test_the_first_up_makes_a_master_and_no_slave(run: Run, cloud: Any) -> None:
+    engine = Engine({})
+    outputs = run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    assert engine.kinds() == [
         "ApplicationCredential",
         "FloatingIp",
         "Instance",
         "Port",
         "SecGroup",
         *["SecGroupRule"] * 7,
+        "Sweep",
     ]
     assert outputs["slaveCount"] == 0
     assert outputs["slaves"] == []
@@ -112,54 +138,29 @@ def test_the_first_up_makes_a_master_and_no_slave(run: Run) -> None:
     )
 
 
-def test_the_masters_group_has_exactly_the_six_rules(run: Run) -> None:
-    cloud = Cloud({})
-    run(cloud, lambda: program.cluster(SETTINGS, FOUND))
-    rules = {
-        (
-            r["direction"],
-            r["ethertype"],
-            r.get("protocol"),
-            r.get("portRangeMin"),
-            r.get("portRangeMax"),
-            r.get("remoteIpPrefix"),
-        )
-        for (kind, _), r in cloud.resources.items()
-        if kind.endswith("SecGroupRule") and r["securityGroupId"] == "master-id"
-    }
-    assert rules == {
-        ("egress", "IPv4", None, None, None, "0.0.0.0/0"),
-        ("egress", "IPv6", None, None, None, "::/0"),
-        ("ingress", "IPv4", "icmp", None, None, "0.0.0.0/0"),
-        ("ingress", "IPv4", "tcp", 22, 22, "0.0.0.0/0"),
-        ("ingress", "IPv4", "tcp", 9618, 9618, "0.0.0.0/0"),
-        ("ingress", "IPv4", "tcp", 41000, 42000, "0.0.0.0/0"),
-    }
-
-
-def test_the_slaves_group_gets_one_rule_anything_from_the_master(run: Run) -> None:
-    cloud = Cloud({})
-    run(cloud, lambda: program.cluster(SETTINGS, FOUND))
+def test_the_slaves_group_gets_one_rule_anything_from_the_master(run: Run, cloud: Any) -> None:
+    engine = Engine({})
+    run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
     (rule,) = [
-        r for (k, _), r in cloud.resources.items() if k.endswith("Rule") and r["securityGroupId"] == "default-id"
+        r for (k, _), r in engine.resources.items() if k.endswith("Rule") and r["securityGroupId"] == "default-id"
     ]
     assert rule["remoteGroupId"] == "master-id"
     assert "protocol" not in rule
     assert "remoteIpPrefix" not in rule
 
 
-def test_up_declares_the_slaves_of_the_state_whatever_the_outputs_say(run: Run) -> None:
+def test_up_declares_the_slaves_of_the_state_whatever_the_outputs_say(run: Run, cloud: Any) -> None:
     state = {
         STACK_URN: {"slaves": [{"name": "stale"}], "slaveCount": 1},
-        urn("master"): {},
         urn("ecm-dev-slave-b"): {},
         urn("ecm-dev-slave-a"): {},
     }
-    cloud = Cloud(state)
-    outputs = run(cloud, lambda: program.cluster(SETTINGS, FOUND))
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    engine = Engine(state | running_state())
+    outputs = run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
     assert [s["name"] for s in outputs["slaves"]] == ["ecm-dev-slave-a", "ecm-dev-slave-b"]
     assert outputs["slaveCount"] == 2
-    assert (INSTANCE, "ecm-dev-slave-a") in cloud.resources
+    assert (INSTANCE, "ecm-dev-slave-a") in engine.resources
 
 
 def test_a_change_declares_slaves_only_and_keeps_the_other_outputs(run: Run) -> None:
@@ -169,16 +170,126 @@ def test_a_change_declares_slaves_only_and_keeps_the_other_outputs(run: Run) -> 
         urn("ecm-dev-slave-a"): {},
         urn("ecm-dev-slave-b"): {},
     }
-    cloud = Cloud(state)
+    engine = Engine(state)
     change = program.Change({"ecm-dev-slave-c": "user-data"}, frozenset({"ecm-dev-slave-a"}), fingerprint="abc")
-    outputs = run(cloud, lambda: program.change_slaves(change, TEMPLATE))
-    assert sorted(cloud.resources) == [(INSTANCE, "ecm-dev-slave-b"), (INSTANCE, "ecm-dev-slave-c")]
+    outputs = run(engine, lambda: program.change_slaves(change, TEMPLATE))
+    assert sorted(engine.resources) == [(INSTANCE, "ecm-dev-slave-b"), (INSTANCE, "ecm-dev-slave-c")]
     assert outputs["masterIp"] == "1.2.3.4"
     assert outputs["settings"] == {"maxSlaves": 5}
     assert outputs["slaveCount"] == 2
-    made = cloud.resources[INSTANCE, "ecm-dev-slave-c"]
+    made = engine.resources[INSTANCE, "ecm-dev-slave-c"]
     assert made["metadata"] == {"ecm-cluster": "group-id", "ecm-role": "slave", "ecm-made-from": "abc"}
     assert (made["name"], made["imageId"], made["flavorId"]) == ("ecm-dev-slave-c", "slave-image-id", "sf")
+
+
+def running_state(generation: int = 1, **master: Any) -> dict[str, Any]:
+    """What is in the state once a master is there."""
+    of_master = {"metadata": {"ecm-generation": str(generation)}, "imageId": "image-id", "flavorId": "mf"} | master
+    return {
+        urn("master"): of_master,
+        urn("master", PORT): {"networkId": "net-id"},
+        urn("master", CREDENTIAL): {},
+        urn("sweep", sweep.SWEEP_TYPE): {"cluster": "group-id", "project": "project"},
+    }
+
+
+def test_the_running_master_its_port_and_its_login_stay_as_they_are(run: Run, cloud: Any) -> None:
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    engine = Engine(running_state())
+    run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    assert engine.options[INSTANCE, "master"].ignore_changes == ["*"]
+    assert engine.options[PORT, "master"].ignore_changes == ["networkId"]
+    assert engine.options[CREDENTIAL, "master"].ignore_changes == ["*"]
+
+
+def test_another_generation_lets_everything_reach_a_new_master(run: Run, cloud: Any) -> None:
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    engine = Engine(running_state())
+    wanted = SETTINGS.model_copy(update={"master_generation": 2})
+    run(engine, lambda: program.cluster(wanted, FOUND, cloud))
+    for kind in (INSTANCE, PORT, CREDENTIAL):
+        assert not engine.options[kind, "master"].ignore_changes
+    # The old one has to let go of the port first, and differs in its tag at least.
+    assert engine.options[INSTANCE, "master"].delete_before_replace
+    assert engine.options[INSTANCE, "master"].replace_on_changes == ["metadata"]
+    assert engine.resources[INSTANCE, "master"]["metadata"]["ecm-generation"] == "2"
+
+
+def test_a_broken_master_is_an_error_before_anything_is_declared(run: Run, cloud: Any) -> None:
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"}, status="ERROR")
+    engine = Engine(running_state())
+    with pytest.raises(MasterError):
+        run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    assert engine.kinds() == []
+
+
+def test_a_login_to_another_project_is_an_error_before_anything_is_declared(run: Run, cloud: Any) -> None:
+    engine = Engine(running_state() | {urn("sweep", sweep.SWEEP_TYPE): {"cluster": "group-id", "project": "other"}})
+    with pytest.raises(CloudError, match="the cluster is in other"):
+        run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    assert engine.kinds() == []
+
+
+def test_all_servers_end_with_the_sweep_and_what_they_stand_on_goes_after_it(run: Run, cloud: Any) -> None:
+    state = running_state() | {urn("ecm-dev-slave-a"): {}}
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    engine = Engine(state)
+    run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    for server in ("master", "ecm-dev-slave-a"):
+        with_it = engine.options[INSTANCE, server].deleted_with
+        assert isinstance(with_it, sweep.Sweep)
+    before: Any = engine.options[sweep.SWEEP_TYPE, "sweep"].depends_on
+    assert {type(resource).__name__ for resource in before} == {"SecGroup", "SecGroupRule", "Port", "FloatingIp"}
+
+
+def test_a_new_slave_of_the_controllers_ends_with_the_same_sweep(run: Run) -> None:
+    engine = Engine({STACK_URN: {"masterIp": "1.2.3.4", "settings": {}}})
+
+    def change() -> None:
+        program.change_slaves(program.Change({"ecm-dev-slave-c": "data"}, frozenset()), TEMPLATE)
+        swept_by: Any = engine.options[INSTANCE, "ecm-dev-slave-c"].deleted_with
+        pulumi.export("sweptBy", swept_by.urn)
+
+    assert run(engine, change)["sweptBy"] == urn("sweep", sweep.SWEEP_TYPE)
+
+
+def test_where_access_rules_cannot_be_checked_the_master_gets_a_login_without_loudly(
+    run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    cloud.refuses = {"network": 401}
+    engine = Engine({})
+    run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    first, second = engine.resources[CREDENTIAL, "master"], engine.resources[CREDENTIAL, "master-without-rules"]
+    assert first["accessRules"]
+    assert "accessRules" not in second
+    assert first["name"] != second["name"]
+    assert "network refuses an application credential with access rules" in warned[0]
+    assert "OS_APPLICATION_CREDENTIAL_ID='master-without-rules-id'" in controller_environment(engine)
+
+
+def test_the_running_master_keeps_the_login_that_it_was_given_without_being_asked_again(run: Run, cloud: Any) -> None:
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    engine = Engine(running_state() | {urn("master-without-rules", CREDENTIAL): {}})
+    run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    assert engine.options[CREDENTIAL, "master-without-rules"].ignore_changes == ["*"]
+
+
+def test_a_ready_credential_takes_the_place_of_the_stacks_own(run: Run, cloud: Any) -> None:
+    ready = {"application_credential_id": "ready", "application_credential_secret": SecretStr("hush")}
+    engine = Engine({})
+    run(engine, lambda: program.cluster(SETTINGS.model_copy(update=ready), FOUND, cloud))
+    assert "ApplicationCredential" not in engine.kinds()
+    assert "OS_APPLICATION_CREDENTIAL_ID='ready'" in controller_environment(engine)
+
+
+def controller_environment(engine: Engine) -> str:
+    """The file that the master's user-data has for the controller."""
+    packed = engine.resources[INSTANCE, "master"]["userData"]["value"]  # as a secret
+    config = yaml.safe_load(gzip.decompress(base64.b64decode(packed)))
+    (content,) = [f["content"] for f in config["write_files"] if f["path"] == "/etc/ecm/controller.env"]
+    return str(content)
 
 
 def test_slaves_are_told_from_other_resources_by_their_type() -> None:

@@ -174,6 +174,7 @@ def test_new_slaves_get_new_names_and_their_own_tokens(outside: Outside, tmp_pat
     [
         (LockedError("locked by ada"), Outcome(locked="locked by ada")),
         (UpdateFailedError("no valid host"), Outcome(failed="no valid host")),
+        (OutsideError("the stack can't be opened"), Outcome(failed="the stack can't be opened")),
     ],
 )
 def test_what_went_wrong_is_told(outside: Outside, tmp_path: Path, failure: Exception, outcome: Outcome) -> None:

@@ -3,15 +3,17 @@
 import errno
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from controller.disk import BestEffort, replace_file
 
 
-def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lasting", [False, True])
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path, *, lasting: bool) -> None:
     path = tmp_path / "file"
-    replace_file(path, b"old")
-    replace_file(path, b"new")
+    replace_file(path, b"old", lasting=lasting)
+    replace_file(path, b"new", lasting=lasting)
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
 

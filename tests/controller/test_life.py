@@ -17,17 +17,22 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from prometheus_client import CollectorRegistry
 
 from cluster.program import Change
 from controller import pool
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError, UpdateFailedError
+from controller.journal import Journal, replay
 from controller.loop import STATE_EVERY, Loop
+from controller.memory_file import MemoryFile
+from controller.metrics import Metrics
 from controller.model import JobGroup, Room, Seconds
-from controller.observe import Memory
 from controller.pool import Drain, Machine
+from controller.reporter import Reporter
 from controller.servers import Server
 from controller.state import View
+from controller.status import Status
 from tests.controller.made_up import SETTINGS
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -134,6 +139,10 @@ class World:
 
     def console_tail(self, _server_id: str) -> str:
         return "login:"
+
+    def missing(self, *_: object) -> tuple[str, ...]:
+        """Whatever new slaves are made of is there."""
+        return ()
 
     # --- Pulumi
 
@@ -269,6 +278,7 @@ class Life(RuleBasedStateMachine):
         self.patches = pytest.MonkeyPatch()
         for name in ("jobs", "machines", "running_on", "whole_slot", "drain", "retire", "revive", "forget"):
             self.patches.setattr(pool, name, getattr(self.world, name))
+        self.patches.setattr(pool, "heartbeat", lambda: None)
         self.folder = tempfile.TemporaryDirectory()
         self.start_controller()
 
@@ -277,13 +287,20 @@ class Life(RuleBasedStateMachine):
         self.world.settings = self.world.settings.model_copy(update={"min_slaves": minimum})
 
     def start_controller(self) -> None:
-        key = Path(self.folder.name, "key")
-        key.write_bytes(b"key")
+        folder = Path(self.folder.name)
+        (folder / "key").write_bytes(b"key")
         world: Any = self.world
         worker: Any = AtOnce()
-        tools = Tools(world, world, key, "s-", lambda: self.world.now)
-        status = Path(self.folder.name, "status.json")
-        self.loop = Loop(tools, Memory(self.world.now), status, threading.Event(), lambda: self.world.now, worker)
+        tools = Tools(world, world, folder / "key", "s-", lambda: self.world.now)
+        memory_file = MemoryFile(folder / "memory.json")
+        reporter = Reporter(
+            folder / "status.json",
+            Status(self.world.now, self.world.now),
+            Journal(folder / "journal"),
+            Metrics(CollectorRegistry()),
+        )
+        memory = memory_file.load(self.world.now)
+        self.loop = Loop(tools, memory, memory_file, reporter, threading.Event(), lambda: self.world.now, worker)
 
     def look(self) -> None:
         try:
@@ -356,7 +373,10 @@ class Life(RuleBasedStateMachine):
             end = self.world.now + timedelta(hours=2)
             while self.world.now < end and not self.settled():
                 self.look()
-            assert self.settled(), self.loop.said
+            assert self.settled(), self.loop.reporter.status.reasons
+            self.look()
+            again = replay(Path(self.folder.name, "journal"))
+            assert (again.differences, again.unreadable) == ((), ())
         finally:
             self.patches.undo()
             self.folder.cleanup()
@@ -370,4 +390,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestLife.settings = settings(max_examples=60, stateful_step_count=25)

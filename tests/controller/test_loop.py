@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from cluster.report import Shared
-from controller import loop
+from controller import loop, pool
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError
 from controller.journal import Journal
@@ -104,6 +104,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
         return Snapshot(JOBS.jobs, setbacks=tuple(memory.setbacks.values()), locked=memory.locked)
 
     monkeypatch.setattr(loop, "observe", look)
+    monkeypatch.setattr(pool, "heartbeat", lambda: None)
     return made
 
 
@@ -229,3 +230,26 @@ def test_a_stop_lets_the_running_update_end_and_notes_how(bench: Bench) -> None:
     assert worker.ended
     assert json.loads(bench.status.read_text())["lastUpdate"]["result"] == "failed: no valid host"
     assert bench.memory_file.load(bench.now).setbacks
+
+
+def test_the_heartbeat_goes_out_once_a_minute_also_when_the_state_cannot_be_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[datetime] = []
+    monkeypatch.setattr(pool, "heartbeat", lambda: beats.append(bench.now))
+
+    def refuse() -> View:
+        raise OutsideError("the stack's state can't be read - connection refused")
+
+    monkeypatch.setattr(bench.state, "read", refuse)
+    for _ in range(5):
+        bench.tick(timedelta(seconds=30))
+    assert len(beats) == 3
+
+
+def test_a_heartbeat_that_fails_stops_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OutsideError("the collector can't be told of the controller - no route")
+
+    monkeypatch.setattr(pool, "heartbeat", refuse)
+    assert "grow" in bench.tick()

@@ -31,6 +31,18 @@ def test_a_second_controller_refuses_to_run(monkeypatch: pytest.MonkeyPatch, tmp
     assert "controller can't start why='another controller runs here - pid " in done.output
 
 
+@pytest.mark.parametrize("arguments", [[], ["--dry-run"]])
+def test_without_its_environment_it_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(program, "HOME", tmp_path)
+    monkeypatch.delenv("ECM_STACK", raising=False)
+    monkeypatch.setattr(program, "Cloud", object)
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1
+    assert "ECM_STACK is not set - the controller runs with the environment of its service" in done.output
+
+
 def test_once_is_a_word_for_dry_runs_only() -> None:
     done = CliRunner().invoke(app, ["--once"])
     assert done.exit_code == 2

@@ -22,7 +22,7 @@ WHOLE: dict[str, Any] = {
     "LastHeardFrom": 5000.0,
 }
 DYNAMIC = {"SlotType": "Dynamic", "State": "Claimed"}
-TEMPLATE = template.ad(offer(vcpus=1, ram_mib=1024, disk_gib=4, jobs_per_slave=None))
+TEMPLATE = template.ad(offer(vcpus=1, ram_mib=1024, disk_gib=4, jobs_per_slave=None, docker=False, apptainer=None))
 USUAL = (
     '(TARGET.Arch == "X86_64") && (TARGET.OpSys == "LINUX") && (TARGET.Disk >= RequestDisk) && '
     "(TARGET.Memory >= RequestMemory) && (TARGET.HasFileTransfer)"

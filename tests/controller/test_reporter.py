@@ -118,6 +118,21 @@ def test_a_slave_that_goes_has_its_reason_in_log_and_status(bench: Bench) -> Non
     assert bench.tick(Snapshot(), decides=False) == ["deleted"]
 
 
+def test_a_plan_that_cannot_be_carried_out_is_said_once_and_written_down_each_time(bench: Bench) -> None:
+    stubborn = Snapshot(slaves=(slave("a", Phase.IDLE, idle_for=Seconds(61)),))
+    bench.tick(stubborn)
+    for _ in range(3):
+        bench.reporter.ended(Outcome(refused=frozenset({"a"})), bench.now)
+        assert bench.tick(stubborn) == []
+    assert len(bench.journal()) == 7
+
+
+def test_the_same_plan_after_a_success_is_news(bench: Bench) -> None:
+    bench.tick(Snapshot(jobs(2)))
+    bench.reporter.ended(Outcome(updated=True), bench.now)
+    assert bench.tick(Snapshot(jobs(2))) == ["decided"]
+
+
 def test_what_is_away_is_said_once_and_nothing_is_taken_to_be_gone(bench: Bench) -> None:
     seen = Snapshot(slaves=(slave("a", Phase.IDLE),))
     bench.tick(seen)

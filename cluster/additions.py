@@ -1,0 +1,67 @@
+"""What users add to the first boot, read from the files that the settings name, and checked before anything is made."""
+
+import subprocess
+from pathlib import Path
+from shutil import which
+
+from cloudinit.boot import Additions
+from cluster.errors import SettingsError
+
+LARGEST = 16 * 1024
+"""Bytes of one file: all of a node's user-data must fit into Nova's 64 KiB."""
+SHELLS = ("sh", "bash", "dash")
+
+
+def read(role: str, packages: tuple[str, ...], condor_config: str | None, script: str | None) -> Additions:
+    """The additions of one role, `master` or `slave`.
+
+    Args:
+        role: for the messages, which name the setting.
+        packages: names of packages of the system.
+        condor_config: path of a fragment of HTCondor's configuration, relative to the project.
+        script: path of a script, likewise.
+
+    Raises:
+        SettingsError: a file isn't there, is too large or isn't what it should be.
+    """
+    fragment = _text(f"{role}CondorConfig", condor_config)
+    text = _text(f"{role}Script", script)
+    if script and text:
+        _check_script(f"{role}Script", script, text)
+    return Additions(packages, fragment, text)
+
+
+def _text(setting: str, path: str | None) -> str:
+    if path is None:
+        return ""
+    try:
+        content = Path(path).read_bytes()
+        text = content.decode()
+    except OSError as error:
+        raise SettingsError(f"ecm:{setting} is {path!r} - {error.strerror} - name a file in the project") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"ecm:{setting} is {path!r} - it isn't text - name a text file in UTF-8") from None
+    if not text.strip():
+        raise SettingsError(f"ecm:{setting} is {path!r} - it is empty - pulumi config rm ecm:{setting}")
+    if len(content) > LARGEST:
+        raise SettingsError(
+            f"ecm:{setting} is {path!r} - it has {len(content)} bytes, a node takes {LARGEST} - "
+            "let a small script fetch the large part"
+        )
+    return text
+
+
+def _check_script(setting: str, path: str, text: str) -> None:
+    first = text.splitlines()[0]
+    if not first.startswith("#!/"):
+        raise SettingsError(
+            f"ecm:{setting} is {path!r} - its first line names no interpreter - begin it with #!/bin/bash"
+        )
+    shell = first.removeprefix("#!").split()
+    name = next((word for word in (Path(part).name for part in shell) if word != "env"), "")
+    program = which(name) if name in SHELLS else None
+    if program:
+        checked = subprocess.run([program, "-n"], input=text, capture_output=True, text=True, check=False)
+        if checked.returncode:
+            why = " ".join(checked.stderr.strip().splitlines()[:1])
+            raise SettingsError(f"ecm:{setting} is {path!r} - {why} - mend the script")

@@ -1,0 +1,105 @@
+"""The way into the cloud: the user's own login, and any other one to the same place."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import keystoneauth1.exceptions as auth_errors
+import openstack
+import openstack.exceptions as sdk_errors
+from keystoneauth1.access.access import AccessInfoV3
+from keystoneauth1.identity.v3 import ApplicationCredential
+from openstack.config.cloud_region import CloudRegion
+from openstack.connection import Connection
+
+from cluster.errors import CloudError
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An application credential."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
+def connect() -> Connection:
+    """A connection by the user's clouds.yaml or OS_* variables.
+
+    Raises:
+        CloudError: there is no login, or the cloud refuses it or is out of reach.
+    """
+    with translated():
+        connection = openstack.connect()
+        # Not authorize(), which hides what kind of failure it was.
+        connection.session.get_token()
+        return connection
+
+
+def connect_as(login: Login, connection: Connection) -> Connection:
+    """The same cloud, region and endpoints by another login. Asks the cloud nothing yet."""
+    # Not openstack.connect(), which mixes the environment's password into whatever it is given.
+    auth = ApplicationCredential(
+        versioned(connection.config.auth["auth_url"]),
+        application_credential_id=login.id,
+        application_credential_secret=login.secret,
+    )
+    config = connection.config
+    return Connection(config=CloudRegion(config.name, config.region_name, config.config, auth_plugin=auth))
+
+
+def access(connection: Connection) -> AccessInfoV3:
+    """What Keystone says of this login: its project, its kind.
+
+    Raises:
+        CloudError: it refuses the login.
+    """
+    with translated():
+        auth: Any = connection.session.auth
+        found: AccessInfoV3 = auth.get_access(connection.session)
+        return found
+
+
+def require_project(project_id: str, connection: Connection) -> None:
+    """Makes sure that the login is for the project that the cluster is in.
+
+    Raises:
+        CloudError: it is for another one, where the cluster's resources would seem to be gone.
+    """
+    if (ours := access(connection).project_id) != project_id:
+        raise CloudError(
+            f"this login is for the project {ours} - the cluster is in {project_id}, nothing was changed - "
+            "set OS_CLOUD, or the OS_* variables, to that project"
+        )
+
+
+def versioned(url: str) -> str:
+    """Keystone's URL with the version that application credentials need."""
+    plain = url.rstrip("/")
+    return plain if plain.endswith("/v3") else f"{plain}/v3"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns the libraries' errors into one line.
+
+    Raises:
+        CloudError: whatever went wrong between here and the cloud.
+    """
+    check = "check OS_CLOUD and clouds.yaml, or the OS_* variables"
+    try:
+        yield
+    except auth_errors.Unauthorized as error:
+        raise CloudError(f"the cloud refuses the login - {first_line(error)} - {check}") from None
+    except (auth_errors.ConnectFailure, auth_errors.ConnectTimeout) as error:
+        raise CloudError(f"the cloud is out of reach - {first_line(error)} - check the network and auth_url") from None
+    except (auth_errors.ClientException, sdk_errors.ConfigException) as error:
+        raise CloudError(f"there is no usable cloud login - {first_line(error)} - {check}") from None
+    except sdk_errors.SDKException as error:
+        raise CloudError(f"the cloud fails to answer - {first_line(error)} - try again, or ask its operators") from None
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says first."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

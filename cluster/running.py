@@ -1,0 +1,106 @@
+"""The master that is there already: whether it works, and which new settings it doesn't get.
+
+Nothing but the user's word replaces it, and `masterGeneration` is that word: as long as the state's is the settings',
+the master stays what it was made as.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from cluster.cloud import Found
+from cluster.errors import MasterError
+from cluster.nodes import GENERATION_TAG, MASTER, SLAVE_TYPE
+from cluster.servers import Server
+from cluster.settings import Settings
+from cluster.stack import Remembered
+
+PORT_TYPE = "openstack:networking/port:Port"
+HALTED = ("SHUTOFF", "STOPPED", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED", "RESCUE")
+
+
+@dataclass(frozen=True, slots=True)
+class Master:
+    """What the running master was made as."""
+
+    generation: int
+    image_id: str
+    flavor_id: str
+    key_name: str
+    zone: str
+    volume_gib: int | None
+    network_id: str
+
+    @classmethod
+    def remembered(cls, was: Remembered) -> Self | None:
+        """The master of the state; None when there is none."""
+        server = was.resources.get((SLAVE_TYPE, MASTER))
+        if server is None:
+            return None
+        disk: Mapping[str, Any] = next(iter(server.get("blockDevices") or ()), {})
+        return cls(
+            generation=int((server.get("metadata") or {}).get(GENERATION_TAG, 1)),
+            # Booted from a volume, a server has no image of its own.
+            image_id=disk.get("uuid") or server.get("imageId", ""),
+            flavor_id=server.get("flavorId", ""),
+            key_name=server.get("keyPair", ""),
+            zone=server.get("availabilityZone", ""),
+            volume_gib=int(disk["volumeSize"]) if disk.get("volumeSize") else None,
+            network_id=was.resources.get((PORT_TYPE, MASTER), {}).get("networkId", ""),
+        )
+
+    def without(self, settings: Settings, found: Found) -> tuple[str, ...]:
+        """The settings whose new value this master doesn't have."""
+        pairs: dict[str, tuple[Any, Any]] = {
+            "image": (self.image_id, found.image_id),
+            "masterFlavor": (self.flavor_id, found.master_flavor.id),
+            "keyName": (self.key_name, settings.key_name),
+            "network": (self.network_id, found.network_id),
+            "availabilityZone": (self.zone, settings.availability_zone or self.zone),
+            "bootVolumeGiB": (self.volume_gib, found.master_volume_gib),
+        }
+        # A create that failed has left no value of some.
+        return tuple(name for name, (has, wanted) in pairs.items() if has not in ("", wanted))
+
+
+def warnings(master: Master | None, servers: Iterable[Server], settings: Settings, found: Found) -> tuple[str, ...]:
+    """What the user should know of the master before the update goes on.
+
+    Args:
+        master: as the state has it.
+        servers: all of this cluster's, as the cloud has them.
+        settings: what is wanted.
+        found: what the settings' names stand for.
+
+    Raises:
+        MasterError: its server is lost or broken, or one is there that the state doesn't know.
+    """
+    there = [server for server in servers if server.role == MASTER]
+    if master is None:
+        if there:
+            ids = " ".join(server.id for server in there)
+            raise MasterError(
+                "an interrupted update has left a master that the state doesn't know - a second one would collide with "
+                f"it - openstack server delete --wait {ids}, then pulumi up"
+            )
+        return ()
+    if master.generation != settings.master_generation:
+        word = f"ecm:masterGeneration was {master.generation} and is {settings.master_generation}"
+        return (f"the master is replaced - {word} - the jobs in its queue are lost, and the slaves are made anew",)
+    anew = f"pulumi config set ecm:masterGeneration {master.generation + 1} && pulumi up makes a new one"
+    if not there:
+        raise MasterError(f"the master's server is gone - the state has it, the cloud hasn't - {anew}")
+    said = []
+    for server in there:
+        if server.status == "ERROR":
+            why = server.fault or "the cloud doesn't say why"
+            raise MasterError(f"the master's server {server.id} is in ERROR - {why} - {anew}")
+        if server.status in HALTED:
+            said.append(
+                f"the master's server is {server.status} - no job starts, no slave comes or goes "
+                f"- openstack server show {server.id}, and openstack server start {server.id}"
+            )
+    if unlike := master.without(settings, found):
+        named = ", ".join(f"ecm:{name}" for name in unlike)
+        said.append(f"the running master keeps what it was made with - {named} changed - {anew}; its queue is lost")
+    return tuple(said)

@@ -1,0 +1,76 @@
+"""Which system an image is taken to have, and which go together."""
+
+import re
+
+import pytest
+
+from cloudinit import payload, systems
+from cloudinit.boot import FILES
+from cloudinit.systems import SYSTEMS, find, incompatible
+
+
+@pytest.mark.parametrize(
+    ("distro", "version", "name", "system"),
+    [
+        ("debian", "13", "x", "debian-13"),
+        ("debian", "12.5", "x", "debian-12"),
+        ("Ubuntu", "22.04", "x", "ubuntu-22.04"),
+        ("rocky", "9.4", "x", "el-9"),
+        ("almalinux", "10", "x", "el-10"),
+        ("rhel", "8", "x", "el-8"),
+        ("centos", "7.9", "x", "centos-7"),
+        ("centos", "6", "x", "el-6"),
+        ("fedora", "42", "x", "fedora"),
+        ("debian", "11", "x", None),
+        ("windows", "2022", "windows", None),
+        (None, None, "debian-13-condor", "debian-13"),
+        (None, None, "Debian 12 (bookworm)", "debian-12"),
+        (None, None, "bookworm-daily", "debian-12"),
+        (None, None, "Ubuntu 24.04 LTS (Noble Numbat)", "ubuntu-24.04"),
+        (None, None, "ubuntu-jammy-server", "ubuntu-22.04"),
+        (None, None, "Rocky-9-GenericCloud", "el-9"),
+        (None, None, "AlmaLinux OS 10", "el-10"),
+        (None, None, "Red Hat Enterprise Linux 8.10", "el-8"),
+        (None, None, "CentOS Stream 9", "el-9"),
+        (None, None, "CentOS-7-x86_64-GenericCloud-2009", "centos-7"),
+        (None, None, "SL6-x86_64", "el-6"),
+        (None, None, "Scientific Linux 6.9", "el-6"),
+        (None, None, "Fedora-Cloud-Base-42", "fedora"),
+        (None, None, "uCernVM 2.8-9", "ucernvm"),
+        (None, None, "CernVM 4", "ucernvm"),
+        (None, None, "Ubuntu 20.04", None),
+        (None, None, "our own image", None),
+        (None, None, "model9", None),
+        ("linux", "5", "debian-13", "debian-13"),
+    ],
+)
+def test_a_system_is_found_by_its_images_properties_or_name(
+    distro: str | None, version: str | None, name: str, system: str | None
+) -> None:
+    assert find(distro, version, name) == system
+
+
+def test_every_tree_is_there_and_has_its_part_of_the_first_boot() -> None:
+    for system in SYSTEMS.values():
+        defined = {
+            name
+            for tree in system.trees
+            for name in re.findall(
+                r"^(\w+)\(\)", (FILES / tree / "usr/local/sbin/ecm-system").read_text(), re.MULTILINE
+            )
+        }
+        assert {"prepare_system", "install_packages", "add_condor_repository"} <= defined, system.name
+
+
+def test_slaves_may_be_older_than_the_master_and_not_newer() -> None:
+    assert incompatible(SYSTEMS["debian-12"], SYSTEMS["debian-13"]) == ""
+    assert incompatible(SYSTEMS["el-9"], SYSTEMS["centos-7"]) == ""
+    assert "HTCondor 25.0" in incompatible(SYSTEMS["debian-13"], SYSTEMS["debian-12"])
+    assert incompatible(SYSTEMS["debian-13"], SYSTEMS["ucernvm"]) == "", "what isn't known is told at the first boot"
+
+
+def test_the_pinned_bindings_are_those_of_their_series() -> None:
+    assert f"htcondor=={systems.BINDINGS['23']}\n" in payload.requirements()
+    for system in SYSTEMS.values():
+        if system.condor and not system.no_master:
+            assert system.condor.partition(".")[0] in systems.BINDINGS, system.name

@@ -1,0 +1,119 @@
+"""The master's login can do what the controller does, and no more; unless the cloud can't do that, which is said."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pulumi
+import pytest
+
+from cluster import credential
+from cluster.errors import CloudError
+from cluster.settings import Settings
+
+NARROW = {"id": "cred", "restricted": True, "access_rules": [{"path": "/v2.1/servers"}]}
+READY = {"applicationCredentialId": "cred", "applicationCredentialSecret": "hush"}
+
+
+def settings(**changes: Any) -> Settings:
+    values = {"image": "i", "masterFlavor": "m", "slaveFlavor": "s", "keyName": "k"} | changes
+    return Settings.model_validate(values)
+
+
+def token(project: str = "project", credential: Any = None, *, federated: bool = False) -> SimpleNamespace:
+    return SimpleNamespace(project_id=project, application_credential=credential, is_federated=federated)
+
+
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", lines.append)
+    return lines
+
+
+@pytest.fixture
+def master(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The same cloud by the master's login."""
+    theirs = type(cloud)()
+    theirs.token = token(credential=NARROW)
+    monkeypatch.setattr(credential, "connect_as", lambda login, _: theirs if login.secret == "hush" else None)
+    return theirs
+
+
+def test_an_ordinary_login_makes_the_credential_itself(cloud: Any, warned: list[str]) -> None:
+    assert credential.given(settings(), cloud) is None
+    assert warned == []
+
+
+def test_a_login_that_may_not_make_one_is_told_how(cloud: Any) -> None:
+    cloud.token = token(credential={"id": "mine", "restricted": True})
+    with pytest.raises(CloudError) as raised:
+        credential.given(settings(), cloud)
+    assert "openstack application credential create --access-rules cluster/access-rules.json" in str(raised.value)
+    assert "pulumi config set ecm:applicationCredentialId ID" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unrestricted_application_credential_may_make_one(cloud: Any) -> None:
+    cloud.token = token(credential={"id": "mine", "restricted": False})
+    assert credential.given(settings(), cloud) is None
+
+
+def test_a_federated_login_is_warned_that_it_may_be_refused(cloud: Any, warned: list[str]) -> None:
+    cloud.token = token(federated=True)
+    assert credential.given(settings(), cloud) is None
+    assert "this login is a federated one" in warned[0]
+
+
+def test_a_ready_credential_is_taken(cloud: Any, master: Any, warned: list[str]) -> None:
+    cloud.token = token(credential={"id": "mine", "restricted": True})
+    master.token = token(credential=NARROW)
+    given = credential.given(settings(**READY), cloud)
+    assert given
+    assert (given.id, given.secret) == ("cred", "hush")
+    assert warned == []
+
+
+@pytest.mark.parametrize(
+    ("theirs", "says"),
+    [
+        (NARROW | {"restricted": False}, "the application credential cred is unrestricted"),
+        (NARROW | {"access_rules": []}, "the application credential cred has no access rules"),
+        ({"id": "cred", "restricted": True}, "the application credential cred has no access rules"),
+    ],
+)
+def test_a_ready_one_that_is_wider_than_needed_is_warned_of(
+    cloud: Any, master: Any, warned: list[str], theirs: dict[str, Any], says: str
+) -> None:
+    master.token = token(credential=theirs)
+    assert credential.given(settings(**READY), cloud)
+    assert says in warned[0]
+
+
+def test_a_ready_one_of_another_project_is_refused(cloud: Any, master: Any) -> None:
+    master.token = token("other", NARROW)
+    with pytest.raises(CloudError, match="it is for another project"):
+        credential.given(settings(**READY), cloud)
+
+
+def test_a_ready_one_that_a_service_does_not_take_is_refused(cloud: Any, master: Any) -> None:
+    master.refuses = {"network": 401}
+    with pytest.raises(CloudError, match=r"network refuses the application credential cred - .* - make one without"):
+        credential.given(settings(**READY), cloud)
+
+
+@pytest.mark.parametrize("service", ["compute", "image", "network"])
+def test_a_service_that_cannot_check_access_rules_refuses_every_call(cloud: Any, service: str) -> None:
+    assert credential.refused_by(cloud) == ""
+    cloud.refuses = {service: 401}
+    assert credential.refused_by(cloud) == service
+
+
+def test_a_service_that_fails_is_no_answer(cloud: Any) -> None:
+    cloud.refuses = {"image": 503}
+    with pytest.raises(CloudError, match="the cloud fails to answer"):
+        credential.refused_by(cloud)
+
+
+def test_the_rules_let_the_master_read_and_touch_servers_and_nothing_else() -> None:
+    changes = {(r["service"], r["method"], r["path"]) for r in credential.rules() if r["method"] != "GET"}
+    assert changes == {("compute", "POST", "/v2.1/servers"), ("compute", "DELETE", "/v2.1/servers/*")}

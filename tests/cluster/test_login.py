@@ -1,0 +1,61 @@
+"""Whose login it is, and what a user is told when it fails."""
+
+from typing import Any
+
+import keystoneauth1.exceptions as auth_errors
+import openstack
+import pytest
+from openstack.config import OpenStackConfig
+from openstack.connection import Connection
+
+from cluster import login
+from cluster.errors import CloudError
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (auth_errors.Unauthorized("bad"), "the cloud refuses the login"),
+        (auth_errors.ConnectFailure("no route"), "the cloud is out of reach - no route"),
+        (auth_errors.MissingRequiredOptions([]), "there is no usable cloud login"),
+        (openstack.exceptions.SDKException("500"), "the cloud fails to answer - 500"),
+    ],
+)
+def test_a_login_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception, says: str) -> None:
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr(openstack, "connect", refuse)
+    with pytest.raises(CloudError, match=says):
+        login.connect()
+
+
+def test_another_login_goes_to_the_same_place_with_nothing_of_the_first() -> None:
+    config = OpenStackConfig(load_yaml_config=False, load_envvars=False).get_one(
+        auth_type="password",
+        auth={"auth_url": "http://keystone/", "username": "me", "password": "mine"},
+        region_name="R",
+        interface="internal",
+        verify=False,
+    )
+    mine = Connection(config=config)
+    theirs = login.connect_as(login.Login("id", "hush"), mine)
+    auth: Any = theirs.session.auth
+    (method,) = auth.auth_methods
+    assert (auth.auth_url, method.application_credential_id, method.application_credential_secret) == (
+        "http://keystone/v3",
+        "id",
+        "hush",
+    )
+    assert theirs.session.verify is False
+    assert (theirs.config.region_name, theirs.config.get_interface()) == ("R", "internal")
+
+
+def test_the_secret_of_a_login_is_not_shown() -> None:
+    assert "hush" not in repr(login.Login("id", "hush"))
+
+
+def test_another_project_is_refused_because_everything_would_seem_gone_there(cloud: Any) -> None:
+    login.require_project("project", cloud)
+    with pytest.raises(CloudError, match="this login is for the project project - the cluster is in other"):
+        login.require_project("other", cloud)

@@ -1,0 +1,32 @@
+"""The master's rules: six when it is open to the world, narrowed without cutting off the slaves."""
+
+from cluster import network
+
+WORLD = ("0.0.0.0/0",)
+
+
+def test_open_to_the_world_there_are_exactly_six() -> None:
+    rules = [(r.direction, r.ethertype, r.protocol, r.ports, r.remote) for r in network.master_rules(WORLD, "slaves")]
+    assert rules == [
+        ("egress", "IPv4", None, None, "0.0.0.0/0"),
+        ("egress", "IPv6", None, None, "::/0"),
+        ("ingress", "IPv4", "icmp", None, "0.0.0.0/0"),
+        ("ingress", "IPv4", "tcp", (22, 22), "0.0.0.0/0"),
+        ("ingress", "IPv4", "tcp", (9618, 9618), "0.0.0.0/0"),
+        ("ingress", "IPv4", "tcp", (41000, 42000), "0.0.0.0/0"),
+    ]
+
+
+def test_narrowed_the_world_is_out_and_the_slaves_keep_their_way_to_htcondor() -> None:
+    rules = list(network.master_rules(("192.0.2.0/24", "198.51.100.0/24"), "slaves"))
+    ingress = [r for r in rules if r.direction == "ingress"]
+    assert "0.0.0.0/0" not in {r.remote for r in ingress}
+    users = {(r.protocol, r.ports, r.remote) for r in ingress if r.remote}
+    assert users == {
+        (protocol, ports, cidr)
+        for cidr in ("192.0.2.0/24", "198.51.100.0/24")
+        for protocol, ports in (("icmp", None), ("tcp", (22, 22)), ("tcp", (9618, 9618)), ("tcp", (41000, 42000)))
+    }
+    slaves = {(r.protocol, r.ports) for r in ingress if r.remote_group == "slaves"}
+    assert slaves == {("tcp", (9618, 9618)), ("tcp", (41000, 42000))}
+    assert len({r.name for r in rules}) == len(rules)

@@ -1,0 +1,134 @@
+"""Nothing but the user's word replaces the running master; what it doesn't get is said."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cloudinit.systems import SYSTEMS
+from cluster import running
+from cluster.cloud import Flavor, Found
+from cluster.errors import MasterError
+from cluster.running import Master
+from cluster.servers import Server
+from cluster.settings import Settings
+from cluster.stack import Remembered
+
+FLAVOR = Flavor("mf", "medium", 2, 2048, 4)
+FOUND = Found(
+    image_id="image-id",
+    slave_image_id="image-id",
+    master_flavor=FLAVOR,
+    slave_flavor=FLAVOR,
+    network_id="net-id",
+    slave_group_id="default-id",
+    master_volume_gib=None,
+    slave_volume_gib=None,
+    floating_network=None,
+    project_id="project",
+    auth_url="",
+    region="",
+    master_system=SYSTEMS["debian-13"],
+    slave_system=SYSTEMS["debian-13"],
+)
+MASTER = Master(1, "image-id", "mf", "k", "nova", None, "net-id")
+SERVER = Server("id", "ecm-dev-master", "master", "ACTIVE")
+
+
+def settings(**changes: Any) -> Settings:
+    values = {"image": "i", "masterFlavor": "m", "slaveFlavor": "s", "keyName": "k"} | changes
+    return Settings.model_validate(values)
+
+
+def state(**master: Any) -> Remembered:
+    return Remembered(
+        {
+            ("openstack:compute/instance:Instance", "master"): master,
+            ("openstack:networking/port:Port", "master"): {"networkId": "net-id"},
+        }
+    )
+
+
+def test_the_master_is_taken_from_the_state() -> None:
+    was = state(
+        imageId="image-id",
+        flavorId="mf",
+        keyPair="k",
+        availabilityZone="nova",
+        metadata={"ecm-generation": "3"},
+    )
+    assert Master.remembered(was) == replace(MASTER, generation=3)
+    assert Master.remembered(Remembered()) is None
+
+
+def test_a_master_on_a_volume_has_its_image_there() -> None:
+    was = state(
+        imageId="Attempt to boot from volume - no image supplied",
+        blockDevices=[{"uuid": "image-id", "volumeSize": 20.0}],
+    )
+    master = Master.remembered(was)
+    assert master
+    assert (master.image_id, master.volume_gib) == ("image-id", 20)
+
+
+def test_a_working_master_with_the_same_settings_is_nothing_to_speak_of() -> None:
+    assert running.warnings(MASTER, [SERVER], settings(), FOUND) == ()
+    assert running.warnings(MASTER, [SERVER], settings(availabilityZone="nova"), FOUND) == ()
+    assert running.warnings(None, [], settings(), FOUND) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "found", "named"),
+    [
+        ({}, {"image_id": "new"}, "ecm:image"),
+        ({}, {"master_flavor": replace(FLAVOR, id="new")}, "ecm:masterFlavor"),
+        ({"keyName": "new"}, {}, "ecm:keyName"),
+        ({}, {"network_id": "new"}, "ecm:network"),
+        ({"availabilityZone": "new"}, {}, "ecm:availabilityZone"),
+        ({}, {"master_volume_gib": 20}, "ecm:bootVolumeGiB"),
+    ],
+)
+def test_a_setting_that_the_running_master_does_not_get_is_named_with_the_word_that_replaces_it(
+    changes: dict[str, Any], found: dict[str, Any], named: str
+) -> None:
+    (said,) = running.warnings(MASTER, [SERVER], settings(**changes), replace(FOUND, **found))
+    assert f"the running master keeps what it was made with - {named} changed" in said
+    assert "pulumi config set ecm:masterGeneration 2 && pulumi up makes a new one; its queue is lost" in said
+
+
+def test_what_a_failed_create_did_not_leave_is_no_change() -> None:
+    assert running.warnings(replace(MASTER, flavor_id="", zone=""), [SERVER], settings(), FOUND) == ()
+
+
+@pytest.mark.parametrize(
+    ("servers", "says"),
+    [
+        (
+            [replace(SERVER, status="ERROR", fault="No valid host")],
+            "the master's server id is in ERROR - No valid host - pulumi config set ecm:masterGeneration 2 && ",
+        ),
+        ([], "the master's server is gone - the state has it, the cloud hasn't - pulumi config set"),
+        ([replace(SERVER, role="slave")], "the master's server is gone"),
+    ],
+)
+def test_a_master_that_is_of_no_use_fails_the_update(servers: list[Server], says: str) -> None:
+    with pytest.raises(MasterError) as raised:
+        running.warnings(MASTER, servers, settings(), FOUND)
+    assert says in str(raised.value)
+
+
+def test_a_master_that_stands_still_is_said_with_what_starts_it() -> None:
+    (said,) = running.warnings(MASTER, [replace(SERVER, status="SHUTOFF")], settings(), FOUND)
+    assert "the master's server is SHUTOFF" in said
+    assert "openstack server start id" in said
+
+
+def test_a_master_that_an_interrupted_update_left_is_named_with_what_removes_it() -> None:
+    with pytest.raises(MasterError, match="openstack server delete --wait id, then pulumi up"):
+        running.warnings(None, [SERVER], settings(), FOUND)
+
+
+@pytest.mark.parametrize("servers", [[SERVER], [replace(SERVER, status="ERROR")], []])
+def test_the_word_replaces_the_master_whatever_it_is_like_and_the_preview_says_so(servers: list[Server]) -> None:
+    (said,) = running.warnings(MASTER, servers, settings(masterGeneration=2), FOUND)
+    assert "the master is replaced - ecm:masterGeneration was 1 and is 2 - the jobs in its queue are lost" in said
