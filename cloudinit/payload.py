@@ -17,23 +17,8 @@ def wheel(root: Path = ROOT) -> tuple[str, dict[str, bytes]]:
     """The project's wheel, unpacked: its file name, and path to content of each member.
 
     The same sources give the same bytes. Unpacked, because the user-data is compressed as a whole: a zip in base64
-<<<<<<< HEAD
-    inside of it would cost half as much again. Its modules are without comments and docstrings, a quarter of the whole:
-    user-data has little room. So `ecm` isn't in it: the user's machine brings that (`cli.laptop.parcel`).
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        lean = Path(folder) / "lean"
-        for file in WheelBuilder(str(root)).recurse_included_files():
-            if file.distribution_path.startswith("cli/"):
-                continue
-            copy = lean / file.distribution_path
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            content = Path(file.path).read_bytes()
-            copy.write_bytes(_code_only(content) if copy.suffix == ".py" else content)
-        shutil.copy(root / "pyproject.toml", lean)
-        built = Path(next(WheelBuilder(str(lean)).build(directory=folder, versions=["standard"])))
-=======
-    inside of it would cost half as much again. Without comments and docstrings, which are a third of it.
+    inside of it would cost half as much again. Without comments and docstrings, which are a third of it,
+    and without `ecm`, which the user's machine brings (`cli.laptop.parcel`): user-data has little room.
     """
     with tempfile.TemporaryDirectory() as folder:
         lean_root = Path(folder)
@@ -45,7 +30,6 @@ def wheel(root: Path = ROOT) -> tuple[str, dict[str, bytes]]:
                 content = source.read_bytes()
                 copy.write_bytes(lean(content.decode()).encode() if source.suffix == ".py" else content)
         built = Path(next(WheelBuilder(str(lean_root)).build(directory=folder, versions=["standard"])))
->>>>>>> seeing
         with zipfile.ZipFile(built) as members:
             return built.name, {name: members.read(name) for name in members.namelist()}
 

@@ -47,11 +47,8 @@ class Loop:
     locked_at: datetime | None = None
     recovered: bool = False
     checked: Shared | None = None
-<<<<<<< HEAD
-    requests: Requests = field(default_factory=Requests)
-=======
     beat_at: datetime | None = None
->>>>>>> seeing
+    requests: Requests = field(default_factory=Requests)
 
     def run(self) -> None:
         """Ticks until it is stopped, then lets a running update end."""

@@ -6,9 +6,10 @@ Each function raises `CloudError` when the cloud doesn't tell.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cli.laptop.images import system
+from cli.laptop.images import login, problem
+from cloudinit import systems
 from cluster.cloud import Flavor
-from cluster.cloud import _translated as translated
+from cluster.login import translated
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
@@ -23,9 +24,10 @@ class Image:
 
     name: str
     id: str
-    family: str
-    release: str
+    system: str
+    """As ecm:os names it; empty when it can't be told."""
     login: str
+    """The account that its key opens; empty when that isn't known."""
     problem: str
     """Why no cluster can be made of it; empty when one can."""
     min_ram_mib: int
@@ -64,26 +66,26 @@ class Quota:
 
 
 def images(connection: "Connection") -> list[Image]:
-    """The active images: those that a cluster can be made of first, by family and name."""
+    """The active images: those that a cluster can be made of first, by system and name."""
     with translated():
         there = list(connection.image.images(status="active"))
     found = []
     for image in there:
-        holds = system(image.name or "", {"os_distro": image.os_distro, "os_version": image.os_version})
+        name = image.name or ""
+        system = systems.find(image.os_distro, image.os_version, name)
         found.append(
             Image(
-                name=image.name or "",
+                name=name,
                 id=image.id,
-                family=holds.family,
-                release=holds.release,
-                login=image.os_admin_user or holds.login,
-                problem=holds.problem,
+                system=system or "",
+                login=image.os_admin_user or login(f"{image.os_distro or ''} {name}"),
+                problem=problem(system),
                 min_ram_mib=image.min_ram or 0,
                 min_disk_gib=image.min_disk or 0,
                 size_mib=(image.size or 0) // MIB,
             )
         )
-    return sorted(found, key=lambda i: (bool(i.problem), i.family, i.name))
+    return sorted(found, key=lambda i: (bool(i.problem), i.system, i.name))
 
 
 def flavors(connection: "Connection") -> list[Flavor]:

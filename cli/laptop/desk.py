@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from cli.errors import CommandError
-from cli.laptop.images import system
+from cli.laptop.images import login
 from cli.laptop.pulumi import Pulumi
 from cli.laptop.ssh import CONFIG, Ssh
-from cluster import cloud
+from cluster.login import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ class Desk:
 
     pulumi: Pulumi
     master: Ssh
-    connect: "Callable[[], Connection]" = cloud.connect
+    connect: "Callable[[], Connection]" = connect
 
     @classmethod
     def of(cls, stack: str, host: str) -> "Desk":
@@ -54,8 +54,8 @@ def address(pulumi: Pulumi, host: str) -> str:
     if CONFIG in os.environ:
         return str(ip)
     image = pulumi.config().get("ecm:image")
-    login = system(image.text or "", {}).login if image else ""
-    return f"{login}@{ip}" if login else str(ip)
+    account = login(image.text or "") if image else ""
+    return f"{account}@{ip}" if account else str(ip)
 
 
 def desk(context: typer.Context) -> Desk:

@@ -1,90 +1,35 @@
-"""Which system an image holds, and whether a cluster can be made of it. Pure."""
+"""Whether a cluster can be made of an image, and which account its key opens. Pure."""
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from cloudinit.systems import END_OF_LIFE, SYSTEMS
 
-RELEASES = {
-    "debian": ("12", "13"),
-    "ubuntu": ("22.04", "24.04"),
-    "almalinux": ("8", "9", "10"),
-    "rocky": ("8", "9", "10"),
-    "rhel": ("8", "9", "10"),
-    "fedora": (),
-    "centos": ("7",),
-    "ucernvm": (),
-}
-"""The releases of each family that a cluster can be made of; any, where none is named."""
-
-_LOGINS = {"rhel": "cloud-user", "ucernvm": "root", "centos stream": "cloud-user"}
-_FAMILIES = {
-    "ucernvm": r"u?cernvm",
-    "debian": "debian",
-    "ubuntu": "ubuntu",
-    "almalinux": "alma(linux)?",
-    "rocky": "rocky(linux)?",
-    "rhel": "rhel|red ?hat",
-    "fedora": "fedora",
-    "centos stream": "centos[ _-]?stream",
-    "centos": "centos",
-    "scientific linux": "scientific|sl(?=[ _-]?[67])",
-}
-_CODENAMES = {
-    "bullseye": ("debian", "11"),
-    "bookworm": ("debian", "12"),
-    "trixie": ("debian", "13"),
-    "focal": ("ubuntu", "20.04"),
-    "jammy": ("ubuntu", "22.04"),
-    "noble": ("ubuntu", "24.04"),
-}
-_NUMBER = re.compile(r"\d+(\.\d+)?")
+_LOGINS = (
+    *((word, word) for word in ("debian", "ubuntu", "fedora", "rocky", "centos")),
+    ("alma", "almalinux"),
+    ("trixie", "debian"),
+    ("bookworm", "debian"),
+    ("noble", "ubuntu"),
+    ("jammy", "ubuntu"),
+    ("rhel", "cloud-user"),
+    ("red hat", "cloud-user"),
+    ("cernvm", "root"),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class System:
-    """What an image holds, as far as its name and properties tell; empty where they don't."""
+def problem(system: str | None) -> str:
+    """Why no whole cluster can be made of an image of this system; empty when one can.
 
-    family: str
-    release: str
-
-    @property
-    def login(self) -> str:
-        """The account that the image's key opens; empty when the family is unknown."""
-        return _LOGINS.get(self.family, self.family)
-
-    @property
-    def problem(self) -> str:
-        """Why no cluster can be made of it; empty when one can."""
-        if not self.family:
-            return "neither its name nor os_distro tells its system"
-        if self.release == "6":
-            return "end of life, and no HTCondor with tokens"
-        if self.family not in RELEASES:
-            return f"{self.family} is not supported"
-        good = RELEASES[self.family]
-        if good and self.release not in good:
-            return f"not supported: {' and '.join(good)} are" if len(good) > 1 else f"not supported: {good[0]} is"
-        return ""
+    Args:
+        system: as `cloudinit.systems.find` tells it.
+    """
+    if system is None:
+        return "its system can't be told: ecm:os names it"
+    if system not in SYSTEMS:
+        return END_OF_LIFE
+    why = SYSTEMS[system].no_master
+    return f"for slaves only: {why}" if why else ""
 
 
-def system(name: str, properties: Mapping[str, str | None]) -> System:
-    """Tells an image's system by its properties `os_distro` and `os_version`, and by its name where they are unset."""
-    distro, version = (properties.get(key) or "" for key in ("os_distro", "os_version"))
-    for told in (distro.lower(), name.lower()):
-        for codename, known in _CODENAMES.items():
-            if codename in told:
-                return System(*known)
-        for family, pattern in _FAMILIES.items():
-            if hit := re.search(rf"\b({pattern})", told):
-                return System(family, _release(family, version or name.lower().partition(hit[0])[2]))
-    return System(distro, "")
-
-
-def _release(family: str, text: str) -> str:
-    number = _NUMBER.search(text)
-    if not number:
-        return ""
-    if family == "ubuntu":
-        return number[0]
-    # 9.4 is a 9, and SL68 is what others write 6.8.
-    return number[0][0] if family == "scientific linux" else number[0].partition(".")[0]
+def login(name: str) -> str:
+    """The account that the key opens on an image of this name, as its makers have it; empty if that isn't known."""
+    text = name.lower()
+    return next((account for word, account in _LOGINS if word in text), "")

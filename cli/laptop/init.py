@@ -16,8 +16,8 @@ from cli.laptop.desk import Desk, desk
 from cli.laptop.proposals import ASKED, There
 from cli.show import SET_UP, say
 from cluster import settings
-from cluster.cloud import _translated as translated
 from cluster.errors import SettingsError
+from cluster.login import translated
 from cluster.settings import Settings
 
 if TYPE_CHECKING:

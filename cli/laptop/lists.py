@@ -1,7 +1,6 @@
 """`ecm images`, `flavors`, `networks`, `keys`, `quota`: what the cloud has, to choose from."""
 
 from collections.abc import Iterable
-from itertools import groupby
 from typing import Annotated, Protocol, TypeVar
 
 import typer
@@ -87,12 +86,10 @@ def images_view(found: list[Image]) -> RenderableType:
     if not found:
         return Text("no image of that name")
     rows = table("image", "system", "id")
-    for family, members in groupby(found, key=lambda i: (bool(i.problem), i.family)):
-        for image in members:
-            told = f"{image.family} {image.release}".strip() or "unknown"
-            rows.add_row(image.name, told, image.id, style="dim" if family[0] else "")
-            if image.problem:
-                rows.add_row(Text(f"  ✗ {image.problem}"), "", "", style="dim")
+    for image in found:
+        rows.add_row(image.name, image.system or "unknown", image.id, style="dim" if image.problem else "")
+        if image.problem:
+            rows.add_row(Text(f"  ✗ {image.problem}"), "", "", style="dim")
     return rows
 
 

@@ -8,7 +8,7 @@ import typer
 from cli.errors import NotThereError
 from cli.laptop.desk import desk
 from cli.show import WHY
-from cluster.cloud import _translated as translated
+from cluster.login import translated
 
 if TYPE_CHECKING:
     from openstack.connection import Connection

@@ -72,8 +72,8 @@ def _offered(key: str, there: There, answers: Mapping[str, str]) -> tuple[tuple[
     match key:
         case "image":
             good = [image for image in there.images if not image.problem]
-            choices = tuple(Choice(i.name, f"{i.family} {i.release}".strip()) for i in good)
-            proposal = next((i.name for i in reversed(good) if i.family == "debian"), "")
+            choices = tuple(Choice(i.name, i.system) for i in good)
+            proposal = next((i.name for i in reversed(good) if i.system.startswith("debian")), "")
         case "masterFlavor" | "slaveFlavor":
             flavors = [flavor for flavor in there.flavors if _fits(flavor, there.images, answers.get("image", ""))]
             choices = tuple(Choice(f.name, f"{f.vcpus} VCPUs, {f.ram_mib} MiB, {f.disk_gib} GiB") for f in flavors)

@@ -9,10 +9,10 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from cli.laptop.desk import Desk, desk
+from cli.laptop.desk import desk
 from cli.show import RUN, AsJson, age, report, say, table
-from cluster.cloud import _translated as translated
-from cluster.nodes import CLUSTER_TAG
+from cluster.login import translated
+from cluster.servers import CLUSTER_TAG
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
@@ -104,13 +104,3 @@ def view(found: list[Stray], now: datetime) -> RenderableType:
         note = "" if old > UNDER_WAY else "maybe being made right now"
         rows.add_row(stray.name, stray.id, age(old.total_seconds()), note)
     return rows
-
-
-def after_destroy(here: Desk, cluster: str) -> None:
-    """Deletes what is left of a cluster whose stack is gone, however young.
-
-    Raises:
-        CloudError: the cloud refuses.
-    """
-    connection = here.connect()
-    delete(connection, strays(connection, cluster, ()))

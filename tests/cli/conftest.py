@@ -47,7 +47,7 @@ class FakeCloud:
             keypairs=lambda: self.keypairs,
             get_limits=lambda: SimpleNamespace(absolute=self.limits),
             servers=lambda **_: self.servers,
-            delete_server=lambda id_, **_: self.done.append(f"delete server {id_}"),
+            delete_server=self._delete_server,
             create_keypair=self._make_key,
         )
         self.network = SimpleNamespace(
@@ -56,9 +56,16 @@ class FakeCloud:
             ],
             security_groups=lambda **_: [thing("default")],
         )
-        self.session = SimpleNamespace(get_endpoint=lambda **_: "http://cloud/v3", get_token=lambda: "t")
+        project = SimpleNamespace(project_id="project")
+        self.session = SimpleNamespace(
+            get_endpoint=lambda **_: "http://cloud/v3", auth=SimpleNamespace(get_access=lambda _: project)
+        )
         self.config = SimpleNamespace(region_name="R", name="mycloud", auth={"auth_url": "http://cloud"})
         self.current_project_id = "project"
+
+    def _delete_server(self, server_id: str, **_: Any) -> None:
+        self.done.append(f"delete server {server_id}")
+        self.servers = [server for server in self.servers if server.id != server_id]
 
     def _make_key(self, name: str, **_: Any) -> SimpleNamespace:
         self.done.append(f"make key {name}")

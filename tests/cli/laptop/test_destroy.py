@@ -1,6 +1,5 @@
 """The cluster goes down whatever its controller does, and with a dead master too."""
 
-from datetime import UTC, datetime
 from subprocess import CompletedProcess
 from types import SimpleNamespace
 from typing import Any
@@ -61,9 +60,8 @@ def test_a_dead_master_does_not_hold_it_up(ecm: Any, pulumi: Any, master: FakeMa
 @pytest.mark.usefixtures("master")
 def test_what_is_left_outside_the_state_is_swept(ecm: Any, pulumi: Any, cloud: Any) -> None:
     pulumi.told["settings"] = {"slave": {"clusterId": "our-group"}}
-    now = datetime.now(UTC).isoformat()
     cloud.servers = [
-        SimpleNamespace(name=n, id=f"{n}-id", metadata={"ecm-cluster": tag}, created_at=now)
+        SimpleNamespace(name=n, id=f"{n}-id", metadata={"ecm-cluster": tag}, status="ACTIVE", fault=None)
         for n, tag in (("stray", "our-group"), ("theirs", "other"))
     ]
     assert ecm("destroy", "--yes").exit_code == 0
