@@ -54,7 +54,7 @@ app = assembled(commands)
 def main() -> None:
     """What the command `ecm` runs. ECM_DEBUG in the environment shows the traceback of a bug."""
     try:
-        app()
+        app(prog_name="ecm")
     except Exception as error:
         if os.environ.get("ECM_DEBUG"):
             raise

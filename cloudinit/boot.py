@@ -53,11 +53,6 @@ class MasterBoot:
     """Accounts to make, with their public ssh keys, beside the image's own user."""
     environment: Mapping[str, str]
     """The controller's: its stack, the state's URL and passphrase, the login to the cloud. Secret."""
-    wheel_name: str
-    wheel: Mapping[str, bytes]
-    """The controller's wheel, unpacked."""
-    requirements: str
-    """Pinned requirements of the controller, without hashes."""
     pulumi_version: str
     provider_version: str
 
@@ -93,7 +88,6 @@ def master(boot: MasterBoot) -> str:
                 boot.system,
                 boot.own,
                 ECM_NODE=boot.name,
-                ECM_WHEEL=boot.wheel_name,
                 ECM_PULUMI=boot.pulumi_version,
                 ECM_PROVIDER=boot.provider_version,
                 ECM_PYTHON=boot.system.python,
@@ -104,8 +98,6 @@ def master(boot: MasterBoot) -> str:
             _condor_node(boot.name),
             *_own(boot.own),
             File("/etc/ecm/controller.env", _environment(boot.environment), "0600"),
-            *(File(f"/opt/ecm/wheel/{path}", content) for path, content in boot.wheel.items()),
-            File("/opt/ecm/requirements.txt", boot.requirements.encode()),
             File("/opt/ecm/bindings", "".join(f"{major} {pin}\n" for major, pin in BINDINGS.items()).encode()),
         ],
         boot.users,
@@ -197,7 +189,7 @@ def _trees(role: str, system: System) -> Iterable[File]:
     files: dict[str, File] = {}
     for root in (FILES / tree for tree in ("common", *system.trees, role)):
         for path in sorted(p for p in root.rglob("*") if p.is_file()):
-            mode = "0755" if path.parent.name == "sbin" else "0644"
+            mode = "0755" if path.parent.name in ("bin", "sbin") else "0644"
             target = f"/{path.relative_to(root)}"
             files[target] = File(target, path.read_bytes(), mode)
     return files.values()

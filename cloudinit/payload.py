@@ -1,46 +1,93 @@
-"""The controller as the master gets it: a wheel of this very checkout, and the pins of what it needs."""
+"""The controller as the master gets it: an archive of this very checkout, with the pins of what it needs.
+
+It travels in the stack's state, not in the user-data: that has no room for it, and a running master gets a new one by
+the same way.
+"""
 
 import ast
+import base64
+import hashlib
+import io
+import lzma
 import re
-import tempfile
-import zipfile
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-from hatchling.builders.wheel import WheelBuilder
-
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("cluster", "cloudinit", "controller")
+PACKAGES = ("cli", "cluster", "cloudinit", "controller")
+LAPTOP = "cli/laptop/"
+"""What only the user's machine needs."""
+DIGITS = 16
+"""Of a release's digest: its name, and the name of its folder on the master."""
 PIN = re.compile(r"^(?P<pin>[A-Za-z0-9._-]+(\[[^]]*\])?==[^\s\\]+)(?P<marker>\s*;[^\\]*)?", re.MULTILINE)
 
 
-def wheel(root: Path = ROOT) -> tuple[str, dict[str, bytes]]:
-    """The project's wheel, unpacked: its file name, and path to content of each member.
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One version of the controller."""
 
-    The same sources give the same bytes. Unpacked, because the user-data is compressed as a whole: a zip in base64
-    inside of it would cost half as much again. Without comments and docstrings, which are a third of it,
-    and without `ecm`, which the user's machine brings (`cli.laptop.parcel`): user-data has little room.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        lean_root = Path(folder)
-        (lean_root / "pyproject.toml").write_bytes((root / "pyproject.toml").read_bytes())
-        for source in (path for package in PACKAGES for path in (root / package).rglob("*") if path.is_file()):
-            if source.suffix != ".pyc":
-                copy = lean_root / source.relative_to(root)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                content = source.read_bytes()
-                copy.write_bytes(lean(content.decode()).encode() if source.suffix == ".py" else content)
-        built = Path(next(WheelBuilder(str(lean_root)).build(directory=folder, versions=["standard"])))
-        with zipfile.ZipFile(built) as members:
-            return built.name, {name: members.read(name) for name in members.namelist()}
+    digest: str
+    """Start of the archive's SHA-256: the same sources give the same one."""
+    archive: str
+    """A tar file, compressed by xz, in base64."""
+
+
+def release(root: Path = ROOT) -> Release:
+    """The release that this checkout is."""
+    number = version("elastic-condor")
+    metadata = f"Metadata-Version: 2.1\nName: elastic-condor\nVersion: {number}\n"
+    members = {
+        **sources(root),
+        "requirements.txt": requirements(root).encode(),
+        f"elastic_condor-{number}.dist-info/METADATA": metadata.encode(),
+    }
+    content = lzma.compress(_tar(members), preset=9)
+    return Release(hashlib.sha256(content).hexdigest()[:DIGITS], base64.b64encode(content).decode())
+
+
+def sources(root: Path) -> dict[str, bytes]:
+    """The files of the packages that the master needs, by their path; modules without comments and docstrings."""
+    files = sorted(path for package in PACKAGES for path in (root / package).rglob("*") if path.is_file())
+    return {
+        name: lean(path.read_text()).encode() if path.suffix == ".py" else path.read_bytes()
+        for path in files
+        if not (name := str(path.relative_to(root))).endswith(".pyc") and not name.startswith(LAPTOP)
+    }
+
+
+def _tar(members: Mapping[str, bytes]) -> bytes:
+    """Without times and owners, so that the same members give the same bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, content in members.items():
+            member = tarfile.TarInfo(path)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
 
 
 def lean(source: str) -> str:
-    """A module's source without comments and docstrings: the same program in fewer bytes."""
+    """A module's source without comments and docstrings: the same program in fewer bytes.
+
+    Those of commands are kept: they are what `--help` shows.
+    """
     tree = ast.parse(source)
+    commands = {node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and _is_command(node)}
     for node in ast.walk(tree):
+        if node in commands:
+            continue
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
     return ast.unparse(tree) + "\n"
+
+
+def _is_command(node: ast.FunctionDef) -> bool:
+    """Whether typer's `@….command(…)` or `@….callback(…)` decorates it."""
+    calls = (decorator.func for decorator in node.decorator_list if isinstance(decorator, ast.Call))
+    return any(isinstance(call, ast.Attribute) and call.attr in ("command", "callback") for call in calls)
 
 
 def _is_text(node: ast.stmt) -> bool:

@@ -6,7 +6,7 @@ update. The first declares exactly those; only the second adds and removes.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +67,6 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     cluster_id = network.group.id
     login = pulumi.Output.secret(ready) if ready else credential.made(prefix, cluster_id, connection, was, fixed=fixed)
     sweep = Sweep(cluster_id, found.project_id, network.resources)
-    wheel_name, wheel = payload.wheel()
 
     def user_data(login: Login) -> str:
         environment = {
@@ -88,9 +87,6 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
                 own=own,
                 users=settings.users,
                 environment=environment,
-                wheel_name=wheel_name,
-                wheel=wheel,
-                requirements=payload.requirements(),
                 pulumi_version=PULUMI_VERSION,
                 provider_version=PROVIDER_VERSION,
             )
@@ -113,7 +109,10 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     slaves = [nodes.kept_slave(name, sweep) for name in was.slaves]
     settings_output = report.shared(settings, found, slaves_own, cluster_id=cluster_id, master_address=network.address)
     report.export(
-        slaves, network.public_address, settings_output.apply(lambda s: s.model_dump(by_alias=True, exclude_none=True))
+        slaves,
+        network.public_address,
+        settings_output.apply(lambda s: s.model_dump(by_alias=True, exclude_none=True)),
+        asdict(payload.release()),
     )
 
 
@@ -141,7 +140,7 @@ def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
         for name, data in change.create.items()
         if name not in was.slaves
     ]
-    report.export([*kept, *made], was.outputs["masterIp"], was.outputs["settings"])
+    report.export([*kept, *made], was.outputs["masterIp"], was.outputs["settings"], was.outputs["controller"])
 
 
 def state_login(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import pulumi
+from pulumi.runtime import rpc
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -128,9 +129,18 @@ def shared(
     )
 
 
-def export(slaves: Sequence[pulumi.CustomResource], master_ip: pulumi.Input[str], settings: pulumi.Input[Any]) -> None:
-    """Exports all four outputs. An update replaces a stack's outputs as a whole, so every caller exports them all."""
+def export(
+    slaves: Sequence[pulumi.CustomResource],
+    master_ip: pulumi.Input[str],
+    settings: pulumi.Input[Any],
+    release: Mapping[str, Any],
+) -> None:
+    """Exports all outputs. An update replaces a stack's outputs as a whole, so every caller exports them all.
+
+    The release's archive is no secret, but as one it isn't shown.
+    """
     pulumi.export("slaves", [{"name": slave._name, "id": slave.id} for slave in slaves])  # noqa: SLF001
     pulumi.export("slaveCount", len(slaves))
     pulumi.export("masterIp", master_ip)
     pulumi.export("settings", settings)
+    pulumi.export("controller", {**release, "archive": pulumi.Output.secret(rpc.unwrap_rpc_secret(release["archive"]))})

@@ -21,6 +21,7 @@ from controller.journal import Journal, replay
 from controller.loop import Loop
 from controller.memory_file import MemoryFile
 from controller.metrics import Metrics
+from controller.release import Releases
 from controller.reporter import Reporter
 from controller.servers import Cloud
 from controller.single import only_one
@@ -28,7 +29,7 @@ from controller.state import State
 
 RUN = Path("/run/ecm")
 HOME = Path("/var/lib/ecm")
-MEMORY, JOURNAL = HOME / "memory.json", HOME / "journal"
+MEMORY, JOURNAL, RELEASE = HOME / "memory.json", HOME / "journal", HOME / "release.json"
 
 log = structlog.get_logger()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -91,7 +92,7 @@ def _run(metrics_port: int) -> None:
         file = RUN / "status.json"
         reporter = Reporter(file, status.begin(file, now), Journal(JOURNAL), Metrics(registry))
         metrics.serve(registry, metrics_port)
-        Loop(tools, memory_file.load(now), memory_file, reporter, _stop_by_signal(), _now).run()
+        Loop(tools, memory_file.load(now), memory_file, reporter, Releases(RELEASE), _stop_by_signal(), _now).run()
         log.info("controller ends")
 
 

@@ -17,6 +17,7 @@ from controller.errors import LockedError, OutsideError
 from controller.memory_file import MemoryFile
 from controller.model import Limits, Room, Seconds, Trouble
 from controller.observe import Memory, observe
+from controller.release import Releases
 from controller.reporter import Reporter
 from controller.requests import Requests
 from controller.state import View
@@ -38,6 +39,7 @@ class Loop:
     memory: Memory
     memory_file: MemoryFile
     reporter: Reporter
+    releases: Releases
     stop: threading.Event
     clock: Callable[[], datetime]
     worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
@@ -48,6 +50,7 @@ class Loop:
     recovered: bool = False
     checked: Shared | None = None
     beat_at: datetime | None = None
+    proved: bool = False
     requests: Requests = field(default_factory=Requests)
 
     def run(self) -> None:
@@ -86,7 +89,13 @@ class Loop:
         self.memory_file.save(self.memory)
         allowed = limits(settings, template.room(self.memory.offer(settings)))
         self.reporter.looked(seen, allowed, now)
-        if not self.applying:
+        if not seen.unknown and not self.proved:
+            self.proved = True
+            self.releases.prove()
+        if not self.applying and self.view and self.releases.due(self.view.release):
+            log.info("controller ends: the state has another release", release=self.view.release)
+            self.stop.set()
+        elif not self.applying:
             plan = decide(seen, allowed, now)
             self.reporter.decided(plan, seen, allowed, now)
             if plan.acts:

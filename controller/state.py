@@ -32,6 +32,8 @@ class View:
     """None before the first whole `pulumi up`."""
     pending: tuple[str, ...] = ()
     """URNs of creates that were interrupted."""
+    release: str = ""
+    """Digest of the controller that the last `pulumi up` came with."""
 
 
 class State:
@@ -135,18 +137,20 @@ def parse(deployment: Mapping[str, Any]) -> View:
     """The slaves, the settings and the interrupted creates of an exported deployment."""
     slaves: dict[str, str] = {}
     settings: report.Shared | None = None
+    release = ""
     for resource in deployment.get("resources") or ():
         name = resource["urn"].split("::", 3)[3]
         if resource["type"] == SLAVE_TYPE and name != MASTER and not resource.get("delete"):
             slaves[name] = resource.get("id", "")
         elif resource["type"] == "pulumi:pulumi:Stack" and "settings" in resource.get("outputs", {}):
             settings = report.Shared.parse(resource["outputs"]["settings"])
+            release = resource["outputs"].get("controller", {}).get("digest", "")
     pending = tuple(
         operation["resource"]["urn"]
         for operation in deployment.get("pending_operations") or ()
         if operation["type"] == "creating"
     )
-    return View(slaves, settings, pending)
+    return View(slaves, settings, pending, release)
 
 
 def stale(message: str, *, user: str, host: str, alive: Any) -> bool:  # noqa: ANN401 - a predicate on a pid

@@ -1,5 +1,6 @@
 """What the tests of more than one folder need: the local cloud, brought up once."""
 
+import secrets
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,13 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Those of tests/faults: here, as pytest reads them before it looks into folders."""
+    wish = "which fault tests: all, sample (the default), or a regular expression for their names"
+    parser.addoption("--faults", default="sample", help=wish)
+    parser.addoption("--faults-seed", type=int, default=secrets.randbelow(1_000_000), help="chooses the sample")
 
 
 @pytest.fixture(scope="session")

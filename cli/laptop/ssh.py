@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cli.errors import CommandError
-from cli.laptop.parcel import Parcel, parcel
 
-NOT_THERE = 97
-"""Our own exit status: the master doesn't have this version of `ecm` yet."""
+ECM = "/usr/local/bin/ecm"
+"""The master's own."""
 CUT_OFF = 255
 """ssh's own exit status: it did not come through."""
 PATIENCE = 120
@@ -31,8 +30,7 @@ class Ssh:
         Raises:
             CommandError: ssh doesn't come through.
         """
-        tty = ["-t"] if terminal else []
-        return self._ecm(arguments, lambda command: self._run(self.command(command, *tty)))
+        return self.call(self._start(arguments), terminal=terminal)
 
     def ask(self, *arguments: str) -> str:
         """Runs `ecm ARGUMENTS…` there and gives what it prints, whatever it found.
@@ -40,29 +38,14 @@ class Ssh:
         Raises:
             CommandError: ssh doesn't come through, or it prints nothing.
         """
-        said: list[str] = []
+        done = self._capture(self._start(list(arguments)))
+        if not done.stdout.strip():
+            raise CommandError(f"on the master, ecm {arguments[0]} failed - {_last(done.stderr)} - `ecm logs`")
+        return done.stdout
 
-        def run(command: str) -> int:
-            done = self._capture(command)
-            said[:] = [done.stdout, done.stderr]
-            return done.returncode
-
-        self._ecm(list(arguments), run)
-        if not said[0].strip():
-            raise CommandError(f"on the master, ecm {arguments[0]} failed - {_last(said[1])} - `ecm logs`")
-        return said[0]
-
-    def _ecm(self, arguments: list[str], run: Callable[[str], int]) -> int:
-        """Runs the master's `ecm` by `run`; where it isn't there yet, this machine's is brought first."""
-        mine = parcel()
+    def _start(self, arguments: list[str]) -> str:
         colour = ["env", "NO_COLOR=1"] if "NO_COLOR" in os.environ else []
-        start = shlex.join([*colour, mine.program, *arguments])
-        command = f"test -x {mine.program} || exit {NOT_THERE}; exec {start}"
-        status = run(command)
-        if status == NOT_THERE:
-            self._send(mine)
-            status = run(command)
-        return status
+        return shlex.join([*colour, ECM, *arguments])
 
     def call(self, command: str = "", *, terminal: bool) -> int:
         """Runs a command there in this terminal, or logs in when there is none; gives its exit status.
@@ -71,15 +54,6 @@ class Ssh:
             CommandError: ssh doesn't come through.
         """
         return self._run(self.command(command, *(["-t"] if terminal else [])))
-
-    def _send(self, mine: Parcel) -> None:
-        """Brings this version of `ecm` to the master, for whoever logs in there too."""
-        done = self._capture(mine.unpack, mine.content)
-        if done.returncode:
-            raise CommandError(
-                f"`ecm` can't be put on the master - {_last(done.stderr)} - "
-                "it takes a login with sudo: --host USER@ADDRESS"
-            )
 
     def jump(self, address: str, *, terminal: bool) -> int:
         """Logs in to a machine that only the master reaches, as the same user; gives ssh's exit status.
@@ -100,21 +74,22 @@ class Ssh:
             raise self._unreachable("see above")
         return status
 
-    def _capture(self, command: str, content: bytes | None = None) -> subprocess.CompletedProcess[str]:
-        """Runs a command of the master's shell without a terminal; `content` is its standard input.
+    def _capture(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command of the master's shell without a terminal.
 
         Raises:
             CommandError: ssh doesn't come through.
         """
         whole = self.command(command, "-o", "BatchMode=yes")
         try:
-            done = subprocess.run(whole, input=content or b"", capture_output=True, timeout=PATIENCE, check=False)
+            done = subprocess.run(
+                whole, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False
+            )
         except subprocess.TimeoutExpired:
             raise self._unreachable(f"no answer in {PATIENCE} s") from None
-        out, err = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
         if done.returncode == CUT_OFF:
-            raise self._unreachable(_last(err))
-        return subprocess.CompletedProcess(whole, done.returncode, out, err)
+            raise self._unreachable(_last(done.stderr))
+        return done
 
     def command(self, command: str, *options: str) -> list[str]:
         """The ssh command that runs a command of the master's shell."""

@@ -1,7 +1,6 @@
 """User-data: what is in it, that cloud-init takes it, and that it stays below Nova's limit."""
 
 import base64
-import csv
 import gzip
 import hashlib
 import subprocess
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cloudinit import boot, payload
+from cloudinit import boot
 from cloudinit.systems import SYSTEMS
 
 ROOT = Path(__file__).parents[2]
@@ -21,16 +20,12 @@ BIN = Path(sys.executable).parent
 
 
 def master(**changes: Any) -> boot.MasterBoot:
-    name, wheel = payload.wheel()
     values: dict[str, Any] = {
         "name": "ecm-dev-master",
         "system": SYSTEMS["debian-13"],
         "own": boot.Additions(),
         "users": {},
         "environment": {"PULUMI_CONFIG_PASSPHRASE": "its $ecret"},
-        "wheel_name": name,
-        "wheel": wheel,
-        "requirements": payload.requirements(),
         "pulumi_version": "3.259.0",
         "provider_version": "5.5.3",
     }
@@ -77,28 +72,6 @@ def test_cloud_init_takes_it(user_data: str, tmp_path: Path) -> None:
     assert len(user_data) <= boot.LIMIT
 
 
-def test_the_master_gets_this_very_checkout_as_a_whole_wheel() -> None:
-    prefix = "/opt/ecm/wheel/"
-    members = {
-        path.removeprefix(prefix): f["content"].encode()
-        for path, f in files(boot.master(master())).items()
-        if path.startswith(prefix)
-    }
-    for path in ("controller/decide.py", "cloudinit/boot.py", "cluster/settings.py"):
-        assert members[path].decode() == payload.lean((ROOT / path).read_text())
-    whole = (ROOT / "controller" / "decide.py").read_text()
-    lean = members["controller/decide.py"].decode()
-    assert whole.startswith('"""')
-    assert '"""' not in lean
-    assert compile(lean, "x", "exec").co_names == compile(whole, "x", "exec", optimize=2).co_names
-    assert "cloudinit/files/slave/usr/local/sbin/ecm-first-boot" in members
-    (record,) = (content.decode() for path, content in members.items() if path.endswith("/RECORD"))
-    for path, digest, _ in csv.reader(record.splitlines()):
-        if digest:
-            sha256 = base64.urlsafe_b64encode(hashlib.sha256(members[path]).digest()).rstrip(b"=").decode()
-            assert digest == f"sha256={sha256}", path
-
-
 def test_the_same_sources_give_the_same_user_data() -> None:
     assert boot.master(master()) == boot.master(master())
 
@@ -135,9 +108,9 @@ def test_what_would_break_out_of_its_quotes_is_refused() -> None:
 
 
 def test_too_large_says_what_is_big() -> None:
-    large = {"big.bin": b"".join(hashlib.sha256(str(i).encode()).digest() for i in range(3000))}
-    with pytest.raises(boot.UserDataTooLargeError, match=r"Nova takes 65535.*big\.bin 96000"):
-        boot.master(master(wheel=large))
+    noise = "".join(hashlib.sha256(str(i).encode()).hexdigest() for i in range(3000))
+    with pytest.raises(boot.UserDataTooLargeError, match=r"Nova takes 65535.*user-script 192000"):
+        boot.master(master(own=boot.Additions(script=noise)))
 
 
 def test_every_script_passes_shellcheck() -> None:
@@ -146,18 +119,6 @@ def test_every_script_passes_shellcheck() -> None:
     assert len(scripts) >= 10
     checked = subprocess.run([BIN / "shellcheck", "-x", *scripts], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
-
-
-def test_requirements_are_pins_without_hashes() -> None:
-    lines = payload.requirements().splitlines()
-    assert any(line.startswith("pulumi==") for line in lines)
-    assert any(line.startswith("htcondor==") for line in lines)
-    assert all("==" in line and "sha256" not in line for line in lines)
-
-
-def test_a_lean_module_is_the_same_program() -> None:
-    source = '"""Says what."""\nX = 1  # why\n"""Of X."""\n\ndef f():\n    """Gives a text."""\n    return "# kept"\n'
-    assert payload.lean(source) == "X = 1\n\ndef f():\n    return '# kept'\n"
 
 
 def test_what_the_user_adds_is_in_files_and_the_nodes_environment() -> None:

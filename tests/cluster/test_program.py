@@ -36,6 +36,7 @@ INSTANCE = "openstack:compute/instance:Instance"
 PORT = "openstack:networking/port:Port"
 CREDENTIAL = "openstack:identity/applicationCredential:ApplicationCredential"
 STACK_URN = "urn:pulumi:dev::ecm::pulumi:pulumi:Stack::ecm-dev"
+RELEASE = {"digest": "abc", "archive": "the archive"}
 TEMPLATE = report.SlaveTemplate(
     clusterId="group-id",
     imageId="slave-image-id",
@@ -165,7 +166,7 @@ def test_up_declares_the_slaves_of_the_state_whatever_the_outputs_say(run: Run, 
 
 def test_a_change_declares_slaves_only_and_keeps_the_other_outputs(run: Run) -> None:
     state = {
-        STACK_URN: {"masterIp": "1.2.3.4", "settings": {"maxSlaves": 5}, "slaveCount": 2},
+        STACK_URN: {"masterIp": "1.2.3.4", "settings": {"maxSlaves": 5}, "slaveCount": 2, "controller": RELEASE},
         urn("master"): {},
         urn("ecm-dev-slave-a"): {},
         urn("ecm-dev-slave-b"): {},
@@ -176,6 +177,7 @@ def test_a_change_declares_slaves_only_and_keeps_the_other_outputs(run: Run) -> 
     assert sorted(engine.resources) == [(INSTANCE, "ecm-dev-slave-b"), (INSTANCE, "ecm-dev-slave-c")]
     assert outputs["masterIp"] == "1.2.3.4"
     assert outputs["settings"] == {"maxSlaves": 5}
+    assert outputs["controller"] == RELEASE
     assert outputs["slaveCount"] == 2
     made = engine.resources[INSTANCE, "ecm-dev-slave-c"]
     assert made["metadata"] == {"ecm-cluster": "group-id", "ecm-role": "slave", "ecm-made-from": "abc"}
@@ -243,7 +245,7 @@ def test_all_servers_end_with_the_sweep_and_what_they_stand_on_goes_after_it(run
 
 
 def test_a_new_slave_of_the_controllers_ends_with_the_same_sweep(run: Run) -> None:
-    engine = Engine({STACK_URN: {"masterIp": "1.2.3.4", "settings": {}}})
+    engine = Engine({STACK_URN: {"masterIp": "1.2.3.4", "settings": {}, "controller": RELEASE}})
 
     def change() -> None:
         program.change_slaves(program.Change({"ecm-dev-slave-c": "data"}, frozenset()), TEMPLATE)

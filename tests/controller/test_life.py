@@ -29,6 +29,7 @@ from controller.memory_file import MemoryFile
 from controller.metrics import Metrics
 from controller.model import JobGroup, Room, Seconds
 from controller.pool import Drain, Machine
+from controller.release import Releases
 from controller.reporter import Reporter
 from controller.servers import Server
 from controller.state import View
@@ -300,7 +301,16 @@ class Life(RuleBasedStateMachine):
             Metrics(CollectorRegistry()),
         )
         memory = memory_file.load(self.world.now)
-        self.loop = Loop(tools, memory, memory_file, reporter, threading.Event(), lambda: self.world.now, worker)
+        self.loop = Loop(
+            tools,
+            memory,
+            memory_file,
+            reporter,
+            Releases(folder / "release.json"),
+            threading.Event(),
+            lambda: self.world.now,
+            worker,
+        )
 
     def look(self) -> None:
         try:

@@ -20,6 +20,7 @@ from controller.memory_file import MemoryFile
 from controller.metrics import Metrics
 from controller.model import JobGroup, Room, Snapshot, Trouble
 from controller.observe import Memory
+from controller.release import Releases
 from controller.reporter import Reporter
 from controller.requests import Requests
 from controller.state import View
@@ -82,7 +83,10 @@ class Bench:
         journal = Journal(path / "journal")
         reporter = Reporter(self.status, Status(self.now, self.now), journal, Metrics(CollectorRegistry()))
         self.memory_file = MemoryFile(path / "memory.json")
-        self.loop = Loop(tools, Memory(self.now), self.memory_file, reporter, threading.Event(), self.clock, worker)
+        self.releases = Releases(path / "release.json", running="old")
+        self.loop = Loop(
+            tools, Memory(self.now), self.memory_file, reporter, self.releases, threading.Event(), self.clock, worker
+        )
 
         self.loop.requests = Requests(path)
 
@@ -253,3 +257,24 @@ def test_a_heartbeat_that_fails_stops_nothing(bench: Bench, monkeypatch: pytest.
 
     monkeypatch.setattr(pool, "heartbeat", refuse)
     assert "grow" in bench.tick()
+
+
+def test_another_release_in_the_state_ends_the_controller_between_two_updates(bench: Bench) -> None:
+    bench.state.view = View(settings=SETTINGS, release="old")
+    bench.tick()
+    bench.state.view = View(settings=SETTINGS, release="new")
+    bench.tick(STATE_EVERY * 2)
+    assert not bench.loop.stop.is_set(), "an update runs"
+    bench.worker.given[0].set_result(Outcome(updated=True))
+    bench.tick()
+    assert bench.loop.stop.is_set()
+    assert len(bench.worker.given) == 1
+
+
+def test_a_release_is_proved_by_its_first_whole_look(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "observe", lambda *_: Snapshot(unknown=("the schedd can't be asked",)))
+    bench.tick()
+    assert not bench.releases.notes.exists()
+    monkeypatch.setattr(loop, "observe", lambda *_: Snapshot())
+    bench.tick()
+    assert json.loads(bench.releases.notes.read_text())["proved"] == "old"

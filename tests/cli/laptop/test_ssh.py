@@ -1,9 +1,5 @@
 """Commands of the master go there by the `ssh` on PATH: here a script that writes down how it was called."""
 
-import io
-import subprocess
-import sys
-import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +8,6 @@ import pytest
 
 from cli.errors import CommandError
 from cli.laptop.desk import address
-from cli.laptop.parcel import parcel
 from cli.laptop.pulumi import Value
 from cli.laptop.ssh import Ssh
 
@@ -31,51 +26,12 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_command_of_the_master_is_run_there_with_its_arguments(ecm: Any, calls: Path) -> None:
     assert ecm("explain", "12.0", "--json").exit_code == 0
-    program = parcel().program
-    assert calls.read_text().endswith(
-        f"debian@198.51.100.7 test -x {program} || exit 97; exec env NO_COLOR=1 {program} explain 12.0 --json\n"
-    )
+    assert calls.read_text().endswith("debian@198.51.100.7 env NO_COLOR=1 /usr/local/bin/ecm explain 12.0 --json\n")
 
 
 def test_its_exit_status_is_the_masters(ecm: Any, calls: Path) -> None:
     (calls.parent / "answer").write_text("exit 3")
     assert ecm("status").exit_code == 3
-
-
-def test_a_master_without_this_version_gets_it_first(ecm: Any, calls: Path) -> None:
-    (calls.parent / "answer").write_text(
-        f'case "$*" in *"tar -xz"*) cat >{calls.parent}/sent; exit 0;; esac\n[ -e {calls.parent}/sent ] || exit 97\n'
-    )
-    assert ecm("status").exit_code == 0
-    with tarfile.open(calls.parent / "sent") as sent:
-        names = sent.getnames()
-    assert {"ecm", "cli/main.py", "cli/master/status.py"} <= set(names)
-    assert not [name for name in names if "laptop" in name]
-
-
-def test_without_sudo_it_says_what_it_takes(ecm: Any, calls: Path) -> None:
-    (calls.parent / "answer").write_text(
-        'case "$*" in *sudo*) echo "sudo: a password is required" >&2; exit 1;; esac; exit 97\n'
-    )
-    done = ecm("status")
-    assert done.exit_code == 1
-    assert "`ecm` can't be put on the master - sudo: a password is required" in done.stderr
-
-
-def test_what_is_sent_runs_there(tmp_path: Path) -> None:
-    with tarfile.open(fileobj=io.BytesIO(parcel().content)) as sent:
-        sent.extractall(tmp_path, filter="data")
-    # The controller's modules are the master's own.
-    done = subprocess.run(
-        [sys.executable, "-c", "import cli.main, sys; print(cli.main.__file__); cli.main.main()", "status", "--help"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[3]}", "PYTHONSAFEPATH": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.startswith(str(tmp_path))
-    assert "at a glance" in done.stdout
 
 
 def test_arguments_are_quoted_for_the_masters_shell(ecm: Any, calls: Path) -> None:

@@ -1,0 +1,136 @@
+"""Puts the controller in place that the stack's state names: runs before each start of the controller, as its user.
+
+A release is a folder of its own, named by its digest; `current` points to the one that runs. What can't be had or
+doesn't fit leaves the last one in place, with a line that says why. A new one that ends three times before it has once
+seen the whole cluster is given up for the last that had.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+HOME = Path("/opt/ecm")
+NOTES = Path("/var/lib/ecm/release.json")
+STARTS = 3
+
+
+def main(home: Path = HOME, notes_file: Path = NOTES) -> int:
+    """Exit status: 0 when there is a controller to start."""
+    current = home / "current"
+    notes = read(notes_file)
+    try:
+        wanted = asked()
+        given_up = notes.get("failed", {})
+        if wanted["digest"] not in (current.resolve().name, given_up.get("digest")):
+            install(wanted, home)
+            notes = {"proved": notes.get("proved")}
+            say(f"release {wanted['digest']} is in place")
+    except subprocess.CalledProcessError as error:
+        say(f"the release can't be had or installed - {last_line(error)}")
+    except (OSError, ValueError, KeyError, tarfile.TarError) as error:
+        say(f"the release can't be had or installed - {error!r}")
+    if not current.exists():
+        return 1
+    count(notes, home)
+    notes_file.write_text(json.dumps(notes))
+    return 0
+
+
+def read(notes_file: Path) -> dict[str, Any]:
+    """What earlier runs and the controller left."""
+    try:
+        notes: dict[str, Any] = json.loads(notes_file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return notes
+
+
+def asked() -> dict[str, str]:
+    """The stack's output `controller`."""
+    command = [
+        "pulumi",
+        "stack",
+        "output",
+        "controller",
+        "--json",
+        "--show-secrets",
+        "--stack",
+        os.environ["ECM_STACK"],
+    ]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    release: dict[str, str] = json.loads(answer.stdout)
+    return release
+
+
+def install(release: dict[str, str], home: Path) -> None:
+    """Unpacks a release, brings the environment to its pins and makes it the current one."""
+    content = base64.b64decode(release["archive"])
+    digest = hashlib.sha256(content).hexdigest()[: len(release["digest"])]
+    if digest != release["digest"]:
+        raise ValueError(f"its digest is {digest} and not {release['digest']}")
+    folder = home / "releases" / digest
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:xz") as archive:
+        archive.extractall(folder, filter="data")
+    fit_bindings(folder / "requirements.txt", home / "bindings")
+    pip = [str(home / "venv/bin/python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
+    subprocess.run([*pip, "-r", str(folder / "requirements.txt")], check=True, capture_output=True, text=True)
+    switch(folder, home)
+
+
+def fit_bindings(requirements: Path, bindings: Path) -> None:
+    """Pins the HTCondor bindings that can log in to this master's daemons."""
+    said = subprocess.run(["condor_version"], check=True, capture_output=True, text=True).stdout
+    major = said.split("CondorVersion: ")[1].split(".")[0]
+    fitting = dict(line.split() for line in bindings.read_text().splitlines())
+    if major not in fitting:
+        raise ValueError(f"there are no bindings for HTCondor {major}, only for {', '.join(fitting)}")
+    lines = requirements.read_text().splitlines()
+    pinned = [f"htcondor=={fitting[major]}" if line.startswith("htcondor==") else line for line in lines]
+    requirements.write_text("\n".join([*pinned, ""]))
+
+
+def switch(folder: Path, home: Path) -> None:
+    """Makes this folder the current one, in one step."""
+    draft = home / "current.new"
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(folder)
+    draft.replace(home / "current")
+
+
+def count(notes: dict[str, Any], home: Path) -> None:
+    """Counts the starts of a release that the controller hasn't proved yet; after `STARTS` the proved one is taken."""
+    digest = (home / "current").resolve().name
+    if notes.get("proved") == digest:
+        return
+    notes["starts"] = notes.get("starts", 0) + 1
+    proved = home / "releases" / str(notes.get("proved"))
+    if notes["starts"] > STARTS and proved.is_dir():
+        notes["failed"] = {"digest": digest, "why": f"it ended {STARTS} times before it had seen the whole cluster"}
+        notes["starts"] = 0
+        say(f"release {digest} is given up - {notes['failed']['why']} - back to {proved.name}")
+        switch(proved, home)
+
+
+def last_line(error: subprocess.CalledProcessError) -> str:
+    """What a program said at its end."""
+    said: str = error.stderr or error.stdout or f"{error.cmd[0]} failed"
+    return said.strip().splitlines()[-1]
+
+
+def say(what: str) -> None:
+    """For the journal."""
+    print(f"ecm: {what}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

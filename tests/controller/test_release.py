@@ -1,0 +1,29 @@
+"""When a restart would bring another controller, and how one is noted to work."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from controller.release import Releases
+
+
+@pytest.fixture
+def releases(tmp_path: Path) -> Releases:
+    return Releases(tmp_path / "release.json", running="old")
+
+
+@pytest.mark.parametrize(("wanted", "due"), [("new", True), ("old", False), ("", False), ("bad", False)])
+def test_another_release_is_due_unless_it_was_given_up(releases: Releases, wanted: str, *, due: bool) -> None:
+    releases.notes.write_text(json.dumps({"failed": {"digest": "bad"}}))
+    assert releases.due(wanted) is due
+
+
+def test_without_notes_another_release_is_due(releases: Releases) -> None:
+    assert releases.due("new")
+
+
+def test_a_release_that_works_is_noted_beside_what_was_given_up(releases: Releases) -> None:
+    releases.notes.write_text(json.dumps({"failed": {"digest": "bad"}, "starts": 2}))
+    releases.prove()
+    assert json.loads(releases.notes.read_text()) == {"failed": {"digest": "bad"}, "starts": 0, "proved": "old"}

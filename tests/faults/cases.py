@@ -1,0 +1,314 @@
+"""The faults that the cluster has to survive, as a table; what is done and expected in each, not how it is done."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+
+from tests.faults.proxy import Action, Rule
+
+SAMPLE = 6
+RACE = "arriving-job"
+"""The one case that isn't in the table: jobs that arrive at the moment of a drain, again and again."""
+
+PROVIDER = "gophercloud"
+LIST = "GET /v2.1/servers/detail"
+CREATE = "POST /v2.1/servers"
+DELETE = "DELETE /v2.1/servers/[^/]+"
+LIMITS = "GET /v2.1/limits"
+TOKENS = "POST /v3/auth/tokens"
+
+
+class Kind(StrEnum):
+    KILL = "kill"
+    API = "api"
+    HALF_DONE = "half done"
+    JOIN = "join"
+    SERVER = "server"
+    CONDOR = "condor"
+    MASTER = "master"
+    STATE = "state"
+    USER = "user"
+    RACE = "race"
+
+
+class During(StrEnum):
+    """What the cluster is at when the fault strikes."""
+
+    GROW = "grow"
+    """The rules are there before the jobs; all else happens when the first slave's server is there."""
+    SHRINK = "shrink"
+    """It begins while jobs run on all slaves; when they have ended, the slaves are to go."""
+
+
+class Deed(StrEnum):
+    """What somebody does, not on the master, when the fault strikes."""
+
+    UP = "pulumi up"
+    UP_REFRESH = "pulumi up --refresh"
+    DESTROY = "pulumi destroy"
+    KILLED_UP = "pulumi up, killed; pulumi cancel in the end"
+    REBOOT = "the master is rebooted"
+    NO_QUOTA = "the quota is lowered to what is used, until the end"
+    NO_COMPUTE = "the compute service is away, until the end"
+    SERVER_DELETED = "the first slave's server is deleted by hand"
+    SERVER_STOPPED = "the first slave's server is shut off by hand"
+    SERVER_ERROR = "the first slave's server goes into ERROR"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault. It strikes, lasts until the status says what is expected and `lasts` seconds longer, and ends."""
+
+    name: str
+    kind: Kind
+    during: During
+    rules: tuple[Rule, ...] = ()
+    """For the proxy between controller and cloud. Where there are some, the fault strikes when each has acted."""
+    begin: str = ""
+    """A script for root on the master, run when the fault strikes."""
+    end: str = ""
+    """Another one, which ends it."""
+    deed: Deed | None = None
+    says: str = ""
+    """A regular expression, in any case of letters, for what the controller's status has to say meanwhile."""
+    lasts: float = 0
+    jobs: int = 2
+    reruns: bool = False
+    """Whether HTCondor itself starts jobs anew after this, whoever made the slaves."""
+
+
+KILLS = {
+    "engine": "pkill -9 -x pulumi",
+    "provider": "pkill -9 -x pulumi-resource",  # all that the kernel keeps of its name
+    "controller": "systemctl kill --kill-whom=main --signal=KILL ecm-controller",
+}
+# The provider's calls: token, network, POST, GET until ACTIVE, then server, networks, flavor, image and tags …
+CREATE_CALLS = range(1, 9)
+# … and token, DELETE, GET until 404.
+DELETE_CALLS = range(1, 4)
+
+AT_CALL = (
+    *product([During.GROW], ["create"], CREATE_CALLS),
+    *product([During.SHRINK], ["delete"], DELETE_CALLS),
+)
+KILL_POINTS = tuple(
+    Case(
+        f"kill-{who}-{update}-{nth}-{'after' if after else 'before'}",
+        Kind.KILL,
+        during,
+        (Rule(".*", Action.RUN, command, agent=PROVIDER, nth=nth, after=after),),
+    )
+    for (who, command), (during, update, nth), after in product(KILLS.items(), AT_CALL, (False, True))
+)
+
+REFUSALS = {
+    "500": (Action.ANSWER, 500),
+    "503": (Action.ANSWER, 503),
+    "429": (Action.ANSWER, 429),
+    "drop": (Action.DROP, 0),
+}
+BLIND = "OpenStack can't be asked"
+FAILED = "update failed|backing off"
+CALLS = (
+    ("list", LIST, During.GROW, BLIND),
+    ("list", LIST, During.SHRINK, BLIND),
+    ("limits", LIMITS, During.GROW, BLIND),
+    ("create", CREATE, During.GROW, FAILED),
+    ("delete", DELETE, During.SHRINK, FAILED),
+    ("token", TOKENS, During.GROW, FAILED),
+    ("token", TOKENS, During.SHRINK, FAILED),
+)
+API = (
+    *(
+        Case(f"{call}-{name}-{during}", Kind.API, during, (Rule(request, action, argument),), says=says)
+        for (call, request, during, says), (name, (action, argument)) in product(CALLS, REFUSALS.items())
+    ),
+    *(
+        Case(
+            f"{call}-hang-{during}",
+            Kind.API,
+            during,
+            (Rule(request, Action.HANG),),
+            says=BLIND if says == BLIND else "updating",
+            lasts=10,
+        )
+        for call, request, during, says in CALLS
+    ),
+    *(
+        Case(f"{call}-slow-{during}", Kind.API, during, (Rule(request, Action.DELAY, 5),), lasts=30)
+        for call, request, during, _ in CALLS
+    ),
+    *(
+        Case(f"list-short-{during}", Kind.API, during, (Rule(LIST, Action.SHORTEN, after=True),), lasts=30)
+        for during in (During.GROW, During.SHRINK)
+    ),
+)
+
+HALF_DONE = (
+    Case(
+        "quota-shrinks",
+        Kind.HALF_DONE,
+        During.GROW,
+        (Rule(CREATE, Action.DELAY, 10),),
+        deed=Deed.NO_QUOTA,
+        says="quota",
+    ),
+    *(
+        Case(f"{call}-done-but-{name}", Kind.HALF_DONE, during, (Rule(request, action, argument, nth=1, after=True),))
+        for (call, request, during), (name, (action, argument)) in product(
+            (("create", CREATE, During.GROW), ("delete", DELETE, During.SHRINK)), REFUSALS.items()
+        )
+    ),
+)
+
+NO_JOINING = """nft -f - <<'END'
+table inet fault {
+  chain guests { type filter hook input priority -10; iif lo accept; ip saddr 10.77.0.0/24 tcp dport 9618 drop; }
+}
+END"""
+JOIN = (
+    # One job: three slaves in a row that don't join open the circuit breaker for five minutes.
+    Case(
+        "never-joins",
+        Kind.JOIN,
+        During.GROW,
+        begin=NO_JOINING,
+        end="nft delete table inet fault",
+        says="not joined",
+        jobs=1,
+    ),
+    Case("never-built", Kind.JOIN, During.GROW, deed=Deed.NO_COMPUTE, lasts=20),
+    Case(
+        "joins-twice",
+        Kind.JOIN,
+        During.SHRINK,
+        begin="condor_status -af Machine | sort -u | while read -r m; do condor_restart -name $m -daemon startd; done",
+        reruns=True,  # a startd that ends takes its jobs with it
+    ),
+)
+
+SERVER = tuple(
+    Case(f"server-{name}", Kind.SERVER, During.GROW, deed=deed)
+    for name, deed in (
+        ("deleted", Deed.SERVER_DELETED),
+        ("stopped", Deed.SERVER_STOPPED),
+        ("error", Deed.SERVER_ERROR),
+    )
+)
+
+CONDOR = (
+    *(
+        Case(f"kill-{daemon}-{during}", Kind.CONDOR, during, begin=f"pkill -9 -x {daemon[:15]}")
+        for daemon, during in product(("condor_collector", "condor_negotiator", "condor_schedd"), During)
+    ),
+    *(
+        Case(
+            f"restart-{daemon}-{during}",
+            Kind.CONDOR,
+            during,
+            begin=f"condor_restart -daemon {daemon}",
+            reruns=daemon == "schedd",
+        )
+        for daemon, during in product(("collector", "negotiator", "schedd"), During)
+    ),
+)
+
+FILL = """avail=$(df --output=avail -B1 / | tail -n 1)
+fallocate -l $((avail - 65536)) /var/tmp/fault-1
+dd if=/dev/zero of=/var/tmp/fault-2 bs=4k status=none || true"""
+SERVICES = {
+    "condor": ("condor", "can't be asked"),
+    "controller": ("ecm-controller", ""),
+    "both": ("ecm-controller condor", ""),
+}
+MASTER = (
+    *(
+        Case(
+            f"disk-full-{during}",
+            Kind.MASTER,
+            during,
+            begin=FILL,
+            end="rm -f /var/tmp/fault-?",
+            lasts=20,
+            reruns=True,  # the schedd can't note that a job has ended
+        )
+        for during in During
+    ),
+    *(Case(f"reboot-{during}", Kind.MASTER, during, deed=Deed.REBOOT, reruns=True) for during in During),
+    *(
+        Case(
+            f"{name}-down-{during}",
+            Kind.MASTER,
+            during,
+            begin=f"systemctl stop {units}",
+            end=f"systemctl start {units}",
+            says=says,
+            lasts=15,
+            reruns="condor" in units.split(),  # a schedd that is stopped stops its jobs
+        )
+        for (name, (units, says)), during in product(SERVICES.items(), During)
+    ),
+)
+
+NO_STATE = (
+    "nft 'table inet fault {{ chain state {{ type filter hook output priority 0; tcp dport 5432 {verdict}; }}; }}'"
+)
+STATE = (
+    *(
+        Case(
+            f"state-{name}-{during}",
+            Kind.STATE,
+            during,
+            begin=NO_STATE.format(verdict=verdict),
+            end="nft delete table inet fault",
+            says=says,
+            lasts=lasts,
+        )
+        for (name, verdict, says, lasts), during in product(
+            (("refused", "reject with tcp reset", "state can't be read", 5), ("silent", "drop", "", 30)), During
+        )
+    ),
+    Case("lock-left", Kind.STATE, During.SHRINK, deed=Deed.KILLED_UP, says="locked"),
+)
+
+WORST = {
+    "create": (During.GROW, CREATE),
+    "delete": (During.SHRINK, DELETE),
+}
+USER = (
+    *(
+        Case(f"{name}-amid-{update}", Kind.USER, during, (Rule(request, Action.DELAY, 20, nth=1),), deed=deed)
+        for (name, deed), (update, (during, request)) in product(
+            (("up", Deed.UP), ("refresh", Deed.UP_REFRESH), ("destroy", Deed.DESTROY)), WORST.items()
+        )
+    ),
+    *(
+        Case(
+            f"{name}-after-killed-{update}",
+            Kind.USER,
+            during,
+            (Rule(request, Action.RUN, KILLS["engine"], nth=1, after=True),),
+            deed=deed,
+        )
+        for (name, deed), (update, (during, request)) in product(
+            (("up", Deed.UP), ("refresh", Deed.UP_REFRESH)), WORST.items()
+        )
+    ),
+)
+
+CASES = (*KILL_POINTS, *API, *HALF_DONE, *JOIN, *SERVER, *CONDOR, *MASTER, *STATE, *USER)
+
+
+def chosen(wish: str, seed: int) -> frozenset[str]:
+    """Names of the cases to run: `all`, a `sample` (a kill and one each of other kinds), or a regular expression's."""
+    kinds = {case.name: case.kind for case in CASES} | {RACE: Kind.RACE}
+    if wish == "all":
+        return frozenset(kinds)
+    if wish != "sample":
+        return frozenset(name for name in kinds if re.search(wish, name))
+    shuffled = sorted(kinds, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
+    first = {kind: name for name, kind in reversed([(name, kinds[name]) for name in shuffled])}
+    others = sorted((name for kind, name in first.items() if kind is not Kind.KILL), key=shuffled.index)
+    return frozenset([first[Kind.KILL], *others[: SAMPLE - 1]])

@@ -1,0 +1,240 @@
+"""The cluster of the fault tests, with a proxy between its controller and the cloud: what is asked of it, and seen."""
+
+import json
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from openstack.connection import Connection
+
+from controller.state import View, parse
+from demo.user import ROOT, StepFailedError, User, connect, wait_for
+from tests.faults.cases import Case, During
+from tests.faults.proxy import Entry, Rule
+
+STACK = "faults"
+MAX_SLAVES = 3
+IDLE_TIME = 10
+SETTINGS = {"maxSlaves": MAX_SLAVES, "idleTime": IDLE_TIME, "joinTimeout": 90, "pollInterval": 1}
+PATIENCE = 240
+STRIKES = 120
+"""Seconds in which a fault strikes, or the status says of it what it should."""
+JOB_SECONDS = {During.GROW: 5, During.SHRINK: 20}
+NO_FILES = "output =\nerror =\nlog =\n"
+"""For jobs on a master whose disk may be full."""
+
+PORT = 8899
+FOLDER = "/usr/local/lib/ecm-faults"
+SERVICE = f"""[Unit]
+Before=ecm-controller.service
+[Service]
+ExecStart=/usr/bin/python3 {FOLDER}/proxy.py {PORT}
+Restart=always
+[Install]
+WantedBy=multi-user.target
+"""
+# In capitals: gRPC, by which controller, engine and provider talk to each other, heeds the small ones only.
+THROUGH_PROXY = f"""[Service]
+Environment=HTTP_PROXY=http://127.0.0.1:{PORT} NO_PROXY=127.0.0.1,localhost
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A slave's server, as the project's user sees it."""
+
+    name: str
+    id: str
+    leaving: bool = False
+    """Whether Nova is deleting it."""
+
+
+Sight = tuple[Server, ...]
+"""The slaves' servers at one time."""
+
+
+def doubles(sights: Sequence[Sight]) -> set[str]:
+    """Names that two servers had at once."""
+    names = [[server.name for server in sight] for sight in sights]
+    return {name for at_once in names for name in at_once if at_once.count(name) > 1}
+
+
+def most(sights: Sequence[Sight]) -> int:
+    """How many servers there were at once at most, without those that Nova was deleting."""
+    return max((sum(not server.leaving for server in sight) for sight in sights), default=0)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that has left the queue."""
+
+    exit_code: str
+    starts: str
+
+
+@dataclass
+class Rig:
+    """One cluster. Times in seconds; StepFailedError where something doesn't come or can't be asked."""
+
+    user: User
+    project: Connection
+
+    def install(self) -> None:
+        """Puts the proxy between the controller and the cloud."""
+        drop_in = "/etc/systemd/system/ecm-controller.service.d"
+        files = {
+            f"{FOLDER}/proxy.py": (ROOT / "tests" / "faults" / "proxy.py").read_text(),
+            "/etc/systemd/system/ecm-fault-proxy.service": SERVICE,
+            f"{drop_in}/fault-proxy.conf": THROUGH_PROXY,
+        }
+        written = [f"cat >{path} <<'END-OF-FILE'\n{text}END-OF-FILE" for path, text in files.items()]
+        enable = "systemctl enable --now ecm-fault-proxy\nsystemctl restart ecm-controller"
+        self.as_root("\n".join([f"mkdir -p {FOLDER} {drop_in}", *written, "systemctl daemon-reload", enable]))
+        wait_for("the controller's calls", PATIENCE, lambda: holds(lambda: bool(self.log())))
+
+    def as_root(self, script: str) -> str:
+        """Runs a script on the master; its output."""
+        # As an argument, so that its commands can't read the rest of it from standard input.
+        return self.user.on_master('sudo sh -euc "$(cat)"', stdin=script, seconds=400)
+
+    def put(self, rules: Sequence[Rule]) -> None:
+        """Puts these rules in force, in place of others."""
+        self._ask_proxy("PUT", "/rules", json.dumps([asdict(rule) for rule in rules]))
+
+    def acted(self) -> list[int]:
+        """How often each rule has acted."""
+        counts: list[int] = self._ask_proxy("GET", "/rules")
+        return counts
+
+    def log(self) -> list[Entry]:
+        """The calls so far."""
+        return [Entry(**entry) for entry in self._ask_proxy("GET", "/log")]
+
+    def _ask_proxy(self, method: str, path: str, stdin: str = "") -> Any:
+        command = f"curl -sSf -X {method} --data-binary @- http://127.0.0.1:{PORT}{path}"
+        return json.loads(self.user.on_master(command, stdin=stdin))
+
+    @contextmanager
+    def armed(self, rules: Sequence[Rule]) -> Iterator[None]:
+        """With these rules in force."""
+        self.put(rules)
+        try:
+            yield
+        finally:
+            self.put([])
+
+    def servers(self, project: Connection | None = None) -> Sight:
+        """The slaves' servers now."""
+        return tuple(
+            Server(server.name, server.id, server.task_state == "deleting")
+            for server in (project or self.project).compute.servers()
+            if server.name.startswith(f"ecm-{STACK}-slave-")
+        )
+
+    @contextmanager
+    def watched(self) -> Iterator[list[Sight]]:
+        """Gives a list that grows by a look at the slaves' servers a second."""
+        sights: list[Sight] = []
+        over = threading.Event()
+        project = connect(self.user.env)  # its own: a connection isn't for two threads
+
+        def look() -> None:
+            while not over.wait(1):
+                with suppress(Exception):  # a look that fails is none
+                    sights.append(self.servers(project))
+
+        watcher = threading.Thread(target=look, daemon=True)
+        watcher.start()
+        try:
+            yield sights
+        finally:
+            over.set()
+            watcher.join(30)
+
+    def state(self) -> View:
+        return parse(json.loads(self.user.pulumi("stack", "export"))["deployment"])
+
+    def submit(self, count: int, seconds: int) -> str:
+        """Submits jobs; the number of their cluster."""
+        return self.user.submit(count, seconds, extra=NO_FILES)
+
+    def ended(self, *clusters: str) -> list[Ended]:
+        """The jobs of these clusters that have left the queue."""
+        lines = self.user.on_master(f"condor_history {' '.join(clusters)} -af ExitCode NumJobStarts").splitlines()
+        return [Ended(*line.split()) for line in lines]
+
+    def at_work(self) -> bool:
+        """Whether every job has a slave and no update runs."""
+        look = self.user.look()
+        return look["jobs"]["idle"] == 0 and look["jobs"]["running"] > 0 and "updating" not in str(look["reasons"])
+
+    def at_rest(self) -> bool:
+        """Whether there is nothing to do, and nothing left: no job, slave or ad, and a live controller that says so."""
+        if self.servers():
+            return False
+        looks = (
+            "condor_q -allusers -af ClusterId",
+            "condor_status -af Machine",
+            "find /run/ecm/status.json -newermt '10 seconds ago' | grep -q . && cat /run/ecm/status.json",
+        )
+        queue, ads, status = self.user.on_master(" && echo === && ".join(looks)).split("===\n")
+        if queue.strip() or ads.strip() or not all(r.startswith("enough") for r in json.loads(status)["reasons"]):
+            return False
+        state = self.state()
+        return not state.slaves and not state.pending
+
+    def wait_for_work(self) -> None:
+        wait_for("a slave for each job", PATIENCE, lambda: holds(self.at_work))
+
+    def wait_for_rest(self, seconds: float) -> float:
+        """How long it took."""
+        return wait_for("rest: no job, no slave, nothing to do", seconds, lambda: holds(self.at_rest))
+
+    def wait_for_the_moment(self, case: Case) -> None:
+        """Until the fault strikes, or the moment for it has come."""
+        if case.rules:
+            wait_for("the fault to strike", STRIKES, lambda: holds(lambda: all(self.acted())))
+        elif case.during is During.GROW:
+            wait_for("a slave's server", STRIKES, lambda: bool(self.servers()))
+
+    def wait_for_word(self, says: str) -> None:
+        """Until the controller's status says this."""
+
+        def said() -> bool:
+            return bool(re.search(says, self.user.on_master("cat /run/ecm/status.json"), re.IGNORECASE))
+
+        wait_for(f"the status to say '{says}'", STRIKES, lambda: holds(said))
+
+    def story(self, since: float) -> str:
+        """What the controller has logged and called since this time of the clock."""
+        journal = self.as_root(f"journalctl -q -u ecm-controller -o short-precise --no-hostname --since @{since:.0f}")
+        calls = [
+            f"{time.strftime('%H:%M:%S', time.gmtime(call.at))} {call.method} {call.path} {call.status}"
+            f" in {call.seconds} s for {call.agent}"
+            for call in self.log()
+            if call.at >= since
+        ]
+        return "\n".join([*journal.splitlines()[-80:], "", *calls[-80:], ""])
+
+    def recover(self) -> None:
+        """Ends whatever a failed case has left."""
+        wait_for("the master", PATIENCE, lambda: holds(lambda: self.user.on_master("true") == ""))
+        self.as_root(
+            "rm -f /var/tmp/fault-?\nnft delete table inet fault || true\nsystemctl start condor ecm-fault-proxy"
+        )
+        self.put([])
+        self.as_root("condor_rm -all || true\nsystemctl restart ecm-controller")
+        self.wait_for_rest(PATIENCE)
+
+
+def holds(test: Callable[[], bool]) -> bool:
+    """Whether it can be told that the test holds: a master that doesn't answer may do so later."""
+    try:
+        return test()
+    except (StepFailedError, subprocess.TimeoutExpired, json.JSONDecodeError):
+        return False

@@ -1,0 +1,122 @@
+"""Each fault is done to one cluster with jobs, on the local cloud; after each, what docs/faults.md promises holds."""
+
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import yaml
+
+from demo.user import ROOT, User, connect, wait_for
+from tests.faults.cases import CASES, RACE, Case, During, chosen
+from tests.faults.deeds import done
+from tests.faults.rig import (
+    IDLE_TIME,
+    JOB_SECONDS,
+    MAX_SLAVES,
+    PATIENCE,
+    SETTINGS,
+    STACK,
+    Rig,
+    doubles,
+    holds,
+    most,
+)
+
+pytestmark = pytest.mark.cloud
+
+LIMIT = 120
+"""Seconds from a fault's end in which the cluster is as if it had not been."""
+ALL_ROUNDS, SOME_ROUNDS = 200, 20
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    wish = metafunc.config.getoption("--faults")
+    names = chosen(wish, metafunc.config.getoption("--faults-seed"))
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", [case for case in CASES if case.name in names], ids=lambda case: case.name)
+    if "rounds" in metafunc.fixturenames:
+        rounds = [ALL_ROUNDS if wish == "all" else SOME_ROUNDS] if RACE in names else []
+        metafunc.parametrize("rounds", rounds, ids=[RACE] * len(rounds))
+
+
+@pytest.fixture(scope="module")
+def cluster(cloud: dict[str, str]) -> Iterator[Rig]:
+    """A cluster that reacts quickly, with the proxy in its place and no slave."""
+    settings = ROOT / f"Pulumi.{STACK}.yaml"
+    config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
+    config["config"] |= {f"ecm:{key}": str(value) for key, value in SETTINGS.items()}
+    settings.write_text(yaml.safe_dump(config))
+    user = User(cloud, STACK)
+    user.select()
+    user.up()
+    wait_for("the master", PATIENCE, user.master_is_ready)
+    rig = Rig(user, connect(cloud))
+    rig.install()
+    rig.wait_for_rest(PATIENCE)
+    yield rig
+    wait_for("a destroy", PATIENCE, lambda: user.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0)
+    user.pulumi("stack", "rm", "--yes")
+    settings.unlink()
+
+
+@pytest.fixture
+def rig(cluster: Rig) -> Iterator[Rig]:
+    """The cluster at rest, and again in the end."""
+    began = time.time()
+    yield cluster
+    if not holds(cluster.at_rest):
+        cluster.recover()
+    sys.stdout.write(cluster.story(began))
+
+
+def test_the_cluster_survives(case: Case, rig: Rig, record_property: Callable[[str, object], None]) -> None:
+    """Jobs that bring slaves or leave them idle, a fault amid that, and rest again."""
+    with rig.watched() as sights:
+        jobs = ""
+        if case.during is During.SHRINK:
+            jobs = rig.submit(case.jobs, JOB_SECONDS[case.during])
+            rig.wait_for_work()
+        with rig.armed(case.rules):
+            jobs = jobs or rig.submit(case.jobs, JOB_SECONDS[case.during])
+            rig.wait_for_the_moment(case)
+            with done(case, rig):
+                if case.says:
+                    rig.wait_for_word(case.says)
+                time.sleep(case.lasts)
+        took = rig.wait_for_rest(2 * LIMIT)
+    record_property("seconds", round(took))
+    ended = rig.ended(jobs)
+    assert [job.exit_code for job in ended] == ["0"] * case.jobs, "each job ends, once"
+    assert case.reruns or [job.starts for job in ended] == ["1"] * case.jobs, "no job is started twice because of us"
+    assert sights
+    assert not doubles(sights)
+    assert most(sights) <= MAX_SLAVES
+    assert took <= LIMIT
+
+
+@pytest.mark.timeout(3 * 3600)
+def test_a_job_that_comes_at_the_moment_of_a_drain_runs(
+    rounds: int, rig: Rig, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> None:
+    """A round is one job and one idle slave; all slaves have theirs at about the same time."""
+    chance = random.Random(request.config.getoption("--faults-seed"))  # noqa: S311 - to be had again
+    with rig.watched() as sights:
+        jobs = [rig.submit(MAX_SLAVES, 1)]
+        while len(jobs) <= rounds:
+            wait_for("all jobs", PATIENCE, lambda: holds(lambda: rig.user.on_master("condor_q -af ClusterId") == ""))
+            time.sleep(IDLE_TIME - chance.uniform(0, 4))
+            for _ in range(MAX_SLAVES):
+                jobs.append(rig.submit(1, 1))
+                time.sleep(chance.uniform(0, 2))
+        took = rig.wait_for_rest(LIMIT)
+    slaves = {server.id for sight in sights for server in sight}
+    record_property("seconds", round(took))
+    record_property("note", f"{len(jobs) - 1} rounds, {len(slaves)} slaves ")
+    ended = rig.ended(*jobs)
+    assert [job.exit_code for job in ended] == ["0"] * (len(jobs) - 1 + MAX_SLAVES)
+    assert {job.starts for job in ended} == {"1"}
+    assert len(slaves) > MAX_SLAVES, "some of the slaves went"
+    assert not doubles(sights)
+    assert most(sights) <= MAX_SLAVES
