@@ -1,4 +1,4 @@
-"""How the Pulumi program ends when something is wrong. Apart from the errors, which `ecm` has without Pulumi's library."""
+"""How the Pulumi program ends when something is wrong. Apart from the errors, which the master's `ecm` has too."""
 
 import sys
 from typing import NoReturn
