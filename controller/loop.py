@@ -119,9 +119,9 @@ class Loop:
         self.reporter.ended(outcome, now)
         self.memory.updated()
         if outcome.updated:
-            self.memory.setbacks.pop(Trouble.UPDATES, None)
+            self.memory.setbacks.pop(outcome.trouble, None)
         if outcome.failed:
-            self.memory.failed(Trouble.UPDATES, outcome.failed, now)
+            self.memory.failed(outcome.trouble, outcome.failed, now)
         for why in outcome.never_joined:
             self.memory.failed(Trouble.JOINS, why, now)
         if outcome.locked:

@@ -98,7 +98,7 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     jobs = _attempt(unknown, lambda: pool.jobs(memory.offer(settings), ripe_after))
     machines = _attempt(unknown, pool.machines)
     every = UNSETTLED_EVERY if memory.unsettled else SERVERS_EVERY
-    servers = _attempt(unknown, lambda: memory.servers.get(lambda: cloud.slaves(settings.slave.cluster_id), every, now))
+    servers = _attempt(unknown, lambda: memory.servers.get(lambda: _servers(cloud, view, settings), every, now))
     quota = _attempt(
         unknown, lambda: memory.quota.get(lambda: (cloud.quota_left(settings.slave.flavor),), QUOTA_EVERY, now)
     )
@@ -111,6 +111,15 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     _learn(slaves, settings, memory)
     jobs = memory.watch.look(jobs, slaves, settings.offer.jobs, now)
     return Snapshot(jobs, slaves, quota[0], setbacks, memory.locked)
+
+
+def _servers(cloud: Cloud, view: View, settings: Shared) -> tuple[Server, ...]:
+    """The list of servers, found to be whole: what the state has and the list has not is asked for by its id."""
+    listed = cloud.slaves(settings.slave.cluster_id)
+    missing = set(view.slaves.values()) - {server.id for server in listed}
+    if lacking := sorted(server_id for server_id in missing if cloud.exists(server_id)):
+        raise OutsideError(f"OpenStack's list of servers isn't whole - it lacks {', '.join(lacking)}")
+    return listed
 
 
 def _learn(slaves: tuple[Slave, ...], settings: Shared, memory: Memory) -> None:

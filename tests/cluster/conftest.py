@@ -7,6 +7,8 @@ from typing import Any
 import openstack.exceptions as sdk_errors
 import pytest
 
+from tests.cluster.made_up import Token
+
 
 def thing(name: str, **more: Any) -> SimpleNamespace:
     return SimpleNamespace(id=f"{name}-id", name=name, **more)
@@ -34,9 +36,7 @@ class FakeCloud:
         default_factory=lambda: {"public": "http://out/v3", "internal": "http://in:5000/"}
     )
     servers: list[Any] = field(default_factory=list)
-    token: SimpleNamespace = field(
-        default_factory=lambda: SimpleNamespace(project_id="project", application_credential=None, is_federated=False)
-    )
+    token: Token = field(default_factory=Token)
     refuses: dict[str, int] = field(default_factory=dict)
     """HTTP status with which a service answers everything."""
     undying: set[str] = field(default_factory=set)

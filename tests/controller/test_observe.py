@@ -166,6 +166,8 @@ class Outside:
         self.asked: list[str] = []
         self.templates: list[Any] = []
         self.groups: tuple[JobGroup, ...] = ()
+        self.there: set[str] = set()
+        """Ids of servers that Nova has, whatever its list says."""
         monkeypatch.setattr(pool, "machines", lambda: self.machines)
         monkeypatch.setattr(pool, "running_on", frozenset)
         monkeypatch.setattr(pool, "jobs", self.jobs)
@@ -182,6 +184,10 @@ class Outside:
     def slaves(self, _cluster_id: str) -> tuple[Server, ...]:
         self.asked.append("servers")
         return tuple(self.servers)
+
+    def exists(self, server_id: str) -> bool:
+        self.asked.append(f"exists {server_id}")
+        return server_id in self.there
 
     def quota_left(self, _flavor: Flavor) -> int:
         self.asked.append("quota")
@@ -253,3 +259,13 @@ def test_whatever_cannot_be_read_makes_the_look_a_blind_one(outside: Outside, mo
 
     monkeypatch.setattr(pool, "jobs", away)
     assert look(outside, Memory(START)) == Snapshot(unknown=("the schedd can't be asked",))
+
+
+def test_a_list_of_servers_that_lacks_one_of_ours_is_not_believed(outside: Outside) -> None:
+    cloud: Any = outside
+    outside.there = {"id-a"}
+    seen = observe(cloud, View({"a": "id-a", "b": "id-b"}), SETTINGS, Memory(START), NOW)
+    assert seen.unknown == ("OpenStack's list of servers isn't whole - it lacks id-a",)
+    outside.there = set()
+    seen = observe(cloud, View({"a": "id-a", "b": "id-b"}), SETTINGS, Memory(START), NOW)
+    assert [slave.phase for slave in seen.slaves] == [Phase.GONE, Phase.GONE]
