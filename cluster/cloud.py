@@ -4,6 +4,8 @@ One adapter to openstacksdk for the program that runs on the user's machine. It 
 """
 
 import difflib
+import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
 SHOWN = 8
+GIB = 1024**3
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +64,16 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         CloudError: something is not there, is there twice, or doesn't fit; nothing has been created.
     """
     with translated():
-        images = list(connection.image.images(status="active"))
+        images = list(connection.image.images())
         flavors = list(connection.compute.flavors())
-        image = _pick("image", "image", settings.image, images)
-        slave_image = _pick("slaveImage", "image", settings.slave_image or settings.image, images)
+        image = _image("image", settings.image, images, connection)
+        slave_image = _image("slaveImage", settings.slave_image or settings.image, images, connection)
         master_flavor = _flavor(_pick("masterFlavor", "flavor", settings.master_flavor, flavors))
         slave_flavor = _flavor(_pick("slaveFlavor", "flavor", settings.slave_flavor, flavors))
         _pick("keyName", "keypair", settings.key_name, connection.compute.keypairs())
+        if settings.availability_zone:
+            zones = (zone for zone in connection.compute.availability_zones() if zone.state["available"])
+            _pick("availabilityZone", "availability zone", settings.availability_zone, zones)
         floating = None
         if settings.floating_network:
             external = connection.network.networks(is_router_external=True)
@@ -82,8 +89,10 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
             f"ecm:jobsPerSlave is {settings.jobs_per_slave} and the flavor {slave_flavor.name} has "
             f"{slave_flavor.vcpus} VCPUs - a job needs at least one - lower jobsPerSlave or take a larger slaveFlavor"
         )
-    for what, wanted, chosen in (("image", master_flavor, image), ("slaveImage", slave_flavor, slave_image)):
-        _fits(what, wanted, chosen)
+    volume = settings.boot_volume_gib
+    slave_volume = None if slave_flavor.disk_gib else volume
+    _fits("image", image, master_flavor, volume)
+    _fits("slaveImage" if settings.slave_image else "image", slave_image, slave_flavor, slave_volume)
     master_system = _system("os", settings.os, image)
     slave_system = _system("slaveOs", settings.slave_os or (None if settings.slave_image else settings.os), slave_image)
     if master_system.no_master:
@@ -100,8 +109,8 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         slave_flavor=slave_flavor,
         network_id=network.id,
         slave_group_id=group.id,
-        master_volume_gib=settings.boot_volume_gib,
-        slave_volume_gib=None if slave_flavor.disk_gib else settings.boot_volume_gib,
+        master_volume_gib=volume,
+        slave_volume_gib=slave_volume,
         floating_network=floating,
         project_id=access(connection).project_id or "",
         auth_url=versioned(auth_url or connection.config.auth["auth_url"]),
@@ -126,10 +135,28 @@ def _system(setting: str, wanted: str | None, image: Any) -> System:  # noqa: AN
     )
 
 
+def _image(setting: str, wanted: str, listed: Iterable[Any], connection: "Connection") -> Any:  # noqa: ANN401 - openstacksdk is untyped here
+    """The image of that name or id; one that isn't listed (hidden, or a community's) is found by its id."""
+    try:
+        image = _pick(setting, "image", wanted, listed)
+    except CloudError:
+        image = connection.image.find_image(wanted, ignore_missing=True) if _ID.fullmatch(wanted) else None
+        if image is None:
+            raise
+    if image.status != "active":
+        raise CloudError(
+            f"ecm:{setting} is {wanted!r} - the image is {image.status}, not active - wait, or take another"
+        )
+    return image
+
+
 def _network(settings: Settings, connection: "Connection") -> Any:  # noqa: ANN401 - openstacksdk is untyped here
-    ours = [n for n in connection.network.networks() if not n.is_router_external]
+    networks = list(connection.network.networks())
     if settings.network:
-        return _pick("network", "network", settings.network, ours)
+        # Nova attaches no server to an external network unless it is shared.
+        usable = [n for n in networks if not n.is_router_external or n.is_shared]
+        return _pick("network", "network", settings.network, usable)
+    ours = [n for n in networks if not n.is_router_external]
     if len(ours) == 1:
         return ours[0]
     have = ", ".join(sorted(n.name for n in ours)) or "none"
@@ -146,7 +173,7 @@ def _pick(setting: str, kind: str, wanted: str, there: Iterable[Any]) -> Any:  #
     if hits:
         ids = ", ".join(thing.id for thing in hits)
         raise CloudError(f"ecm:{setting} is {wanted!r} - the cloud has {len(hits)} of that name - set its id: {ids}")
-    names = sorted(thing.name for thing in everything)
+    names = sorted(thing.name for thing in everything if thing.name)
     near = difflib.get_close_matches(wanted, names, n=SHOWN, cutoff=0.3)
     shown = ", ".join([*near, *(name for name in names if name not in near)][:SHOWN]) or "none"
     raise CloudError(f"ecm:{setting} is {wanted!r} - there is no such {kind} - there is: {shown}")
@@ -156,11 +183,17 @@ def _flavor(flavor: Any) -> Flavor:  # noqa: ANN401 - openstacksdk is untyped he
     return Flavor(flavor.id, flavor.name, flavor.vcpus, flavor.ram, flavor.disk)
 
 
-def _fits(setting: str, flavor: Flavor, image: Any) -> None:  # noqa: ANN401 - openstacksdk is untyped here
-    # A flavor with no disk boots from a volume or takes the image's size.
-    if flavor.ram_mib < (image.min_ram or 0) or 0 < flavor.disk_gib < (image.min_disk or 0):
+def _fits(setting: str, image: Any, flavor: Flavor, volume_gib: int | None) -> None:  # noqa: ANN401 - openstacksdk is untyped here
+    disk_gib = volume_gib or flavor.disk_gib
+    if not disk_gib:
         raise CloudError(
-            f"ecm:{setting} is {image.name!r} - it needs {image.min_ram} MiB of RAM and {image.min_disk} GiB of "
-            f"disk, the flavor {flavor.name} has {flavor.ram_mib} and {flavor.disk_gib} - "
-            "take a larger flavor or another image"
+            f"the flavor {flavor.name} has no disk - a server needs one to boot from - "
+            "pulumi config set ecm:bootVolumeGiB 20, or take another flavor"
+        )
+    least_gib = max(image.min_disk or 0, math.ceil((image.virtual_size or 0) / GIB))
+    if flavor.ram_mib < (image.min_ram or 0) or disk_gib < least_gib:
+        raise CloudError(
+            f"ecm:{setting} is {image.name!r} - it needs {image.min_ram or 0} MiB of RAM and {least_gib} GiB of "
+            f"disk, the flavor {flavor.name} has {flavor.ram_mib} and {disk_gib} - "
+            f"{'raise bootVolumeGiB, ' if volume_gib else ''}take a larger flavor or another image"
         )

@@ -77,6 +77,16 @@ def require_project(project_id: str, connection: Connection) -> None:
         )
 
 
+def catalogue(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """The URLs of the cloud's services, by their type.
+
+    Raises:
+        CloudError: Keystone refuses the login.
+    """
+    listed = access(connection).service_catalog.catalog
+    return {service["type"]: tuple(endpoint["url"] for endpoint in service["endpoints"]) for service in listed}
+
+
 def versioned(url: str) -> str:
     """Keystone's URL with the version that application credentials need."""
     plain = url.rstrip("/")

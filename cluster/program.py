@@ -5,22 +5,22 @@ update. The first declares exactly those; only the second adds and removes.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pulumi
+from pulumi.runtime.config import is_config_secret
 
 from cloudinit import boot, payload
-from cluster import additions, credential, nodes, report, running, stack
+from cluster import additions, backend, credential, nodes, quota, report, running, stack
 from cluster.cloud import Found
 from cluster.errors import SettingsError
-from cluster.login import Login, require_project
+from cluster.login import Login, catalogue, require_project
 from cluster.network import master_network
 from cluster.running import Master
 from cluster.servers import Server, of_cluster
-from cluster.settings import Settings
+from cluster.settings import Settings, in_plain_text, stack_config
 from cluster.sweep import SWEEP, SWEEP_TYPE, Sweep, declared
 
 if TYPE_CHECKING:
@@ -36,26 +36,44 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     Warns of what the running master doesn't get.
 
     Raises:
-        CloudError: the master would have no login to the cloud, or the cloud doesn't answer.
+        CloudError: the master would have no login to the cloud, there is no room for it, or the cloud doesn't answer.
         MasterError: the running master's server is lost or broken.
         SettingsError: the master would have no way to the state, or a file of the user's can't be taken.
     """
     own = additions.read("master", settings.master_packages, settings.master_condor_config, settings.master_script)
     slaves_own = additions.read("slave", settings.slave_packages, settings.slave_condor_config, settings.slave_script)
-    prefix = f"ecm-{pulumi.get_stack()}"
-    state = state_login(settings, os.environ)
+    state = backend.for_master(settings, os.environ, catalogue(connection))
     ready = credential.given(settings, connection)
     was = stack.remembered()
     master = Master.remembered(was)
-    swept = was.resources.get((SWEEP_TYPE, SWEEP))
-    known: tuple[Server, ...] = ()
-    if swept:
-        require_project(swept["project"], connection)
-        known = of_cluster(swept["cluster"], connection)
-    for warning in running.warnings(master, known, settings, found):
+    for warning in (*state.warnings, *_plain_text(), *_of_what_is_there(was, master, settings, found, connection)):
         pulumi.log.warn(warning)
-    fixed = master is not None and master.generation == settings.master_generation
 
+    prefix = f"ecm-{pulumi.get_stack()}"
+
+    def user_data(login: Login) -> str:
+        return boot.master(
+            boot.MasterBoot(
+                name=f"{prefix}-master",
+                system=found.master_system,
+                own=own,
+                users=settings.users,
+                environment={
+                    "ECM_STACK": stack.name(),
+                    **state.environment,
+                    **_cloud_login(login, settings, found),
+                },
+                pulumi_version=PULUMI_VERSION,
+                provider_version=PROVIDER_VERSION,
+            )
+        )
+
+    try:
+        # Before anything is declared, and outside of Pulumi's callback, where an error is a traceback.
+        user_data(Login("x" * 32, "x" * 86))
+    except (boot.UserDataTooLargeError, ValueError) as error:
+        raise SettingsError(str(error)) from None
+    fixed = master is not None and master.generation == settings.master_generation
     network = master_network(
         prefix,
         network_id=found.network_id,
@@ -67,30 +85,6 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     cluster_id = network.group.id
     login = pulumi.Output.secret(ready) if ready else credential.made(prefix, cluster_id, connection, was, fixed=fixed)
     sweep = Sweep(cluster_id, found.project_id, network.resources)
-
-    def user_data(login: Login) -> str:
-        environment = {
-            "ECM_STACK": stack.name(),
-            **state,
-            "OS_AUTH_TYPE": "v3applicationcredential",
-            "OS_AUTH_URL": found.auth_url,
-            "OS_APPLICATION_CREDENTIAL_ID": login.id,
-            "OS_APPLICATION_CREDENTIAL_SECRET": login.secret,
-            "OS_REGION_NAME": found.region,
-            "OS_INTERFACE": settings.endpoints,
-            "OS_ENDPOINT_TYPE": settings.endpoints,
-        }
-        return boot.master(
-            boot.MasterBoot(
-                name=f"{prefix}-master",
-                system=found.master_system,
-                own=own,
-                users=settings.users,
-                environment=environment,
-                pulumi_version=PULUMI_VERSION,
-                provider_version=PROVIDER_VERSION,
-            )
-        )
 
     nodes.master(
         f"{prefix}-master",
@@ -114,6 +108,37 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         settings_output.apply(lambda s: s.model_dump(by_alias=True, exclude_none=True)),
         asdict(payload.release()),
     )
+
+
+def _plain_text() -> Iterator[str]:
+    for key in in_plain_text(stack_config(), is_config_secret):
+        yield f"{key} is in the stack's file in plain text - pulumi config set --secret {key} VALUE"
+
+
+def _of_what_is_there(
+    was: stack.Remembered, master: Master | None, settings: Settings, found: Found, connection: "Connection"
+) -> tuple[str, ...]:
+    """What to say of the cluster that is there, and of the room for what will be."""
+    known: tuple[Server, ...] = ()
+    if swept := was.resources.get((SWEEP_TYPE, SWEEP)):
+        require_project(swept["project"], connection)
+        known = of_cluster(swept["cluster"], connection)
+    there = any(server.role == nodes.MASTER for server in known)
+    shares = quota.shares(settings, found, connection, master_is_there=there, slaves=len(was.slaves))
+    return (*running.warnings(master, known, settings, found), *quota.judge(shares, settings))
+
+
+def _cloud_login(login: Login, settings: Settings, found: Found) -> dict[str, str]:
+    """The login as the controller's two readers of it, openstacksdk and the provider, want it."""
+    return {
+        "OS_AUTH_TYPE": "v3applicationcredential",
+        "OS_AUTH_URL": found.auth_url,
+        "OS_APPLICATION_CREDENTIAL_ID": login.id,
+        "OS_APPLICATION_CREDENTIAL_SECRET": login.secret,
+        "OS_REGION_NAME": found.region,
+        "OS_INTERFACE": settings.endpoints,
+        "OS_ENDPOINT_TYPE": settings.endpoints,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,30 +166,3 @@ def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
         if name not in was.slaves
     ]
     report.export([*kept, *made], was.outputs["masterIp"], was.outputs["settings"], was.outputs["controller"])
-
-
-def state_login(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """How the master reaches the stack's state: the backend's URL, and the passphrase of its secrets where it has one.
-
-    Args:
-        settings: `masterBackendUrl` goes first.
-        environment: of `pulumi up`; ECM_MASTER_BACKEND_URL keeps a password out of the stack's file,
-            PULUMI_BACKEND_URL is what `pulumi up` itself uses.
-
-    Raises:
-        SettingsError: no URL is known, or it is one that only this machine reaches.
-    """
-    given = settings.master_backend_url.get_secret_value() if settings.master_backend_url else None
-    url = given or environment.get("ECM_MASTER_BACKEND_URL") or environment.get("PULUMI_BACKEND_URL")
-    if not url or url.startswith("file:"):
-        why = "a file:// backend is on this machine only" if url else "no URL is set"
-        raise SettingsError(
-            f"the master has no way to the stack's state - {why}"
-            " - keep the state in PostgreSQL or an object store and set ecm:masterBackendUrl or ECM_MASTER_BACKEND_URL"
-        )
-    login = {"PULUMI_BACKEND_URL": url}
-    if phrase := environment.get("PULUMI_CONFIG_PASSPHRASE"):
-        login["PULUMI_CONFIG_PASSPHRASE"] = phrase
-    elif file := environment.get("PULUMI_CONFIG_PASSPHRASE_FILE"):
-        login["PULUMI_CONFIG_PASSPHRASE"] = Path(file).read_text().strip()
-    return login

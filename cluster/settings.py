@@ -3,130 +3,23 @@
 They are checked here for themselves; `cluster.cloud` checks them against the cloud.
 """
 
-import base64
-import binascii
 import difflib
 import json
-import re
-from collections.abc import Mapping
-from ipaddress import IPv4Network
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self
 
 from pulumi.runtime import config
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from cloudinit.systems import SYSTEMS
 from cluster.errors import SettingsError
-
-Name = Annotated[str, Field(min_length=1, max_length=255)]
-
-_PACKAGE = re.compile(r"[A-Za-z0-9@][A-Za-z0-9@:.+_~=*-]*")
-_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_TAKEN = frozenset({"root", "ecm", "condor", "nobody"})
-_KEY_TYPES = (
-    "ssh-ed25519",
-    "ssh-rsa",
-    "ecdsa-sha2-nistp",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh",
-)
-
-
-def _system(value: str) -> str:
-    if value not in SYSTEMS:
-        near = difflib.get_close_matches(value, SYSTEMS, n=1)
-        meant = f"did you mean {near[0]}?" if near else f"take one of: {', '.join(SYSTEMS)}"
-        raise ValueError(f"ecm:os is {value!r} - there is no such system here - {meant}")
-    return value
-
-
-def _json(value: object) -> object:
-    """Pulumi gives lists and maps as JSON in a string."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise ValueError(
-            f"{value!r} is no list or map - in the stack's file write it as YAML's - "
-            "or pulumi config set --path 'ecm:KEY[0]' VALUE"
-        ) from None
-
-
-def _packages(value: object) -> tuple[str, ...]:
-    names = _json(value)
-    if not isinstance(names, list | tuple) or not all(isinstance(n, str) and _PACKAGE.fullmatch(n) for n in names):
-        raise ValueError(
-            f"{value!r} is no list of packages - each is a name as the system's package manager has it - "
-            "pulumi config set --path 'ecm:slavePackages[0]' NAME"
-        )
-    return tuple(names)
-
-
-def _users(value: object) -> dict[str, tuple[str, ...]]:
-    accounts = _json(value)
-    if not isinstance(accounts, dict):
-        raise ValueError(  # noqa: TRY004 - pydantic passes a TypeError on as it is
-            f"ecm:users is {value!r} - it maps account names to lists of public ssh keys - "
-            "pulumi config set --path 'ecm:users.alice[0]' \"$(cat alice.pub)\""
-        )
-    for name, keys in accounts.items():
-        if not _ACCOUNT.fullmatch(name) or name in _TAKEN:
-            raise ValueError(
-                f"ecm:users has an account {name!r} - no account can be made of that name - "
-                "take lower-case letters and digits"
-            )
-        if not isinstance(keys, list | tuple) or not keys or not all(_is_key(key) for key in keys):
-            raise ValueError(
-                f"ecm:users.{name} is no list of public ssh keys - nobody could log in - "
-                f"pulumi config set --path 'ecm:users.{name}[0]' \"$(cat {name}.pub)\""
-            )
-    return {name: tuple(keys) for name, keys in accounts.items()}
-
-
-def _is_key(key: object) -> bool:
-    """Whether this is a line of an authorized_keys file, with no options: the type is in the key itself once more."""
-    if not isinstance(key, str) or "\n" in key or not key.startswith(_KEY_TYPES):
-        return False
-    kind, _, rest = key.partition(" ")
-    try:
-        blob = base64.b64decode(rest.split(" ")[0], validate=True)
-    except binascii.Error:
-        return False
-    return blob[4 : 4 + len(kind)] == kind.encode()
-
-
-System = Annotated[str, BeforeValidator(_system)]
-Packages = Annotated[tuple[str, ...], BeforeValidator(_packages)]
-Users = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_users)]
-FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
-
-
-def _json_list(value: object) -> object:
-    """Pulumi's configuration has strings only: a list comes as JSON."""
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        raise ValueError('should be a JSON list, as ["192.0.2.0/24"]') from None
-
-
-def _cidr(value: object) -> str:
-    try:
-        return str(IPv4Network(str(value)))
-    except ValueError as error:
-        raise ValueError(f"should hold IPv4 networks in CIDR notation: {error}") from None
-
-
-Cidrs = Annotated[
-    tuple[Annotated[str, BeforeValidator(_cidr)], ...], Field(min_length=1, max_length=64), BeforeValidator(_json_list)
-]
+from cluster.values import Cidrs, FilePath, Name, Packages, System, Users
 
 
 class Settings(BaseModel):
     """What the user wants. Names are ECM's where it had them: `slaveFlavor` was FLAVOR_VMS, `maxSlaves` MAX_VMS."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, str_strip_whitespace=True)
 
     image: Name = Field(description="Image of master and slaves: its name or id.")
     slave_image: Name | None = Field(None, description="Image of the slaves, when it is another one.")
@@ -216,6 +109,15 @@ class Settings(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _credential_is_whole(self) -> Self:
+        if bool(self.application_credential_id) != bool(self.application_credential_secret):
+            raise ValueError(
+                "of ecm:applicationCredentialId and ecm:applicationCredentialSecret one is set - a login needs both - "
+                "pulumi config set ecm:applicationCredentialId ID, and the secret with --secret"
+            )
+        return self
+
 
 def read(values: Mapping[str, Any]) -> Settings:
     """The settings out of a stack's configuration.
@@ -248,8 +150,14 @@ def keys() -> dict[str, str]:
     return {field.alias or name: field.description or "" for name, field in Settings.model_fields.items()}
 
 
+def in_plain_text(values: Mapping[str, Any], is_secret: Callable[[str], bool]) -> tuple[str, ...]:
+    """The keys of secret settings that stand in the stack's file for everybody to read."""
+    secret = [field.alias for field in Settings.model_fields.values() if field.annotation == SecretStr | None]
+    return tuple(f"ecm:{name}" for name in secret if f"ecm:{name}" in values and not is_secret(f"ecm:{name}"))
+
+
 def _problem(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, of which three entries are read
-    key = ".".join(str(part) for part in error["loc"])
+    key = str(error["loc"][0]) if error["loc"] else ""
     match error["type"]:
         case "missing":
             return f"ecm:{key} is not set - {keys()[key]} - pulumi config set ecm:{key} VALUE"
@@ -260,6 +168,11 @@ def _problem(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, of w
         case "value_error":
             said = str(error["msg"]).removeprefix("Value error, ")
             return said if said.startswith("ecm:") or not key else f"ecm:{key}: {said}"
+        case "int_parsing" | "int_from_float":
+            wish = "should be a whole number"
+        case "string_too_short":
+            wish = "should not be empty"
         case _:
-            wish = str(error["msg"]).removeprefix("Input ")
-            return f"ecm:{key} is {json.dumps(error['input'])} - it {wish} - pulumi config set ecm:{key} VALUE"
+            wish = str(error["msg"]).removeprefix("Input ").removeprefix("String ")
+    meaning = keys()[key].rstrip(".")
+    return f"ecm:{key} is {json.dumps(error['input'])} - it {wish} - {meaning} - pulumi config set ecm:{key} VALUE"

@@ -1,24 +1,26 @@
 """`ecm config check`: all that `pulumi up` would check, before it."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from cli.checks import Check, attempt, tell
-from cli.laptop import catalog
-from cli.laptop.desk import desk
-from cli.laptop.pulumi import Value
+from cli.laptop.desk import Desk, desk
 from cli.show import SET_UP, AsJson
-from cluster import cloud, program, settings
+from cloudinit.boot import Additions
+from cluster import additions, backend, cloud, quota, settings
 from cluster.errors import EcmError
+from cluster.login import access, catalogue
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
 app = typer.Typer()
+SEALED = "sealed"
+"""Stands for a secret that can't be decrypted here."""
 group = typer.Typer(help="Look at the stack's settings.", no_args_is_help=True)
 app.add_typer(group, name="config", rich_help_panel=SET_UP)
 
@@ -29,16 +31,18 @@ def check(context: typer.Context, *, as_json: AsJson = False) -> None:
 
     Example: ecm --stack mycluster config check
     """
-    here = desk(context)
-    tell(checks(here.pulumi.config(), here.connect, os.environ), as_json=as_json)
+    tell(checks(desk(context)), as_json=as_json)
 
 
-def checks(
-    values: Mapping[str, Value], connect: "Callable[[], Connection]", environment: Mapping[str, str]
-) -> Iterator[Check]:
-    """Checks one after the other; those that the failed one is the ground of are left out."""
+def checks(here: Desk) -> Iterator[Check]:
+    """Checks one after the other; those that the failed one is the ground of are left out.
+
+    Raises:
+        CommandError: the stack can't be opened.
+    """
+    values = here.pulumi.config()
     try:
-        wanted = settings.read({key: value.text for key, value in values.items() if value.text is not None})
+        wanted = settings.read({key: SEALED if value.text is None else value.text for key, value in values.items()})
     except EcmError as error:
         yield from (Check("settings", wrong=line) for line in str(error).split("; "))
         return
@@ -48,33 +52,51 @@ def checks(
         for key, value in values.items()
         if value.text is None
     )
-    yield attempt("state", lambda: _state(wanted, environment))
+    yield attempt("first boot", lambda: _additions(wanted))
     try:
-        yield from _in_the_cloud(wanted, connect())
+        connection = here.connect()
+        yield Check("login", f"project {access(connection).project_id}")
+        if not wanted.master_backend_url or wanted.master_backend_url.get_secret_value() != SEALED:
+            yield from _state(wanted, catalogue(connection))
+        yield from _found(wanted, connection, here.pulumi.outputs())
     except EcmError as error:
         yield Check("cloud", wrong=str(error))
 
 
-def _state(wanted: Settings, environment: Mapping[str, str]) -> str:
-    login = program.state_login(wanted, environment)
-    return f"the master reaches it as {without_password(login['PULUMI_BACKEND_URL'])}"
+def _additions(wanted: Settings) -> str:
+    """What the user adds to it: files that the settings name are read, as `pulumi up` does."""
+    own = (
+        additions.read("master", wanted.master_packages, wanted.master_condor_config, wanted.master_script),
+        additions.read("slave", wanted.slave_packages, wanted.slave_condor_config, wanted.slave_script),
+    )
+    return "with additions of yours" if any(one != Additions() for one in own) else "nothing is added"
 
 
-def _in_the_cloud(wanted: Settings, connection: "Connection") -> Iterator[Check]:
+def _found(wanted: Settings, connection: "Connection", outputs: Mapping[str, Any]) -> Iterator[Check]:
     found = cloud.look_up(wanted, connection)
-    yield Check("login", found.auth_url)
-    yield Check("image", f"{wanted.image} is {found.image_id}")
+    yield Check("image", f"{wanted.image} is {found.image_id}: {found.master_system.name}")
     if found.slave_image_id != found.image_id:
-        yield Check("slaveImage", f"{wanted.slave_image} is {found.slave_image_id}")
+        yield Check("slaveImage", f"{wanted.slave_image} is {found.slave_image_id}: {found.slave_system.name}")
     for what, flavor in (("masterFlavor", found.master_flavor), ("slaveFlavor", found.slave_flavor)):
         yield Check(what, f"{flavor.name}: {flavor.vcpus} VCPUs, {flavor.ram_mib} MiB, {flavor.disk_gib} GiB of disk")
     yield Check("network", found.network_id)
-    room = catalog.room(catalog.quota(connection), found.slave_flavor)
-    if room is not None and room < wanted.max_slaves:
-        # Not wrong: the controller keeps within the quota, and other people's servers go.
-        yield Check("quota", f"has room for {room} slaves now, maxSlaves is {wanted.max_slaves}")
-    else:
-        yield Check("quota", f"has room for all {wanted.max_slaves} slaves")
+    slaves = int(outputs.get("slaveCount", 0))
+    shares = quota.shares(wanted, found, connection, master_is_there="masterIp" in outputs, slaves=slaves)
+    tight = [s for s in shares if s.limit >= 0 and s.at_most > s.left]
+    needs = "; ".join(f"{s.what}: {s.at_most} needed, {s.left} of {s.limit} left" for s in tight)
+    yield Check(
+        "quota", f"not for all of maxSlaves now: {needs}" if tight else f"has room for {wanted.max_slaves} slaves"
+    )
+
+
+def _state(wanted: Settings, services: Mapping[str, Sequence[str]]) -> Iterator[Check]:
+    try:
+        handed = backend.for_master(wanted, os.environ, services)
+    except EcmError as error:
+        yield Check("state", wrong=str(error))
+        return
+    yield Check("state", f"the master reaches it as {without_password(handed.environment['PULUMI_BACKEND_URL'])}")
+    yield from (Check("state", f"mind: {warning}") for warning in handed.warnings)
 
 
 def without_password(url: str) -> str:

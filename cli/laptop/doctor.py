@@ -1,7 +1,6 @@
 """`ecm doctor` on the user's machine: what leads to the cluster, then what the master finds."""
 
 import json
-import os
 import socket
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -43,7 +42,7 @@ def checks(here: Desk, *, fix: bool) -> Iterator[Check]:
     if state.wrong:
         return
     try:
-        yield from config.checks(here.pulumi.config(), here.connect, os.environ)
+        yield from config.checks(here)
         outputs = here.pulumi.outputs()
     except EcmError as error:
         yield Check("stack", wrong=str(error), fix="ecm init")

@@ -76,7 +76,7 @@ def init(  # noqa: PLR0913 - the flags of a wizard that also runs without questi
         here.pulumi.remove_config(gone)
     _say_exports(state.exports)
     say(f"\nThe stack {name} has its settings. `pulumi up` would find:\n")
-    tell(config.checks(here.pulumi.config(), lambda: connection, os.environ), as_json=False)
+    tell(config.checks(here), as_json=False)
     say(f"\nNext:   pulumi up --stack {name}")
 
 

@@ -13,6 +13,7 @@ from cli.laptop.pulumi import Pulumi, Value
 from cli.laptop.ssh import Ssh
 from cli.main import app
 from cluster.program import PULUMI_VERSION
+from tests.cluster.made_up import Token
 
 
 def thing(name: str, **more: Any) -> SimpleNamespace:
@@ -20,7 +21,16 @@ def thing(name: str, **more: Any) -> SimpleNamespace:
 
 
 def image(name: str, **more: Any) -> SimpleNamespace:
-    there = {"os_distro": None, "os_version": None, "os_admin_user": None, "min_ram": 512, "min_disk": 2, "size": 2**30}
+    there = {
+        "status": "active",
+        "virtual_size": None,
+        "os_distro": None,
+        "os_version": None,
+        "os_admin_user": None,
+        "min_ram": 512,
+        "min_disk": 2,
+        "size": 2**30,
+    }
     return thing(name, **(there | more))
 
 
@@ -34,7 +44,10 @@ class FakeCloud:
             thing("small", vcpus=1, ram=1024, disk=4),
             thing("medium", vcpus=2, ram=2048, disk=10),
         ]
-        self.networks = [thing("public", is_router_external=True), thing("lan", is_router_external=False)]
+        self.networks = [
+            thing("public", is_router_external=True, is_shared=False),
+            thing("lan", is_router_external=False, is_shared=False),
+        ]
         self.keypairs = [thing("mykey", fingerprint="aa:bb")]
         self.servers: list[Any] = []
         self.limits = SimpleNamespace(
@@ -55,10 +68,11 @@ class FakeCloud:
                 n for n in self.networks if is_router_external in (None, n.is_router_external)
             ],
             security_groups=lambda **_: [thing("default")],
+            get_quota=lambda *_, **__: None,
         )
-        project = SimpleNamespace(project_id="project")
+        token = Token()
         self.session = SimpleNamespace(
-            get_endpoint=lambda **_: "http://cloud/v3", auth=SimpleNamespace(get_access=lambda _: project)
+            get_endpoint=lambda **_: "http://cloud/v3", auth=SimpleNamespace(get_access=lambda _: token)
         )
         self.config = SimpleNamespace(region_name="R", name="mycloud", auth={"auth_url": "http://cloud"})
         self.current_project_id = "project"
@@ -153,6 +167,7 @@ def ecm(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `ecm ARGUMENTS…` on that machine, in a window of 80 columns without colours."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "phrase")
 
     def run(*arguments: str, stdin: str = "", obj: Any = desk) -> Result:
         return CliRunner().invoke(app, arguments, input=stdin, obj=obj)

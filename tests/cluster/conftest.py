@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import keystoneauth1.exceptions as auth_errors
 import openstack.exceptions as sdk_errors
 import pytest
 
@@ -14,11 +15,15 @@ def thing(name: str, **more: Any) -> SimpleNamespace:
     return SimpleNamespace(id=f"{name}-id", name=name, **more)
 
 
+def image(name: str, **more: Any) -> SimpleNamespace:
+    usual = {"min_ram": 512, "min_disk": 2, "virtual_size": None, "status": "active"}
+    return thing(name, **usual | {"os_distro": None, "os_version": None} | more)
+
+
 @dataclass
 class FakeCloud:
-    images: list[Any] = field(
-        default_factory=lambda: [thing("debian", min_ram=512, min_disk=2, os_distro="debian", os_version="13")]
-    )
+    images: list[Any] = field(default_factory=lambda: [image("debian", os_distro="debian", os_version="13")])
+    hidden_images: list[Any] = field(default_factory=list)
     flavors: list[Any] = field(
         default_factory=lambda: [
             thing("small", vcpus=1, ram=1024, disk=4),
@@ -28,8 +33,8 @@ class FakeCloud:
     )
     networks: list[Any] = field(
         default_factory=lambda: [
-            thing("lan", is_router_external=False),
-            thing("public", is_router_external=True),
+            thing("lan", is_router_external=False, is_shared=False),
+            thing("public", is_router_external=True, is_shared=False),
         ]
     )
     catalogue: dict[str, str] = field(
@@ -37,17 +42,41 @@ class FakeCloud:
     )
     servers: list[Any] = field(default_factory=list)
     token: Token = field(default_factory=Token)
+    limits: SimpleNamespace = field(
+        default_factory=lambda: SimpleNamespace(
+            instances=-1,
+            instances_used=0,
+            total_cores=-1,
+            total_cores_used=0,
+            total_ram=-1,
+            total_ram_used=0,
+        )
+    )
+    network_quota: SimpleNamespace | None = None
+    """None where the cloud doesn't tell."""
+    volume_limits: SimpleNamespace | None = None
+    """None where there are no volumes."""
     refuses: dict[str, int] = field(default_factory=dict)
     """HTTP status with which a service answers everything."""
     undying: set[str] = field(default_factory=set)
     """Ids of servers that don't go."""
 
     def __post_init__(self) -> None:
-        self.image = SimpleNamespace(images=lambda **_: self._answer("image", self.images))
+        self.image = SimpleNamespace(
+            images=lambda **_: self._answer("image", self.images),
+            find_image=lambda wanted, ignore_missing: next(  # noqa: ARG005
+                (i for i in self.hidden_images if i.id == wanted), None
+            ),
+        )
+        self.block_storage = SimpleNamespace(get_limits=self._volume_limits)
         self.compute = SimpleNamespace(
             flavors=lambda: self.flavors,
             keypairs=lambda: [thing("mykey")],
-            get_limits=lambda: self._answer("compute", None),
+            availability_zones=lambda: [
+                thing("nova", state={"available": True}),
+                thing("down", state={"available": False}),
+            ],
+            get_limits=lambda: self._answer("compute", SimpleNamespace(absolute=self.limits)),
             servers=lambda details: self._answer("compute", list(self.servers) if details else []),
             delete_server=self._delete,
         )
@@ -56,6 +85,7 @@ class FakeCloud:
                 "network", [n for n in self.networks if is_router_external in (None, n.is_router_external)]
             ),
             security_groups=lambda **_: [thing("default")],
+            get_quota=self._quota,
         )
         auth = SimpleNamespace(get_access=lambda _session: self.token)
         self.session = SimpleNamespace(
@@ -72,6 +102,18 @@ class FakeCloud:
         made.__dict__.update(more)
         self.servers.append(made)
         return made
+
+    def _quota(self, project: str, details: bool) -> Any:
+        assert project == "project"
+        assert details
+        if self.network_quota is None:
+            raise sdk_errors.NotFoundException
+        return self.network_quota
+
+    def _volume_limits(self) -> Any:
+        if self.volume_limits is None:
+            raise auth_errors.EndpointNotFound
+        return SimpleNamespace(absolute=self.volume_limits)
 
     def _answer(self, service: str, answer: Any) -> Any:
         if service in self.refuses:

@@ -1,6 +1,7 @@
 """Values that several tests of the program share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -11,6 +12,7 @@ class Token:
     project_id: str = "project"
     said: dict[str, Any] | None = None
     is_federated: bool = False
+    service_catalog: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(catalog=[]))
 
     @property
     def application_credential(self) -> dict[str, Any]:

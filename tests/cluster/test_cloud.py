@@ -17,7 +17,8 @@ def thing(name: str, **more: Any) -> SimpleNamespace:
 
 def image(name: str) -> SimpleNamespace:
     """An image that says nothing of its system but by its name."""
-    return thing(name, min_ram=512, min_disk=2, os_distro=None, os_version=None)
+    says = {"min_ram": 512, "min_disk": 2, "virtual_size": None, "status": "active"}
+    return thing(name, **says, os_distro=None, os_version=None)
 
 
 def look_up(cloud: Any, **changes: Any) -> Found:
@@ -58,6 +59,12 @@ def test_the_master_is_told_the_endpoint_that_it_reaches(cloud: Any) -> None:
         ({"network": "public"}, "ecm:network is 'public' - there is no such network - there is: lan"),
         ({"floatingNetwork": "lan"}, "ecm:floatingNetwork is 'lan' - there is no such external network"),
         ({"slaveSecurityGroup": "web"}, "ecm:slaveSecurityGroup is 'web' - there is no such security group"),
+        (
+            {"availabilityZone": "down"},
+            "ecm:availabilityZone is 'down' - there is no such availability zone - there is: n",
+        ),
+        ({"slaveFlavor": "volume"}, "the flavor volume has no disk - a server needs one to boot from"),
+        ({"bootVolumeGiB": "1"}, "it needs 512 MiB of RAM and 2 GiB of disk, the flavor small has 1024 and 1 - raise"),
         ({"jobsPerSlave": "2"}, "ecm:jobsPerSlave is 2 and the flavor small has 1 VCPUs"),
         ({"masterFlavor": "tiny"}, "it needs 512 MiB of RAM and 2 GiB of disk, the flavor tiny has 256 and 1"),
     ],
@@ -83,6 +90,39 @@ def test_of_several_networks_one_must_be_named(cloud: Any) -> None:
     with pytest.raises(CloudError, match="ecm:network is not set - the project has not one network but: a, b"):
         look_up(cloud)
     assert look_up(cloud, network="b").network_id == "b-id"
+
+
+def test_an_image_that_is_larger_than_it_says_needs_the_room(cloud: Any) -> None:
+    cloud.images[0].virtual_size = 5 * 1024**3 + 1
+    with pytest.raises(CloudError, match="6 GiB of disk, the flavor small has 1024 and 4"):
+        look_up(cloud)
+    assert look_up(cloud, slaveFlavor="volume", bootVolumeGiB="6").slave_volume_gib == 6
+
+
+def test_an_image_that_is_not_active_is_said_to_be_so(cloud: Any) -> None:
+    cloud.images[0].status = "queued"
+    with pytest.raises(CloudError, match="the image is queued, not active"):
+        look_up(cloud)
+
+
+def test_an_image_that_is_not_listed_is_found_by_its_id(cloud: Any) -> None:
+    id_ = "7d7bb940-1111-2222-3333-444455556666"
+    hidden = image("debian-13")
+    hidden.id = id_
+    cloud.hidden_images = [hidden]
+    assert look_up(cloud, image=id_).image_id == id_
+
+
+def test_a_shared_external_network_can_be_the_clusters_when_it_is_named(cloud: Any) -> None:
+    cloud.networks[1].is_shared = True
+    assert look_up(cloud).network_id == "lan-id"
+    assert look_up(cloud, network="public").network_id == "public-id"
+
+
+def test_the_boot_volume_is_the_masters_and_that_of_slaves_without_a_disk(cloud: Any) -> None:
+    found = look_up(cloud, bootVolumeGiB="20")
+    assert (found.master_volume_gib, found.slave_volume_gib) == (20, None)
+    assert look_up(cloud, bootVolumeGiB="20", slaveFlavor="volume").slave_volume_gib == 20
 
 
 def test_the_systems_are_found_from_the_images_or_taken_from_the_settings(cloud: Any) -> None:

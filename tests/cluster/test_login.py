@@ -59,3 +59,8 @@ def test_another_project_is_refused_because_everything_would_seem_gone_there(clo
     login.require_project("project", cloud)
     with pytest.raises(CloudError, match="this login is for the project project - the cluster is in other"):
         login.require_project("other", cloud)
+
+
+def test_the_catalogue_is_the_services_urls(cloud: Any) -> None:
+    cloud.token.service_catalog.catalog = [{"type": "image", "endpoints": [{"url": "http://a"}, {"url": "http://b"}]}]
+    assert login.catalogue(cloud) == {"image": ("http://a", "http://b")}

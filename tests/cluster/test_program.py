@@ -286,6 +286,16 @@ def test_a_ready_credential_takes_the_place_of_the_stacks_own(run: Run, cloud: A
     assert "OS_APPLICATION_CREDENTIAL_ID='ready'" in controller_environment(engine)
 
 
+def test_what_the_master_cannot_be_given_is_an_error_before_anything_is_declared(
+    run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "with a ' in it")
+    engine = Engine({})
+    with pytest.raises(SettingsError, match="PULUMI_CONFIG_PASSPHRASE has a quote or a line break"):
+        run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    assert engine.kinds() == []
+
+
 def controller_environment(engine: Engine) -> str:
     """The file that the master's user-data has for the controller."""
     packed = engine.resources[INSTANCE, "master"]["userData"]["value"]  # as a secret
@@ -299,27 +309,3 @@ def test_slaves_are_told_from_other_resources_by_their_type() -> None:
         {urn("master"): {}, urn("x", "a:b/c:D"): {}, urn("s1", f"p:q:R${INSTANCE}"): {}, urn("s0"): {}}
     )
     assert remembered.slaves == ("s0", "s1")
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({"PULUMI_BACKEND_URL": "postgres://a"}, {"PULUMI_BACKEND_URL": "postgres://a"}),
-        (
-            {
-                "PULUMI_BACKEND_URL": "postgres://a",
-                "ECM_MASTER_BACKEND_URL": "postgres://b",
-                "PULUMI_CONFIG_PASSPHRASE": "p",
-            },
-            {"PULUMI_BACKEND_URL": "postgres://b", "PULUMI_CONFIG_PASSPHRASE": "p"},
-        ),
-    ],
-)
-def test_the_master_gets_the_state_as_it_reaches_it(environment: dict[str, str], expected: dict[str, str]) -> None:
-    assert program.state_login(SETTINGS, environment) == expected
-
-
-@pytest.mark.parametrize("url", ["", "file:///tmp/state"])
-def test_a_state_that_the_master_cannot_reach_is_refused(url: str) -> None:
-    with pytest.raises(SettingsError, match="no way to the stack's state"):
-        program.state_login(SETTINGS, {"PULUMI_BACKEND_URL": url})

@@ -22,6 +22,27 @@ def test_numbers_come_as_strings_as_pulumi_gives_them() -> None:
     assert settings.read(GOOD | {"ecm:maxSlaves": "7", "ecm:idleTime": "60"}).max_slaves == 7
 
 
+@pytest.mark.parametrize("written", ["7", " 7", "7.0", "+7"])
+def test_a_number_is_read_as_it_is_meant(written: str) -> None:
+    assert settings.read(GOOD | {"ecm:maxSlaves": written}).max_slaves == 7
+
+
+def test_spaces_around_a_name_are_not_part_of_it() -> None:
+    assert settings.read(GOOD | {"ecm:image": " Debian 13 "}).image == "Debian 13"
+
+
+def test_a_list_comes_as_json_and_names_nothing_twice() -> None:
+    read = settings.read(GOOD | {"ecm:allowedCidrs": '["192.0.2.0/24", "198.51.100.7", "192.0.2.0/24"]'})
+    assert read.allowed_cidrs == ("192.0.2.0/24", "198.51.100.7/32")
+
+
+def test_a_secret_in_plain_text_is_found() -> None:
+    values = {"ecm:masterBackendUrl": "postgres://x", "ecm:applicationCredentialSecret": "hush", "ecm:image": "i"}
+    assert settings.in_plain_text(values, lambda key: key == "ecm:masterBackendUrl") == (
+        "ecm:applicationCredentialSecret",
+    )
+
+
 def test_other_namespaces_are_not_ours() -> None:
     settings.read(GOOD | {"openstack:region": "x", "pulumi:tags": "{}"})
 
@@ -30,10 +51,26 @@ def test_other_namespaces_are_not_ours() -> None:
     ("change", "says"),
     [
         ({"ecm:maxSlave": "3"}, "ecm:maxSlave is no setting - did you mean ecm:maxSlaves?"),
-        ({"ecm:maxSlaves": "many"}, 'ecm:maxSlaves is "many" - it should be a valid integer'),
+        (
+            {"ecm:maxSlaves": "many"},
+            'ecm:maxSlaves is "many" - it should be a whole number - Most slaves there may be at once - pulumi config',
+        ),
+        ({"ecm:maxSlaves": "2.5"}, 'ecm:maxSlaves is "2.5" - it should be a whole number'),
+        ({"ecm:maxSlaves": "yes"}, 'ecm:maxSlaves is "yes" - it should be a whole number'),
+        ({"ecm:idleTime": "10m"}, 'ecm:idleTime is "10m" - it should be a whole number - Seconds that a slave is idle'),
         ({"ecm:idleTime": "1"}, 'ecm:idleTime is "1" - it should be greater than or equal to 10'),
         ({"ecm:minSlaves": "5", "ecm:maxSlaves": "2"}, "minSlaves is 5 and maxSlaves 2"),
-        ({"ecm:image": ""}, 'ecm:image is ""'),
+        ({"ecm:image": ""}, 'ecm:image is "" - it should not be empty - Image of master and slaves: its name or id'),
+        ({"ecm:image": "  "}, 'ecm:image is "  " - it should not be empty'),
+        ({"ecm:allowedCidrs": "192.0.2.0/24"}, "ecm:allowedCidrs is '192.0.2.0/24' - it should be a list of networks"),
+        ({"ecm:allowedCidrs": "[]"}, "ecm:allowedCidrs is '[]' - it should be a list of networks"),
+        ({"ecm:allowedCidrs": '{"a": 1}'}, "it should be a list of networks - pulumi config set --path"),
+        ({"ecm:allowedCidrs": '["192.0.2.1/24"]'}, "192.0.2.1/24 has host bits set"),
+        ({"ecm:allowedCidrs": '["2001:db8::/32"]'}, "Expected 4 octets"),
+        ({"ecm:allowedCidrs": '["everywhere"]'}, "Expected 4 octets in 'everywhere'"),
+        ({"ecm:bootVolumeGiB": "0"}, 'ecm:bootVolumeGiB is "0" - it should be greater than or equal to 1'),
+        ({"ecm:bootVolumeGib": "9"}, "ecm:bootVolumeGib is no setting - did you mean ecm:bootVolumeGiB?"),
+        ({"ecm:applicationCredentialId": "x"}, "ecm:applicationCredentialSecret one is set - a login needs both"),
         ({"ecm:endpoints": "admin"}, "ecm:endpoints is \"admin\" - it should be 'public' or 'internal'"),
     ],
 )
@@ -50,5 +87,8 @@ def test_everything_that_is_missing_is_said_at_once() -> None:
 
 
 def test_a_secret_is_never_shown() -> None:
-    read = settings.read(GOOD | {"ecm:masterBackendUrl": "postgres://me:hush@host/db"})
-    assert "hush" not in repr(read)
+    secret = {"ecm:masterBackendUrl": "postgres://me:hush@host/db", "ecm:applicationCredentialSecret": "hush"}
+    assert "hush" not in repr(settings.read(GOOD | secret | {"ecm:applicationCredentialId": "id"}))
+    with pytest.raises(SettingsError) as raised:
+        settings.read(GOOD | secret)
+    assert "hush" not in str(raised.value)

@@ -1,0 +1,113 @@
+"""Values of settings: how one of the stack's file becomes ours, or is refused with what to write instead.
+
+Pulumi's configuration has strings only; lists and maps come as JSON.
+"""
+
+import base64
+import binascii
+import difflib
+import json
+import re
+from ipaddress import IPv4Network
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from cloudinit.systems import SYSTEMS
+
+_PACKAGE = re.compile(r"[A-Za-z0-9@][A-Za-z0-9@:.+_~=*-]*")
+_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_TAKEN = frozenset({"root", "ecm", "condor", "nobody"})
+_KEY_TYPES = (
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ecdsa-sha2-nistp",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh",
+)
+
+
+def _system(value: str) -> str:
+    if value not in SYSTEMS:
+        near = difflib.get_close_matches(value, SYSTEMS, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"take one of: {', '.join(SYSTEMS)}"
+        raise ValueError(f"ecm:os is {value!r} - there is no such system here - {meant}")
+    return value
+
+
+def _json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is no list or map - in the stack's file write it as YAML's - "
+            "or pulumi config set --path 'ecm:KEY[0]' VALUE"
+        ) from None
+
+
+def _packages(value: object) -> tuple[str, ...]:
+    names = _json(value)
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) and _PACKAGE.fullmatch(n) for n in names):
+        raise ValueError(
+            f"{value!r} is no list of packages - each is a name as the system's package manager has it - "
+            "pulumi config set --path 'ecm:slavePackages[0]' NAME"
+        )
+    return tuple(names)
+
+
+def _users(value: object) -> dict[str, tuple[str, ...]]:
+    accounts = _json(value)
+    if not isinstance(accounts, dict):
+        raise ValueError(  # noqa: TRY004 - pydantic passes a TypeError on as it is
+            f"ecm:users is {value!r} - it maps account names to lists of public ssh keys - "
+            "pulumi config set --path 'ecm:users.alice[0]' \"$(cat alice.pub)\""
+        )
+    for name, keys in accounts.items():
+        if not _ACCOUNT.fullmatch(name) or name in _TAKEN:
+            raise ValueError(
+                f"ecm:users has an account {name!r} - no account can be made of that name - "
+                "take lower-case letters and digits"
+            )
+        if not isinstance(keys, list | tuple) or not keys or not all(_is_key(key) for key in keys):
+            raise ValueError(
+                f"ecm:users.{name} is no list of public ssh keys - nobody could log in - "
+                f"pulumi config set --path 'ecm:users.{name}[0]' \"$(cat {name}.pub)\""
+            )
+    return {name: tuple(keys) for name, keys in accounts.items()}
+
+
+def _is_key(key: object) -> bool:
+    """Whether this is a line of an authorized_keys file, with no options: the type is in the key itself once more."""
+    if not isinstance(key, str) or "\n" in key or not key.startswith(_KEY_TYPES):
+        return False
+    kind, _, rest = key.partition(" ")
+    try:
+        blob = base64.b64decode(rest.split(" ")[0], validate=True)
+    except binascii.Error:
+        return False
+    return blob[4 : 4 + len(kind)] == kind.encode()
+
+
+def _cidrs(value: object) -> tuple[str, ...]:
+    hint = "pulumi config set --path 'ecm:allowedCidrs[0]' 192.0.2.0/24"
+    try:
+        listed = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        listed = None
+    if not isinstance(listed, list | tuple) or not listed:
+        raise ValueError(f"ecm:allowedCidrs is {value!r} - it should be a list of networks - {hint}")
+    try:
+        # The same network twice would be the same rule twice, which Neutron refuses.
+        return tuple(dict.fromkeys(str(IPv4Network(str(cidr))) for cidr in listed))
+    except ValueError as error:
+        raise ValueError(f"ecm:allowedCidrs is {value!r} - {error} - {hint}") from None
+
+
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+System = Annotated[str, BeforeValidator(_system)]
+Packages = Annotated[tuple[str, ...], BeforeValidator(_packages)]
+Users = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_users)]
+FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
+Cidrs = Annotated[tuple[str, ...], Field(max_length=64), BeforeValidator(_cidrs)]
