@@ -1,7 +1,7 @@
 """Checks and how they are told: what was looked at, what was found or is wrong, and the command that mends it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import typer
 from rich.console import RenderableType
@@ -10,6 +10,7 @@ from rich.text import Text
 from cli.show import TROUBLE, report, table
 from cluster.errors import EcmError
 from controller.errors import OutsideError
+from controller.masking import masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ def attempt(what: str, look: Callable[[], str], fix: str = "") -> Check:
 
 
 def tell(checks: Iterable[Check], *, as_json: bool) -> None:
-    """Prints the checks; leaves with status 3 when one of them found something wrong."""
-    done = list(checks)
+    """Prints the checks, without passwords; leaves with status 3 when one of them found something wrong."""
+    done = [replace(check, found=masked(check.found), wrong=masked(check.wrong)) for check in checks]
     report(done, view(done), as_json=as_json)
     if any(check.wrong for check in done):
         raise typer.Exit(TROUBLE)

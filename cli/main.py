@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from cli.show import FAILED, err
 from cluster.errors import EcmError
 from controller.errors import OutsideError
+from controller.masking import masked
 
 
 class Commands(TyperGroup):
@@ -20,7 +21,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except (EcmError, OutsideError) as error:
-            err.print(f"ecm: {error}", markup=False, soft_wrap=True)
+            err.print(f"ecm: {masked(str(error))}", markup=False, soft_wrap=True)
             raise typer.Exit(FAILED) from None
 
 
@@ -58,6 +59,6 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("ECM_DEBUG"):
             raise
-        what = " ".join(f"{type(error).__name__} {error}".split())
+        what = masked(" ".join(f"{type(error).__name__} {error}".split()))
         err.print(f"ecm: this is a bug - {what} - please report what ECM_DEBUG=1 shows", markup=False, soft_wrap=True)
         sys.exit(FAILED)

@@ -95,11 +95,5 @@ def _state(wanted: Settings, services: Mapping[str, Sequence[str]]) -> Iterator[
     except EcmError as error:
         yield Check("state", wrong=str(error))
         return
-    yield Check("state", f"the master reaches it as {without_password(handed.environment['PULUMI_BACKEND_URL'])}")
+    yield Check("state", f"the master reaches it as {handed.environment['PULUMI_BACKEND_URL']}")
     yield from (Check("state", f"mind: {warning}") for warning in handed.warnings)
-
-
-def without_password(url: str) -> str:
-    """A backend's URL as it may be shown."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -37,7 +37,7 @@ def doctor(context: typer.Context, *, fix: Fix = False, as_json: AsJson = False)
 def checks(here: Desk, *, fix: bool) -> Iterator[Check]:
     """Looks at everything, one after the other. What can't be looked at for want of an earlier part is left out."""
     yield attempt("pulumi", lambda: _version(here), "scripts/setup")
-    state = attempt("state", lambda: config.without_password(here.pulumi.backend()), "pulumi login")
+    state = attempt("state", here.pulumi.backend, "pulumi login")
     yield state
     if state.wrong:
         return

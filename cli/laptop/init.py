@@ -19,6 +19,7 @@ from cluster import settings
 from cluster.errors import SettingsError
 from cluster.login import translated
 from cluster.settings import Settings
+from controller.masking import masked
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
@@ -150,7 +151,7 @@ def _make_stack(here: Desk, state: Backend, stack: str, backend: str, *, yes: bo
     missing = "the secrets have no passphrase: set PULUMI_CONFIG_PASSPHRASE"
     state.settle_passphrase((lambda: no_questions(missing)) if yes else ask_passphrase)
     there = here.pulumi.stacks()
-    say(f"The state is in {config.without_password(where)}; stacks there: {', '.join(there) or 'none yet'}.")
+    say(f"The state is in {masked(where)}; stacks there: {', '.join(there) or 'none yet'}.")
     name = stack or (there[0] if yes and len(there) == 1 else "")
     if not name:
         name = (
