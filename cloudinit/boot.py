@@ -193,7 +193,7 @@ def _trees(role: str, system: System) -> Iterable[File]:
     files: dict[str, File] = {}
     for root in (FILES / tree for tree in ("common", *system.trees, role)):
         for path in sorted(p for p in root.rglob("*") if p.is_file()):
-            mode = "0755" if path.parent.name == "sbin" else "0644"
+            mode = "0755" if path.parent.name in ("bin", "sbin") else "0644"
             target = f"/{path.relative_to(root)}"
             files[target] = File(target, path.read_bytes(), mode)
     return files.values()

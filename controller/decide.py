@@ -48,13 +48,15 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
 
     Never plans on doubt: a snapshot with an unknown part yields a plan that only says so.
     """
+    if seen.paused:
+        return Plan(reasons=(Reason(Why.PAUSED, seen.paused),))
     if seen.unknown:
         return Plan(reasons=tuple(Reason(Why.BLIND, f"nothing is done while {part}") for part in seen.unknown))
     if seen.locked:
         return Plan(reasons=(Reason(Why.LOCKED, seen.locked),))
     broken = tuple(r for slave in seen.slaves if (r := fault(slave, limits, now)))
     unbroken = _without(seen.slaves, broken)
-    old = recycled(unbroken) if seen.recycling else ()
+    old = dismissed(unbroken, seen)
     sound = _without(unbroken, old)
     packing = pack(demand(seen.jobs, limits), sound, limits)
     revive = tuple(s.name for s in sound if s.phase is Phase.DRAINED and s.name in packing.taken)
@@ -72,7 +74,7 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
         create=create,
         remove=() if wait else remove,
         revive=revive,
-        retire=retiring(sound) if seen.recycling else (),
+        retire=retiring(sound, seen),
         reasons=why + wait + revived(revive) + hopeless(seen.jobs),
     )
 
@@ -269,20 +271,29 @@ def fault(slave: Slave, limits: Limits, now: datetime) -> Removal | None:
     return Removal(slave.name, reason)
 
 
-def recycled(slaves: tuple[Slave, ...]) -> tuple[Removal, ...]:
-    """The idle slaves that go because the user wants outdated ones replaced."""
-    return tuple(
-        Removal(s.name, Reason(Why.RECYCLED, "it was made from older settings"))
-        for s in slaves
-        if s.outdated and s.phase is Phase.IDLE
+def dismissed(slaves: tuple[Slave, ...], seen: Snapshot) -> tuple[Removal, ...]:
+    """The idle slaves that go because people want it: those named, and outdated ones."""
+    idle = [slave for slave in slaves if slave.phase is Phase.IDLE]
+    named = (s for s in idle if s.unwanted)
+    old = (s for s in idle if s.outdated and seen.recycling and not s.unwanted)
+    return (
+        *(Removal(s.name, Reason(Why.UNWANTED, "somebody asked for its drain")) for s in named),
+        *(Removal(s.name, Reason(Why.RECYCLED, "it was made from older settings")) for s in old),
     )
 
 
-def retiring(slaves: tuple[Slave, ...]) -> tuple[str, ...]:
-    """The busy outdated slaves to drain now for the user who wants them replaced: a quarter of all, at least one."""
-    room = max(1, len(slaves) // 4) - sum(slave.phase is Phase.DRAINING for slave in slaves)
-    old = sorted(slave.name for slave in slaves if slave.outdated and slave.phase is Phase.BUSY)
-    return tuple(old[: max(0, room)])
+def retiring(slaves: tuple[Slave, ...], seen: Snapshot) -> tuple[str, ...]:
+    """The busy slaves to drain now because people want it.
+
+    Those named at once; outdated ones so that a quarter of all, and at least one, is draining.
+    """
+    busy = sorted((slave for slave in slaves if slave.phase is Phase.BUSY), key=lambda slave: slave.name)
+    named = [slave.name for slave in busy if slave.unwanted]
+    if not seen.recycling:
+        return tuple(named)
+    old = [slave.name for slave in busy if slave.outdated and not slave.unwanted]
+    room = max(1, len(slaves) // 4) - sum(slave.phase is Phase.DRAINING for slave in slaves) - len(named)
+    return (*named, *old[: max(0, room)])
 
 
 def revived(names: tuple[str, ...]) -> tuple[Reason, ...]:

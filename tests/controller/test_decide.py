@@ -273,6 +273,17 @@ def test_a_lone_outdated_slave_is_recycled_too() -> None:
     assert decide(Snapshot(slaves=(outdated("a", Phase.BUSY, jobs=1),), recycling=True), LIMITS, NOW).retire == ("a",)
 
 
+def test_a_slave_that_somebody_wants_gone_goes_when_it_has_no_job() -> None:
+    slaves = (replace(slave("a", Phase.IDLE), unwanted=True), replace(slave("b", Phase.BUSY, jobs=1), unwanted=True))
+    plan = decide(Snapshot(jobs=(jobs(1),), slaves=slaves), LIMITS, NOW)
+    assert (removed(plan), plan.retire) == ([("a", Why.UNWANTED)], ("b",))
+
+
+def test_in_a_pause_nothing_is_done_whatever_was_seen() -> None:
+    plan = decide(Snapshot(jobs=(jobs(9),), slaves=(slave("a", Phase.FAILED),), paused="by ada"), LIMITS, NOW)
+    assert (plan.acts, whys(plan)) == (False, [Why.PAUSED])
+
+
 rooms = st.builds(Room, st.integers(0, 8), st.integers(0, 4000), st.integers(0, 20_000))
 groups = st.builds(
     JobGroup,
@@ -296,6 +307,7 @@ slaves_ = st.lists(
         jobs=st.integers(0, 4),
         revivable=st.booleans(),
         outdated=st.booleans(),
+        unwanted=st.booleans(),
     ),
     max_size=8,
     unique_by=lambda s: s.name,
@@ -310,6 +322,7 @@ snapshots = st.builds(
     ).map(tuple),
     recycling=st.booleans(),
     locked=st.sampled_from(["", "", "", "locked"]),
+    paused=st.sampled_from(["", "", "", "by ada"]),
     unknown=st.sampled_from([(), (), (), ("part",)]),
 )
 limits_ = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 4), rooms).map(
@@ -331,10 +344,10 @@ def test_laws(seen: Snapshot, limits: Limits) -> None:
     assert not gone & claimed, "a slave with a claim is never removed"
     assert not gone & {*plan.revive, *plan.retire}, "what stays doesn't go"
     assert all(by_name[n].phase is Phase.DRAINED and by_name[n].revivable for n in plan.revive), "only our own drains"
-    assert all(by_name[n].outdated for n in plan.retire), "only outdated slaves are retired"
-    assert seen.recycling or not plan.retire, "only on demand"
+    on_demand = {s.name for s in seen.slaves if s.unwanted or (s.outdated and seen.recycling)}
+    assert set(plan.retire) <= on_demand, "slaves are retired on demand only"
     assert plan.create >= 0
-    assert not plan.acts or not (seen.unknown or seen.locked), "nothing on doubt"
+    assert not plan.acts or not (seen.unknown or seen.locked or seen.paused), "nothing on doubt, or in a pause"
     if plan.create:
         assert len(staying) + plan.create <= limits.max_slaves, "never over the maximum"
         assert seen.quota_left is None or plan.create <= seen.quota_left, "never over the quota"

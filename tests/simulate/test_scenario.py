@@ -3,7 +3,7 @@ from cluster.settings import Settings, read
 from simulate.scenario import compare
 from tests.simulate.made_up import job
 
-OFFERED = Offer(cpus=2, memory_mib=4000, disk_kib=10**6, jobs=2)
+OFFERED = Offer(cpus=2, memory_mib=4000, disk_kib=10**6, jobs=2, docker=True, apptainer=None)
 VALUES = {"ecm:image": "i", "ecm:masterFlavor": "m", "ecm:slaveFlavor": "s", "ecm:keyName": "k"}
 
 
