@@ -128,9 +128,15 @@ def pack(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Packing:
         for s in sorted(open_to_jobs, key=lambda s: (order[s.phase], s.outdated, s.idle_for, s.name))
     ]
     new: list[_Bin] = []
+    # What holds not even the fewest CPUs that are asked for (the last request's) is passed over from then on: with
+    # 1,000 slaves and hundreds of requests, looking at it would be nearly all of the time.
+    fewest = need[-1][0].cpus if need else 0
+    unfilled = rooms
     for request, count in need:
-        left = count
-        for room in (*rooms, *new):
+        left, made = count, len(new)
+        for room in unfilled:
+            if not left:
+                break
             left -= room.take(request, left)
         while left > 0 and len(new) < limits.max_slaves:
             room = _Bin("", limits.offer, limits.jobs_per_slave)
@@ -139,6 +145,7 @@ def pack(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Packing:
                 break
             left -= taken
             new.append(room)
+        unfilled = [room for room in (*unfilled, *new[made:]) if room.places > 0 and room.room.cpus >= fewest]
     return Packing(frozenset(room.slave for room in rooms if room.used), len(new), sum(count for _, count in need))
 
 
@@ -151,6 +158,8 @@ class _Bin:
 
     def take(self, request: Room, count: int) -> int:
         """Puts in as many of `count` jobs as fit, and says how many."""
+        if self.room.cpus < request.cpus or self.room.memory_mib < request.memory_mib:
+            return 0
         fit = max(0, min(count, self.places, self.room.holds(request)))
         if fit:
             self.room, self.places, self.used = self.room.less(request, fit), self.places - fit, True

@@ -100,6 +100,7 @@ class Loop:
             self.reporter.decided(plan, seen, allowed, now)
             if plan.acts:
                 self.applying = self.worker.submit(apply, plan, seen, settings, self.tools)
+                self.memory.updating = True
         return settings.poll_interval
 
     def _beat(self) -> None:
@@ -115,7 +116,7 @@ class Loop:
     def _settle(self, outcome: Outcome) -> None:
         """Takes in what came of the last plan. The state has to be read anew, and after a failure to be recovered."""
         now = self.clock()
-        self.applying, self.view_at = None, None
+        self.applying, self.view_at, self.memory.updating = None, None, False
         self.reporter.ended(outcome, now)
         self.memory.updated()
         if outcome.updated:

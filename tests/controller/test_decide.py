@@ -1,13 +1,13 @@
 """The rule, as a table of cases and as laws that hold for every snapshot."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.decide import BACKOFF, decide, retry_at
+from controller.decide import BACKOFF, decide, demand, pack, retry_at
 from controller.model import JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot, Trouble, Why
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -365,6 +365,41 @@ def test_more_time_never_unmakes_a_removal(seen: Snapshot, limits: Limits) -> No
     seen = replace(seen, setbacks=())
     broken = {r.slave for r in decide(seen, limits, NOW).remove if r.reason.why in by_time}
     assert broken <= {r.slave for r in decide(seen, limits, later).remove}
+
+
+@dataclass
+class Place:
+    slave: str
+    room: Room
+    left: int
+    used: bool = False
+
+    def fits(self, request: Room) -> bool:
+        return self.left > 0 and self.room.holds(request) > 0
+
+
+@given(snapshots, limits_)
+def test_jobs_packed_in_groups_go_where_they_would_go_one_by_one(seen: Snapshot, limits: Limits) -> None:
+    order = [Phase.BUSY, Phase.IDLE, (Phase.BUILDING, Phase.BOOTING), Phase.DRAINED]
+    places = [
+        Place(s.name, s.free or limits.offer, limits.jobs_per_slave - s.jobs)
+        for phase in order
+        for s in sorted(seen.slaves, key=lambda s: (s.outdated, s.idle_for, s.name))
+        if s.in_state and s.phase in (phase if isinstance(phase, tuple) else (phase,))
+        if s.phase is not Phase.DRAINED or s.revivable
+    ]
+    for request, count in demand(seen.jobs, limits):
+        for _ in range(count):
+            if not any(place.fits(request) for place in places):
+                new = Place("", limits.offer, limits.jobs_per_slave)
+                if sum(not place.slave for place in places) >= limits.max_slaves or not new.fits(request):
+                    break
+                places.append(new)
+            place = next(place for place in places if place.fits(request))
+            place.room, place.left, place.used = place.room.less(request, 1), place.left - 1, True
+    packing = pack(demand(seen.jobs, limits), seen.slaves, limits)
+    assert packing.taken == {place.slave for place in places if place.slave and place.used}
+    assert packing.new == sum(not place.slave for place in places)
 
 
 @given(st.integers(0, 40), st.integers(1, 4))

@@ -229,6 +229,15 @@ def test_nova_is_asked_often_while_a_slave_is_on_its_way_and_after_an_update(out
     assert sorted(outside.asked) == ["quota", "servers"]
 
 
+def test_nova_is_asked_often_while_an_update_runs(outside: Outside) -> None:
+    memory = Memory(START)
+    look(outside, memory)
+    outside.asked.clear()
+    memory.updating = True
+    look(outside, memory, NOW + timedelta(seconds=5))
+    assert outside.asked == ["servers"]
+
+
 def test_a_joined_slave_teaches_what_new_ones_offer_until_the_settings_change(outside: Outside) -> None:
     memory = Memory(START)
     assert memory.offer(SETTINGS)["Memory"] == SETTINGS.offer.memory_mib

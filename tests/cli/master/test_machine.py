@@ -13,7 +13,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     tools = tmp_path / "tools"
     tools.mkdir()
     sudo = tools / "sudo"
-    sudo.write_text(f'#!/bin/sh\necho "$@" >>{tools}/calls\nshift 3\nexec "$@"\n')
+    sudo.write_text(f'#!/bin/sh\nprintf "%s " "$@" >>{tools}/calls\nshift 3\nexec "$@"\n')
     sudo.chmod(0o755)
     monkeypatch.setenv("PATH", str(tools), prepend=":")
     return Machine(run=tmp_path, state=tmp_path)
@@ -34,5 +34,5 @@ def test_a_program_that_fails_is_one_line_with_its_own_word(machine: Machine) ->
 
 
 def test_a_program_that_is_not_there_asks_whether_this_is_the_master(machine: Machine) -> None:
-    with pytest.raises(CommandError, match="there is no condor_nothing - .* is this the master"):
+    with pytest.raises(CommandError, match=r"there is no condor_nothing - .* is this the master"):
         machine.output("condor_nothing")
