@@ -64,7 +64,9 @@ class Machine:
         Raises:
             CommandError: it can't be written.
         """
-        self.output("install", "-D", "-m", "0644", "/dev/stdin", str(path), user=CONTROLLER, stdin=text)
+        # Not /dev/stdin, which another user may not open again.
+        script = 'mkdir -p "$(dirname "$1")" && cat >"$1"'
+        self.output("sh", "-c", script, "sh", str(path), user=CONTROLLER, stdin=text)
 
     def remove(self, path: Path) -> None:
         self.output("rm", "-f", str(path), user=CONTROLLER)
