@@ -71,6 +71,8 @@ class User:
     env: Mapping[str, str]
     stack: str = "dev"
     project: Path = ROOT
+    account: str = ""
+    """Whom to log in to the master as; the image's own user if empty."""
     _address: str = field(default="", init=False)
 
     def pulumi(self, *arguments: str, seconds: float = 900, echo: bool = False) -> str:
@@ -123,7 +125,8 @@ class User:
         """
         if not self._address:
             self._address = self.outputs()["masterIp"]
-        arguments = ["ssh", "-F", self.env["ECM_SSH_CONFIG"], self._address, command]
+        login = ["-l", self.account] if self.account else []
+        arguments = ["ssh", "-F", self.env["ECM_SSH_CONFIG"], *login, self._address, command]
         return _unless_cut_off(
             subprocess.run,
             arguments,

@@ -73,15 +73,19 @@ def test_without_a_controller_it_takes_no_more_jobs_then_powers_off(slave: Slave
 
 
 def test_it_never_powers_off_in_the_look_that_stops_new_jobs(slave: Slave) -> None:
+    slave.look(0)
     assert slave.look(60 * MINUTE) == [RECONFIGURE]
 
 
-def test_a_controller_that_never_was_counts_from_the_boot(slave: Slave) -> None:
-    assert slave.look(59 * MINUTE) == []
-    assert slave.look(60 * MINUTE) == [RECONFIGURE]
+def test_a_controller_that_never_was_counts_from_the_first_look(slave: Slave) -> None:
+    long_ago = 24 * 60 * MINUTE
+    assert slave.look(long_ago) == []
+    assert slave.look(long_ago + 59 * MINUTE) == []
+    assert slave.look(long_ago + 60 * MINUTE) == [RECONFIGURE]
 
 
 def test_a_controller_that_comes_back_gives_the_slave_back_its_jobs(slave: Slave) -> None:
+    slave.look(0)
     slave.look(60 * MINUTE)
     assert slave.look(61 * MINUTE, heard=True) == [RECONFIGURE]
     assert slave.takes_jobs

@@ -1,0 +1,150 @@
+"""What users of a cluster may and may not do: accounts, kinds of jobs, how many at once, who sees what. On one cluster."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from demo.__main__ import leftovers
+from demo.user import ROOT, User, last_line, wait_for
+
+pytestmark = pytest.mark.cloud
+
+STACK = "jobs"
+PATIENCE = 300
+DOCKER_JOB = """universe = docker
+docker_image = localhost/busybox:1
+executable = /bin/sh
+transfer_executable = false
+arguments = "-c 'id -u; wget -q -T 4 -O - http://169.254.169.254/openstack/latest/user_data || echo closed; echo done'"
+output = docker.$(Cluster).out
+error = docker.$(Cluster).err
+log = docker.log
+should_transfer_files = yes
+request_cpus = 1
+request_memory = 100M
+request_disk = 10M
+queue
+"""
+METADATA = "curl -s -m 4 http://169.254.169.254/openstack/latest/user_data || echo closed"
+
+
+@pytest.fixture(scope="module")
+def cluster(cloud: dict[str, str]) -> Iterator[User]:
+    """A cluster of slaves with four VCPUs and two jobs each, and with an account for alice."""
+    config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
+    key = Path(cloud["ECM_SSH_CONFIG"]).with_name("id_ed25519.pub").read_text().strip()
+    config["config"] |= {
+        "ecm:slaveFlavor": "large",
+        "ecm:jobsPerSlave": "2",
+        "ecm:maxSlaves": "4",
+        "ecm:idleTime": "60",
+        "ecm:slaveScript": "tests/e2e/busybox.sh",
+        "ecm:users": {"alice": [key]},
+    }
+    settings = ROOT / f"Pulumi.{STACK}.yaml"
+    settings.write_text(yaml.safe_dump(config))
+    user = User(cloud, STACK)
+    user.select()
+    user.up()
+    wait_for("the master", PATIENCE, user.master_is_ready)
+    yield user
+    wait_for(
+        "the lock, to destroy", PATIENCE, lambda: user.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0
+    )
+    assert leftovers(user) == []
+    user.pulumi("stack", "rm", "--yes")
+    settings.unlink(missing_ok=True)
+
+
+def alice(cluster: User) -> User:
+    """Alice, who logs in to the same master."""
+    return User(cluster.env, STACK, account="alice")
+
+
+def done(user: User, job: str) -> bool:
+    return user.on_master(f"condor_history {job} -limit 1 -af ExitCode").strip() == "0"
+
+
+def test_root_may_not_submit_and_is_told_what_to_do(cluster: User) -> None:
+    refused = cluster.ssh("sudo condor_submit -terse - <<<'queue'")
+    assert refused.returncode != 0
+    assert "ordinary" in last_line(refused.stdout + refused.stderr)
+
+
+def test_no_more_jobs_at_once_than_a_slave_may_have(cluster: User) -> None:
+    jobs = cluster.submit(8, 60)
+    most: Counter[str] = Counter()
+
+    def all_running() -> bool:
+        hosts = cluster.on_master(f"condor_q {jobs} -constraint 'JobStatus == 2' -af RemoteHost").split()
+        running = Counter(host.rpartition("@")[2] for host in hosts)
+        for host, count in running.items():
+            most[host] = max(most[host], count)
+        return running.total() == 8
+
+    wait_for("eight running jobs", PATIENCE, all_running)
+    assert sorted(most.values()) == [2, 2, 2, 2]
+
+
+def test_an_account_of_the_settings_submits_and_looks_into_its_job(cluster: User) -> None:
+    user = alice(cluster)
+    job = user.submit(1, 40)
+    wait_for("alice's job", PATIENCE, lambda: user.on_master(f"condor_q {job} -af JobStatus").strip() == "2")
+    assert user.on_master(f"condor_ssh_to_job -auto-retry {job} id -un").strip().startswith("slot1_")
+    owner: Any = user.on_master(f"condor_q {job} -af Owner").strip()
+    assert owner == "alice"
+
+
+def test_a_docker_job_runs_unprivileged_and_sees_no_secret(cluster: User) -> None:
+    assert set(cluster.on_master("condor_status -af HasDocker").split()) == {"true"}
+    job = cluster.on_master("condor_submit -terse -", stdin=DOCKER_JOB).partition(".")[0].strip()
+    wait_for("the docker job", PATIENCE, lambda: done(cluster, job))
+    uid, metadata, end = cluster.on_master(f"cat docker.{job}.out").split()
+    assert int(uid) > 0
+    assert (metadata, end) == ("closed", "done")
+
+
+def test_neither_a_job_nor_an_account_reads_a_nodes_user_data(cluster: User) -> None:
+    description = (
+        "executable = /bin/sh\ntransfer_executable = false\n"
+        f"arguments = \"-c '{METADATA}'\"\noutput = metadata.out\n"
+        "should_transfer_files = yes\nrequest_memory = 100M\nrequest_disk = 10M\nqueue\n"
+    )
+    job = cluster.on_master("condor_submit -terse -", stdin=description).partition(".")[0].strip()
+    wait_for("the job", PATIENCE, lambda: done(cluster, job))
+    assert cluster.on_master("cat metadata.out") == "closed\n"
+    assert alice(cluster).on_master(METADATA) == "closed\n"
+
+
+def test_the_pool_is_not_read_without_a_login(cluster: User) -> None:
+    """From a slave, whose own token may read, but without it."""
+    look = "condor_status -pool master.pool -af Name"
+    slave = cluster.on_master("condor_status -af Machine | head -n 1").strip()
+    address = cluster.on_master(f"getent hosts {slave} || condor_status {slave} -af MyAddress").strip()
+    assert address
+    job = (
+        cluster.on_master(
+            "condor_submit -terse -",
+            stdin=(
+                "executable = /bin/sh\ntransfer_executable = false\n"
+                f"arguments = \"-c '{look} 2>&1; true'\"\noutput = look.out\n"
+                "should_transfer_files = yes\nrequest_memory = 100M\nrequest_disk = 10M\nqueue\n"
+            ),
+        )
+        .partition(".")[0]
+        .strip()
+    )
+    wait_for("the job", PATIENCE, lambda: done(cluster, job))
+    said = cluster.on_master("cat look.out")
+    assert "slot1" not in said
+    assert said.strip(), "it says why"
+
+
+def test_the_journal_of_all_this_replays_to_the_same_decisions(cluster: User) -> None:
+    assert ", 0 different, 0 lines unreadable" in cluster.on_master(
+        "cd / && sudo env PYTHONPATH=/opt/ecm/current /opt/ecm/venv/bin/python -m controller replay"
+    )
