@@ -1,5 +1,7 @@
-"""What users of a cluster may and may not do: accounts, kinds of jobs, how many at once, who sees what. On one cluster."""
+"""What a cluster's users may and may not do: accounts, kinds of jobs, how many at once, who sees what. One cluster for all."""
 
+import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ pytestmark = pytest.mark.cloud
 
 STACK = "jobs"
 PATIENCE = 300
+UPDATE_INTERVAL = 60  # of HTCondor's daemons, in cloudinit/files/common
 DOCKER_JOB = """universe = docker
 docker_image = localhost/busybox:1
 executable = /bin/sh
@@ -148,3 +151,59 @@ def test_the_journal_of_all_this_replays_to_the_same_decisions(cluster: User) ->
     assert ", 0 different, 0 lines unreadable" in cluster.on_master(
         "cd / && sudo env PYTHONPATH=/opt/ecm/current /opt/ecm/venv/bin/python -m controller replay"
     )
+
+
+FORBIDDEN = """
+import keystoneauth1.exceptions, openstack, openstack.exceptions
+cloud = openstack.connect()
+calls = {
+    "keypairs": lambda: list(cloud.compute.keypairs()),
+    "volumes of servers": lambda: cloud.compute.create_server_image("x", "y"),
+    "security groups": lambda: list(cloud.network.security_groups()),
+    "a new network": lambda: cloud.network.create_network(name="mine"),
+    "credentials": lambda: cloud.identity.create_application_credential(cloud.current_user_id, "another"),
+}
+for what, call in calls.items():
+    try:
+        call()
+    except (openstack.exceptions.HttpException, keystoneauth1.exceptions.HttpError) as error:
+        print(what, getattr(error, "http_status", None) or error.status_code)
+    else:
+        print(what, "allowed")
+print(len(list(cloud.compute.servers(details=True))) > 0)
+"""
+
+
+def test_the_masters_login_does_what_the_controller_does_and_nothing_else(cluster: User) -> None:
+    run = "sudo sh -c 'set -a; . /etc/ecm/controller.env; exec /opt/ecm/venv/bin/python -W ignore -'"
+    *answers, lists_servers = cluster.on_master(run, stdin=FORBIDDEN).splitlines()
+    assert lists_servers == "True"
+    assert len(answers) == 5
+    assert [line for line in answers if not line.endswith((" 401", " 403"))] == []
+
+
+def test_narrowed_rules_keep_strangers_out_and_slaves_in(cluster: User) -> None:
+    address = cluster.outputs()["masterIp"]
+    wait_for("a reachable master", 30, lambda: reachable(cluster, address))
+    slaves = cluster.on_master("condor_status -af Machine | sort -u | wc -l")
+    cluster.pulumi("config", "set", "--path", "ecm:allowedCidrs[0]", "192.0.2.0/24")
+    cluster.up()
+    wait_for("closed doors", 60, lambda: not reachable(cluster, address))
+    time.sleep(2 * UPDATE_INTERVAL)  # slaves advertise themselves once in that time, by connections to 9618
+    cluster.pulumi("config", "rm", "ecm:allowedCidrs")
+    cluster.up()
+    wait_for("open doors", 60, lambda: reachable(cluster, address))
+    heard = cluster.on_master("condor_status -af 'time() - LastHeardFrom'").split()
+    assert all(int(seconds) <= UPDATE_INTERVAL + 5 for seconds in heard)
+    assert cluster.on_master("condor_status -af Machine | sort -u | wc -l") == slaves
+
+
+def reachable(cluster: User, address: str) -> bool:
+    """Whether a stranger's connection to the master's ssh port is taken."""
+    host = subprocess.run(
+        ["ssh", "-F", cluster.env["ECM_SSH_CONFIG"], "-o", "ConnectTimeout=5", address, "true"],
+        env=cluster.env,
+        capture_output=True,
+        check=False,
+    )
+    return host.returncode == 0
