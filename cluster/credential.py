@@ -19,8 +19,9 @@ from cluster.login import Login, access, connect_as, translated
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from keystoneauth1.access.access import AccessInfoV3
     from openstack.connection import Connection
 
     from cluster.stack import Remembered
@@ -46,7 +47,7 @@ def given(settings: Settings, connection: "Connection") -> Login | None:
     """
     own = access(connection)
     if not settings.application_credential_id or not settings.application_credential_secret:
-        if (own.application_credential or {}).get("restricted"):
+        if _credential_in(own).get("restricted"):
             raise CloudError(
                 "this login is itself an application credential - it may not make one for the master - as the user "
                 f"whose it is: {MAKE_ONE}"
@@ -64,7 +65,7 @@ def given(settings: Settings, connection: "Connection") -> Login | None:
         raise CloudError(
             f"ecm:applicationCredentialId is {login.id} - it is for another project - as a user of this one: {MAKE_ONE}"
         )
-    if excess := too_wide(theirs.application_credential or {}):
+    if excess := too_wide(_credential_in(theirs)):
         pulumi.log.warn(
             f"the master's login can do more than it needs to - the application credential {login.id} {excess} - "
             f"a narrower one: {MAKE_ONE}"
@@ -75,6 +76,15 @@ def given(settings: Settings, connection: "Connection") -> Login | None:
             "openstack application credential create ecm-master"
         )
     return login
+
+
+def _credential_in(token: "AccessInfoV3") -> "Mapping[str, Any]":
+    """What a login's token says of its application credential; nothing when it isn't one."""
+    try:
+        said: Mapping[str, Any] = token.application_credential
+    except KeyError:
+        return {}
+    return said
 
 
 def too_wide(token: Any) -> str:  # noqa: ANN401 - what Keystone says of an application credential in its token

@@ -15,6 +15,9 @@ from openstack.connection import Connection
 
 from cluster.errors import CloudError
 
+PATIENCE = 60
+"""Seconds that one answer of the cloud may take."""
+
 
 @dataclass(frozen=True, slots=True)
 class Login:
@@ -31,7 +34,7 @@ def connect() -> Connection:
         CloudError: there is no login, or the cloud refuses it or is out of reach.
     """
     with translated():
-        connection = openstack.connect()
+        connection = openstack.connect(api_timeout=PATIENCE)
         # Not authorize(), which hides what kind of failure it was.
         connection.session.get_token()
         return connection

@@ -15,7 +15,7 @@ from cluster.program import Change
 from cluster.report import Shared
 from controller import pool, tokens
 from controller.errors import LockedError, OutsideError
-from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Why
+from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Trouble, Why
 from controller.observe import DRAINED_BY_US
 from controller.pool import Drain
 from controller.servers import Cloud
@@ -49,6 +49,8 @@ class Outcome:
     """Whether an update of the stack ran, and succeeded."""
     failed: str = ""
     """Why an update failed."""
+    trouble: Trouble = Trouble.UPDATES
+    """Which kind of update it was."""
     locked: str = ""
     """Who held the stack's lock."""
     never_joined: tuple[str, ...] = ()
@@ -67,17 +69,15 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         _try(f"{name} isn't drained", partial(pool.retire, name, f"{DRAINED_BY_US}{Why.RECYCLED}"))
     going = [removal for removal in plan.remove if _clear(slaves[removal.slave], removal.reason, tools)]
     _tell_consoles(going, slaves, tools)
-    for slave in (slaves[removal.slave] for removal in going):
-        if not slave.in_state or slave.phase in (Phase.FAILED, Phase.BUILDING):
-            # Not in the state, or one that the provider would wait for in vain: it waits for ACTIVE and SHUTOFF only.
-            _try(f"{slave.name} can't be deleted", partial(tools.cloud.delete, slave.server_id))
-            _forget(slave.name)
+    undeleted = [why for removal in going if (why := _delete_by_hand(slaves[removal.slave], tools))]
     change = Change(
         create=_new(plan.create, settings, tools),
         remove=frozenset(removal.slave for removal in going if slaves[removal.slave].in_state),
         fingerprint=settings.fingerprint,
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
+    if undeleted and not outcome.failed:
+        outcome = replace(outcome, failed="; ".join(undeleted), trouble=Trouble.REMOVALS)
     failures = (r for r in going if r.reason.why in (Why.NOT_JOINED, Why.FAILED) and not slaves[r.slave].known)
     return replace(
         outcome,
@@ -105,6 +105,20 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool:
         return False
     log.info("slave goes", slave=slave.name, why=str(reason))
     return True
+
+
+def _delete_by_hand(slave: Slave, tools: Tools) -> str:
+    """Deletes a server that isn't in the state, or that the provider would wait for in vain; says why it can't."""
+    # It waits for ACTIVE and SHUTOFF only.
+    if slave.in_state and slave.phase not in (Phase.FAILED, Phase.BUILDING):
+        return ""
+    try:
+        tools.cloud.delete(slave.server_id)
+    except OutsideError as error:
+        log.warning("slave can't be deleted", slave=slave.name, why=str(error))
+        return f"{slave.name} can't be deleted - {error}"
+    _forget(slave.name)
+    return ""
 
 
 def _tell_consoles(going: Iterable[Removal], slaves: Mapping[str, Slave], tools: Tools) -> None:
@@ -146,18 +160,19 @@ def _new(count: int, settings: Shared, tools: Tools) -> dict[str, str]:
 
 def _update(change: Change, settings: Shared, tools: Tools) -> Outcome:
     started = tools.clock()
+    trouble = Trouble.UPDATES if change.create else Trouble.REMOVALS
     names = {"create": sorted(change.create), "remove": sorted(change.remove)}
     log.info("update starts", **names)
     try:
         tools.state.change(change, settings.slave, on_delete=_forget)
     except LockedError as error:
         log.warning("update waits", why=str(error))
-        return Outcome(locked=str(error))
+        return Outcome(locked=str(error), trouble=trouble)
     except OutsideError as error:
         log.error("update failed", why=str(error))
-        return Outcome(failed=str(error))
+        return Outcome(failed=str(error), trouble=trouble)
     log.info("update done", seconds=round((tools.clock() - started).total_seconds(), 1), **names)
-    return Outcome(updated=True)
+    return Outcome(updated=True, trouble=trouble)
 
 
 def _forget(name: str) -> None:

@@ -36,7 +36,8 @@ class Backoff:
 
 
 BACKOFF = {
-    Trouble.UPDATES: Backoff(tolerated=0, first=Seconds(30), longest=Seconds(900)),
+    Trouble.UPDATES: Backoff(tolerated=0, first=Seconds(10), longest=Seconds(900)),
+    Trouble.REMOVALS: Backoff(tolerated=0, first=Seconds(5), longest=Seconds(60)),
     # One slave that doesn't join is bad luck and is replaced at once; three in a row are a bad image, or no network.
     Trouble.JOINS: Backoff(tolerated=2, first=Seconds(300), longest=Seconds(3600)),
 }
@@ -63,13 +64,16 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
         if s.phase is Phase.DRAINED and s.name not in revive
     )
     living = tuple(s for s in sound if s.phase is not Phase.DRAINED or s.name in revive)
-    create, why = growth(packing, living, seen, limits, now)
+    remove = broken + old + drained + shrink(packing, living, limits)
+    wait = backing_off(seen, now, Trouble.REMOVALS) if remove else ()
+    taken = len(seen.slaves if wait else living)
+    create, why = growth(packing, living, taken, seen, limits, now)
     return Plan(
         create=create,
-        remove=broken + old + drained + shrink(packing, living, limits),
+        remove=() if wait else remove,
         revive=revive,
         retire=retiring(sound) if seen.recycling else (),
-        reasons=why + revived(revive) + hopeless(seen.jobs),
+        reasons=why + wait + revived(revive) + hopeless(seen.jobs),
     )
 
 
@@ -151,18 +155,20 @@ class _Bin:
         return fit
 
 
-def growth(
-    packing: Packing, living: tuple[Slave, ...], seen: Snapshot, limits: Limits, now: datetime
+def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
+    packing: Packing, living: tuple[Slave, ...], taken: int, seen: Snapshot, limits: Limits, now: datetime
 ) -> tuple[int, tuple[Reason, ...]]:
-    """How many slaves to make now, within the limits, and what held it back."""
+    """How many slaves to make now, within the limits, and what held it back.
+
+    `taken` of the `maxSlaves` places are occupied: by the living slaves, and by others that can't be removed yet.
+    """
     wanted = max(packing.new, limits.min_slaves - len(living))
     if wanted <= 0:
         return 0, (_content(packing.jobs, living, seen),)
-    setback = max(seen.setbacks, key=retry_at, default=None)
-    if setback and (again := retry_at(setback)) > now:
-        return 0, (Reason(Why.BACKING_OFF, f"next try at {again:%H:%M:%S}: {setback.why}"),)
+    if wait := backing_off(seen, now, Trouble.UPDATES, Trouble.JOINS):
+        return 0, wait
     held: tuple[Reason, ...] = ()
-    create = min(wanted, limits.max_slaves - len(living))
+    create = min(wanted, limits.max_slaves - taken)
     if create < wanted:
         held += (
             Reason(
@@ -182,8 +188,17 @@ def growth(
     return create, (Reason(Why.MINIMUM, f"{len(living)} slaves, minSlaves is {limits.min_slaves}"), *held)
 
 
+def backing_off(seen: Snapshot, now: datetime, *troubles: Trouble) -> tuple[Reason, ...]:
+    """Why to wait after failures of these kinds; empty when there is nothing to wait for."""
+    setback = max((s for s in seen.setbacks if s.trouble in troubles), key=retry_at, default=None)
+    if setback is None or (again := retry_at(setback)) <= now:
+        return ()
+    what = "removing" if setback.trouble is Trouble.REMOVALS else "growing"
+    return (Reason(Why.BACKING_OFF, f"{what} again at {again:%H:%M:%S}: {setback.why}"),)
+
+
 def retry_at(setback: Setback) -> datetime:
-    """When slaves may be made again after the failures of this kind."""
+    """When it may be tried again after the failures of this kind."""
     backoff = BACKOFF[setback.trouble]
     counted = setback.times - backoff.tolerated
     if counted <= 0:

@@ -98,6 +98,7 @@ class Loop:
             self.reporter.decided(plan, seen, allowed, now)
             if plan.acts:
                 self.applying = self.worker.submit(apply, plan, seen, settings, self.tools)
+                self.memory.updating = True
         return settings.poll_interval
 
     def _beat(self) -> None:
@@ -113,13 +114,13 @@ class Loop:
     def _settle(self, outcome: Outcome) -> None:
         """Takes in what came of the last plan. The state has to be read anew, and after a failure to be recovered."""
         now = self.clock()
-        self.applying, self.view_at = None, None
+        self.applying, self.view_at, self.memory.updating = None, None, False
         self.reporter.ended(outcome, now)
         self.memory.updated()
         if outcome.updated:
-            self.memory.setbacks.pop(Trouble.UPDATES, None)
+            self.memory.setbacks.pop(outcome.trouble, None)
         if outcome.failed:
-            self.memory.failed(Trouble.UPDATES, outcome.failed, now)
+            self.memory.failed(outcome.trouble, outcome.failed, now)
         for why in outcome.never_joined:
             self.memory.failed(Trouble.JOINS, why, now)
         if outcome.locked:

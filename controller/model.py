@@ -119,7 +119,9 @@ class Trouble(StrEnum):
     """What goes wrong again and again when slaves are made."""
 
     UPDATES = "updates"
-    """Updates of the stack fail."""
+    """Updates of the stack that make slaves fail."""
+    REMOVALS = "removals"
+    """Updates of the stack that only remove slaves fail."""
     JOINS = "joins"
     """Servers are made, and fail or never join the pool."""
 

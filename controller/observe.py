@@ -27,7 +27,7 @@ QUOTA_EVERY = timedelta(seconds=60)
 SERVERS_EVERY = timedelta(seconds=30)
 """How often Nova is asked while all slaves are in the pool: this is how a server that was deleted by hand is missed."""
 UNSETTLED_EVERY = timedelta(seconds=5)
-"""The same while some slave isn't."""
+"""The same while some slave isn't, or an update runs."""
 
 
 @dataclass(slots=True)
@@ -67,6 +67,8 @@ class Memory:
     quota: Kept[tuple[int | None]] = field(default_factory=Kept)
     unsettled: bool = True
     """Whether some slave wasn't in the pool at the last look."""
+    updating: bool = False
+    """Whether the controller is making or removing slaves."""
 
     def offer(self, settings: Shared) -> dict[str, Any]:
         """What a new slave will advertise: as one of the same settings did, or as predicted."""
@@ -97,8 +99,8 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     ripe_after = settings.waiting_jobs_time if settings.waiting_jobs_threshold else None
     jobs = _attempt(unknown, lambda: pool.jobs(memory.offer(settings), ripe_after))
     machines = _attempt(unknown, pool.machines)
-    every = UNSETTLED_EVERY if memory.unsettled else SERVERS_EVERY
-    servers = _attempt(unknown, lambda: memory.servers.get(lambda: cloud.slaves(settings.slave.cluster_id), every, now))
+    every = UNSETTLED_EVERY if memory.unsettled or memory.updating else SERVERS_EVERY
+    servers = _attempt(unknown, lambda: memory.servers.get(lambda: _servers(cloud, view, settings), every, now))
     quota = _attempt(
         unknown, lambda: memory.quota.get(lambda: (cloud.quota_left(settings.slave.flavor),), QUOTA_EVERY, now)
     )
@@ -111,6 +113,15 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     _learn(slaves, settings, memory)
     jobs = memory.watch.look(jobs, slaves, settings.offer.jobs, now)
     return Snapshot(jobs, slaves, quota[0], setbacks, memory.locked)
+
+
+def _servers(cloud: Cloud, view: View, settings: Shared) -> tuple[Server, ...]:
+    """The list of servers, found to be whole: what the state has and the list has not is asked for by its id."""
+    listed = cloud.slaves(settings.slave.cluster_id)
+    missing = set(view.slaves.values()) - {server.id for server in listed}
+    if lacking := sorted(server_id for server_id in missing if cloud.exists(server_id)):
+        raise OutsideError(f"OpenStack's list of servers isn't whole - it lacks {', '.join(lacking)}")
+    return listed
 
 
 def _learn(slaves: tuple[Slave, ...], settings: Shared, memory: Memory) -> None:

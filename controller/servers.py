@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
 UNLIMITED = -1
+PATIENCE = 20
+"""Seconds that one answer may take: without a limit, a cloud that hangs would hang the controller."""
 GONE = ("DELETED", "SOFT_DELETED")
 
 
@@ -41,7 +43,7 @@ class Cloud:
 
     def __init__(self) -> None:
         with _translated():
-            self._connection: Connection = openstack.connect()
+            self._connection: Connection = openstack.connect(api_timeout=PATIENCE)
 
     def log_in(self) -> None:
         """Takes a token, which every call needs.

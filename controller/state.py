@@ -19,6 +19,8 @@ from controller.masking import masked
 SLAVES = f"**{SLAVE_TYPE}::*-slave-*"
 """The URNs that an update of the controller may touch."""
 PARALLEL = 16
+PATIENCE = 15
+"""Seconds for a connection to a state in PostgreSQL: one that never answers would hold the controller for minutes."""
 _LOCK = re.compile(r"created by (?P<user>[^@\s]+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
 
 
@@ -122,7 +124,11 @@ class State:
         options = auto.LocalWorkspaceOptions(
             work_dir=str(self._work),
             project_settings=auto.ProjectSettings(name=self._project, runtime="python"),
-            env_vars={"PULUMI_SKIP_UPDATE_CHECK": "1", "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "1"},
+            env_vars={
+                "PULUMI_SKIP_UPDATE_CHECK": "1",
+                "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "1",
+                "PGCONNECT_TIMEOUT": str(PATIENCE),
+            },
         )
         stack = auto.select_stack(self._name, project_name=self._project, program=_nothing, opts=options)
         secrets = (stack.export_stack().deployment or {}).get("secrets_providers") or {}

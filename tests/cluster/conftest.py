@@ -8,6 +8,8 @@ import keystoneauth1.exceptions as auth_errors
 import openstack.exceptions as sdk_errors
 import pytest
 
+from tests.cluster.made_up import Token
+
 
 def thing(name: str, **more: Any) -> SimpleNamespace:
     return SimpleNamespace(id=f"{name}-id", name=name, **more)
@@ -39,14 +41,7 @@ class FakeCloud:
         default_factory=lambda: {"public": "http://out/v3", "internal": "http://in:5000/"}
     )
     servers: list[Any] = field(default_factory=list)
-    token: SimpleNamespace = field(
-        default_factory=lambda: SimpleNamespace(
-            project_id="project",
-            application_credential=None,
-            is_federated=False,
-            service_catalog=SimpleNamespace(catalog=[]),
-        )
-    )
+    token: Token = field(default_factory=Token)
     limits: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(
             instances=-1,

@@ -1,6 +1,5 @@
 """The master's login can do what the controller does, and no more; unless the cloud can't do that, which is said."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pulumi
@@ -9,6 +8,7 @@ import pytest
 from cluster import credential
 from cluster.errors import CloudError
 from cluster.settings import Settings
+from tests.cluster.made_up import Token
 
 NARROW = {"id": "cred", "restricted": True, "access_rules": [{"path": "/v2.1/servers"}]}
 READY = {"applicationCredentialId": "cred", "applicationCredentialSecret": "hush"}
@@ -19,8 +19,8 @@ def settings(**changes: Any) -> Settings:
     return Settings.model_validate(values)
 
 
-def token(project: str = "project", credential: Any = None, *, federated: bool = False) -> SimpleNamespace:
-    return SimpleNamespace(project_id=project, application_credential=credential, is_federated=federated)
+def token(project: str = "project", credential: Any = None, *, federated: bool = False) -> Token:
+    return Token(project, credential, federated)
 
 
 @pytest.fixture

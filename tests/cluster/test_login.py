@@ -22,7 +22,7 @@ from cluster.errors import CloudError
     ],
 )
 def test_a_login_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception, says: str) -> None:
-    def refuse() -> None:
+    def refuse(**_: object) -> None:
         raise error
 
     monkeypatch.setattr(openstack, "connect", refuse)

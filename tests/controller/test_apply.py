@@ -13,7 +13,7 @@ from cluster.report import SlaveTemplate
 from controller import pool
 from controller.apply import Outcome, Tools, apply
 from controller.errors import LockedError, OutsideError, UpdateFailedError
-from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Why
+from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Trouble, Why
 from controller.pool import Drain
 from tests.controller.made_up import SETTINGS
 
@@ -29,6 +29,7 @@ class Outside:
         self.failure: Exception | None = None
         self.change_seen: Change | None = None
         self.there: set[str] = set()
+        self.undeletable = ""
 
     def drain(self, name: str, _reason: str) -> Drain:
         self.asked.append(("drain", name))
@@ -43,6 +44,8 @@ class Outside:
 
     def delete(self, server_id: str) -> None:
         self.asked.append(("delete", server_id))
+        if self.undeletable:
+            raise OutsideError(self.undeletable)
 
     def exists(self, server_id: str) -> bool:
         return server_id in self.there
@@ -94,7 +97,7 @@ def remove(*names: str) -> Plan:
 def test_an_idle_slave_is_drained_then_removed_then_forgotten(outside: Outside, tmp_path: Path) -> None:
     outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE))
     assert outside.asked == [("drain", "a"), ("update", (0, ["a"])), ("forget", ["a"])]
-    assert outcome == Outcome(updated=True)
+    assert outcome == Outcome(updated=True, trouble=Trouble.REMOVALS)
 
 
 def test_drains_are_undone_and_begun_without_an_update(outside: Outside, tmp_path: Path) -> None:
@@ -160,6 +163,13 @@ def test_a_stray_is_deleted_without_an_update(outside: Outside, tmp_path: Path) 
     assert outside.asked == [("drain", "a"), ("delete", "id-a"), ("forget", ["a"])]
 
 
+def test_a_stray_that_cannot_be_deleted_is_a_failure_to_wait_after(outside: Outside, tmp_path: Path) -> None:
+    outside.undeletable = "it is locked"
+    outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE, in_state=False))
+    assert (outcome.failed, outcome.trouble) == ("a can't be deleted - it is locked", Trouble.REMOVALS)
+    assert ("forget", ["a"]) not in outside.asked
+
+
 def test_new_slaves_get_new_names_and_their_own_tokens(outside: Outside, tmp_path: Path) -> None:
     run(outside, tmp_path, Plan(create=3))
     assert outside.change_seen is not None
@@ -172,9 +182,12 @@ def test_new_slaves_get_new_names_and_their_own_tokens(outside: Outside, tmp_pat
 @pytest.mark.parametrize(
     ("failure", "outcome"),
     [
-        (LockedError("locked by ada"), Outcome(locked="locked by ada")),
-        (UpdateFailedError("no valid host"), Outcome(failed="no valid host")),
-        (OutsideError("the stack can't be opened"), Outcome(failed="the stack can't be opened")),
+        (LockedError("locked by ada"), Outcome(locked="locked by ada", trouble=Trouble.REMOVALS)),
+        (UpdateFailedError("no valid host"), Outcome(failed="no valid host", trouble=Trouble.REMOVALS)),
+        (
+            OutsideError("the stack can't be opened"),
+            Outcome(failed="the stack can't be opened", trouble=Trouble.REMOVALS),
+        ),
     ],
 )
 def test_what_went_wrong_is_told(outside: Outside, tmp_path: Path, failure: Exception, outcome: Outcome) -> None:

@@ -192,8 +192,8 @@ def test_nothing_is_done_under_somebody_elses_lock() -> None:
 
 def test_creating_waits_longer_after_each_failure_and_removing_doesnt() -> None:
     waits = [(retry_at(Setback(times, NOW, "no host")) - NOW).total_seconds() for times in (1, 2, 3, 50)]
-    assert waits == [30, 60, 120, BACKOFF[Trouble.UPDATES].longest]
-    setback = Setback(1, NOW - timedelta(seconds=29), "no host")
+    assert waits == [10, 20, 40, BACKOFF[Trouble.UPDATES].longest]
+    setback = Setback(1, NOW - timedelta(seconds=9), "no host")
     seen = Snapshot((jobs(1),), (slave("x", Phase.FAILED),), setbacks=(setback,))
     plan = decide(seen, LIMITS, NOW)
     assert (plan.create, whys(plan), removed(plan)) == (0, [Why.BACKING_OFF], [("x", Why.FAILED)])
@@ -208,7 +208,24 @@ def test_single_slaves_that_dont_join_are_replaced_at_once_and_three_in_a_row_st
 def test_of_two_setbacks_the_later_try_counts() -> None:
     setbacks = (Setback(1, NOW, "no host"), Setback(3, NOW, "nobody joins", Trouble.JOINS))
     plan = decide(Snapshot(jobs=(jobs(1),), setbacks=setbacks), LIMITS, NOW)
-    assert [str(r) for r in plan.reasons] == ["backing off: next try at 12:05:00: nobody joins"]
+    assert [str(r) for r in plan.reasons] == ["backing off: growing again at 12:05:00: nobody joins"]
+
+
+def test_removals_that_fail_are_tried_again_later_and_take_up_room_meanwhile() -> None:
+    failed = Setback(1, NOW, "delete refused", Trouble.REMOVALS)
+    slaves = (slave("a", Phase.FAILED), slave("b", Phase.FAILED), slave("c", Phase.BUSY, jobs=2))
+    plan = decide(Snapshot((jobs(9),), slaves, setbacks=(failed,)), LIMITS, NOW)
+    assert (plan.create, plan.remove) == (1, ())
+    assert "backing off: removing again at 12:00:05: delete refused" in [str(r) for r in plan.reasons]
+    later = decide(Snapshot((jobs(9),), slaves, setbacks=(failed,)), LIMITS, NOW + timedelta(seconds=5))
+    assert (later.create, len(later.remove)) == (3, 2)
+
+
+def test_failed_creates_hold_no_removal_back_nor_failed_removals_a_create() -> None:
+    creates, removals = Setback(1, NOW, "no host"), Setback(1, NOW, "refused", Trouble.REMOVALS)
+    seen = Snapshot((jobs(1),), (slave("a", Phase.FAILED),))
+    assert len(decide(replace(seen, setbacks=(creates,)), LIMITS, NOW).remove) == 1
+    assert decide(replace(seen, setbacks=(removals,)), LIMITS, NOW).create == 1
 
 
 def test_a_drain_is_undone_before_a_slave_is_made() -> None:
@@ -332,6 +349,7 @@ def test_laws(seen: Snapshot, limits: Limits) -> None:
 def test_more_time_never_unmakes_a_removal(seen: Snapshot, limits: Limits) -> None:
     later = NOW + timedelta(seconds=60)
     by_time = (Why.NOT_JOINED, Why.LOST)
+    seen = replace(seen, setbacks=())
     broken = {r.slave for r in decide(seen, limits, NOW).remove if r.reason.why in by_time}
     assert broken <= {r.slave for r in decide(seen, limits, later).remove}
 

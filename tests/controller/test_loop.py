@@ -153,7 +153,7 @@ def test_new_limits_are_read_within_half_a_minute(bench: Bench, monkeypatch: pyt
 def test_a_failed_update_is_recovered_from_and_tried_again_later(bench: Bench) -> None:
     bench.tick()
     bench.worker.given[0].set_result(Outcome(failed="no valid host"))
-    assert "backing off: next try at" in bench.tick()
+    assert "backing off: growing again at" in bench.tick()
     assert bench.state.recoveries == 2
     bench.tick(timedelta(seconds=31))
     bench.worker.given[1].set_result(Outcome(failed="no valid host"))

@@ -166,6 +166,8 @@ class Outside:
         self.asked: list[str] = []
         self.templates: list[Any] = []
         self.groups: tuple[JobGroup, ...] = ()
+        self.there: set[str] = set()
+        """Ids of servers that Nova has, whatever its list says."""
         monkeypatch.setattr(pool, "machines", lambda: self.machines)
         monkeypatch.setattr(pool, "running_on", frozenset)
         monkeypatch.setattr(pool, "jobs", self.jobs)
@@ -182,6 +184,10 @@ class Outside:
     def slaves(self, _cluster_id: str) -> tuple[Server, ...]:
         self.asked.append("servers")
         return tuple(self.servers)
+
+    def exists(self, server_id: str) -> bool:
+        self.asked.append(f"exists {server_id}")
+        return server_id in self.there
 
     def quota_left(self, _flavor: Flavor) -> int:
         self.asked.append("quota")
@@ -223,6 +229,15 @@ def test_nova_is_asked_often_while_a_slave_is_on_its_way_and_after_an_update(out
     assert sorted(outside.asked) == ["quota", "servers"]
 
 
+def test_nova_is_asked_often_while_an_update_runs(outside: Outside) -> None:
+    memory = Memory(START)
+    look(outside, memory)
+    outside.asked.clear()
+    memory.updating = True
+    look(outside, memory, NOW + timedelta(seconds=5))
+    assert outside.asked == ["servers"]
+
+
 def test_a_joined_slave_teaches_what_new_ones_offer_until_the_settings_change(outside: Outside) -> None:
     memory = Memory(START)
     assert memory.offer(SETTINGS)["Memory"] == SETTINGS.offer.memory_mib
@@ -253,3 +268,13 @@ def test_whatever_cannot_be_read_makes_the_look_a_blind_one(outside: Outside, mo
 
     monkeypatch.setattr(pool, "jobs", away)
     assert look(outside, Memory(START)) == Snapshot(unknown=("the schedd can't be asked",))
+
+
+def test_a_list_of_servers_that_lacks_one_of_ours_is_not_believed(outside: Outside) -> None:
+    cloud: Any = outside
+    outside.there = {"id-a"}
+    seen = observe(cloud, View({"a": "id-a", "b": "id-b"}), SETTINGS, Memory(START), NOW)
+    assert seen.unknown == ("OpenStack's list of servers isn't whole - it lacks id-a",)
+    outside.there = set()
+    seen = observe(cloud, View({"a": "id-a", "b": "id-b"}), SETTINGS, Memory(START), NOW)
+    assert [slave.phase for slave in seen.slaves] == [Phase.GONE, Phase.GONE]

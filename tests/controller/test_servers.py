@@ -32,7 +32,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch, *, login: Any = None, image: Any = No
         image=SimpleNamespace(get_image=answer(image or SimpleNamespace(name="debian", status="active"))),
         compute=SimpleNamespace(get_flavor=answer(flavor or object())),
     )
-    monkeypatch.setattr(openstack, "connect", lambda: fake)
+    monkeypatch.setattr(openstack, "connect", lambda **_: fake)
     return Cloud()
 
 

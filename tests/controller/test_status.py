@@ -93,8 +93,8 @@ def test_a_slave_that_is_to_go_says_why() -> None:
 
 def test_the_next_try_is_shown() -> None:
     shown = look(FRESH, 1, setbacks=(Setback(1, at(0), "no host"),))
-    assert shown.next_try_at == at(30)
-    assert shown.next == status.Next(at(30), "slaves may be made again")
+    assert shown.next_try_at == at(10)
+    assert shown.next == status.Next(at(10), "slaves may be made again")
     assert look(FRESH, 31, setbacks=(Setback(1, at(0), "no host"),)).next is None, "that is over"
 
 
