@@ -1,7 +1,8 @@
 """The Pulumi program: reads the settings, looks up what they name, declares the cluster."""
 
 from cluster import cloud, login, program, settings
-from cluster.errors import EcmError, end_with
+from cluster.ending import end_with
+from cluster.errors import EcmError
 
 try:
     wanted = settings.read(settings.stack_config())

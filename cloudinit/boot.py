@@ -20,7 +20,11 @@ LIMIT = 65_535
 UV_VERSION = "0.13.9"
 
 
-class UserDataTooLargeError(Exception):
+class UserDataError(ValueError):
+    """Something can't be passed to a node: one line, `what - why - what to do`."""
+
+
+class UserDataTooLargeError(UserDataError):
     """The user-data is over Nova's limit; says what is big."""
 
 
@@ -79,7 +83,7 @@ def master(boot: MasterBoot) -> str:
     """The master's user-data, base64.
 
     Raises:
-        UserDataTooLargeError: it is over Nova's limit.
+        UserDataError: it is over Nova's limit, or something can't be quoted.
     """
     return user_data(
         [
@@ -108,7 +112,7 @@ def slave(boot: SlaveBoot) -> str:
     """A slave's user-data, base64.
 
     Raises:
-        UserDataTooLargeError: it is over Nova's limit.
+        UserDataError: it is over Nova's limit, or something can't be quoted.
     """
     # A new slot may come before one that is ending has gone.
     accounts = 2 * boot.jobs
@@ -189,7 +193,7 @@ def _trees(role: str, system: System) -> Iterable[File]:
     files: dict[str, File] = {}
     for root in (FILES / tree for tree in ("common", *system.trees, role)):
         for path in sorted(p for p in root.rglob("*") if p.is_file()):
-            mode = "0755" if path.parent.name == "sbin" else "0644"
+            mode = "0755" if path.parent.name in ("bin", "sbin") else "0644"
             target = f"/{path.relative_to(root)}"
             files[target] = File(target, path.read_bytes(), mode)
     return files.values()
@@ -225,5 +229,7 @@ def _environment(values: Mapping[str, str]) -> bytes:
 
 def _quoted(key: str, value: str) -> str:
     if "'" in value or "\n" in value:
-        raise ValueError(f"{key} has a quote or a line break - it can't be passed to the node - choose another value")
+        raise UserDataError(
+            f"{key} has a quote or a line break - it can't be passed to the node - choose another value"
+        )
     return value

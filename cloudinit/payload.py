@@ -17,7 +17,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("cluster", "cloudinit", "controller")
+PACKAGES = ("cli", "cluster", "cloudinit", "controller")
+LAPTOP = "cli/laptop/"
+"""What only the user's machine needs."""
 DIGITS = 16
 """Of a release's digest: its name, and the name of its folder on the master."""
 PIN = re.compile(r"^(?P<pin>[A-Za-z0-9._-]+(\[[^]]*\])?==[^\s\\]+)(?P<marker>\s*;[^\\]*)?", re.MULTILINE)
@@ -50,9 +52,9 @@ def sources(root: Path) -> dict[str, bytes]:
     """The files of the packages that the master needs, by their path; modules without comments and docstrings."""
     files = sorted(path for package in PACKAGES for path in (root / package).rglob("*") if path.is_file())
     return {
-        str(path.relative_to(root)): lean(path.read_text()).encode() if path.suffix == ".py" else path.read_bytes()
+        name: lean(path.read_text()).encode() if path.suffix == ".py" else path.read_bytes()
         for path in files
-        if path.suffix != ".pyc"
+        if not (name := str(path.relative_to(root))).endswith(".pyc") and not name.startswith(LAPTOP)
     }
 
 
@@ -68,12 +70,24 @@ def _tar(members: Mapping[str, bytes]) -> bytes:
 
 
 def lean(source: str) -> str:
-    """A module's source without comments and docstrings: the same program in fewer bytes."""
+    """A module's source without comments and docstrings: the same program in fewer bytes.
+
+    Those of commands are kept: they are what `--help` shows.
+    """
     tree = ast.parse(source)
+    commands = {node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and _is_command(node)}
     for node in ast.walk(tree):
+        if node in commands:
+            continue
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
     return ast.unparse(tree) + "\n"
+
+
+def _is_command(node: ast.FunctionDef) -> bool:
+    """Whether typer's `@….command(…)` or `@….callback(…)` decorates it."""
+    calls = (decorator.func for decorator in node.decorator_list if isinstance(decorator, ast.Call))
+    return any(isinstance(call, ast.Attribute) and call.attr in ("command", "callback") for call in calls)
 
 
 def _is_text(node: ast.stmt) -> bool:

@@ -67,10 +67,13 @@ END_OF_LIFE = "CentOS 6 and SL6 are past their end of life, and have no HTCondor
 BINDINGS: Mapping[str, str] = MappingProxyType({"23": "23.10.29", "24": "24.0.24", "25": "25.0.14"})
 """By HTCondor's major version: the bindings that can log in to its daemons (newer ones can't to older daemons)."""
 
-_EL_NAMES = ("almalinux", "alma", "rocky", "rhel", "redhat", "centos", "el", "oraclelinux", "ol", "scientific", "sl")
+_EL_NAMES = frozenset(
+    {"almalinux", "alma", "rocky", "rockylinux", "rhel", "redhat", "centos", "el", "scientific", "scientificlinux"}
+    | {"sl", "slc"}
+)
 _NAMED = re.compile(
     r"(?<![a-z])(debian|ubuntu|fedora|almalinux|alma|rocky|rhel|red ?hat|centos|scientific|slc?|el)"
-    r"[a-z _-]*?[ _-]?(\d+(?:\.\d+)?)",
+    r"[a-z /_-]*?(\d+(?:\.\d+)?)",
 )
 _CODENAMES = {
     "bookworm": "debian-12",
@@ -94,7 +97,7 @@ def find(distro: str | None, version: str | None, name: str) -> str | None:
     if re.search(r"cernvm", f"{distro or ''} {text}".lower()):
         return "ucernvm"
     for codename, system in _CODENAMES.items():
-        if codename in text:
+        if codename in f"{text} {version}".lower():
             return system
     match = _NAMED.search(text)
     return _named(match[1].replace(" ", ""), match[2]) if match else None
@@ -102,9 +105,9 @@ def find(distro: str | None, version: str | None, name: str) -> str | None:
 
 def _named(distro: str, version: str) -> str | None:
     distro, major = distro.partition("-")[0], re.split(r"[^0-9]", version, maxsplit=1)[0]
-    if distro.startswith("fedora"):
+    if distro == "fedora":
         return "fedora"
-    if distro.startswith(_EL_NAMES):
+    if distro in _EL_NAMES:
         name = {"6": "el-6", "7": "centos-7"}.get(major, f"el-{major}")
         return name if name in SYSTEMS or name == "el-6" else None
     for name in (f"{distro}-{version}", f"{distro}-{major}"):
@@ -114,7 +117,7 @@ def _named(distro: str, version: str) -> str | None:
 
 
 def incompatible(master: System, slave: System) -> str:
-    """Why a pool of these two can't work as far as the table knows; empty when it can.
+    """Why a pool of these two can't work if the images bring no HTCondor of their own; empty when it can.
 
     A slave's HTCondor must not be of a newer major version than the master's: it would join and never get a job.
     """

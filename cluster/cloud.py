@@ -100,8 +100,6 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
             f"ecm:image has {master_system.name}, which can't be a master's - {master_system.no_master} - "
             "take another image, and set this one as ecm:slaveImage"
         )
-    if why := systems.incompatible(master_system, slave_system):
-        raise CloudError(f"ecm:image and ecm:slaveImage don't go together - {why} - take the same system for both")
     return Found(
         image_id=image.id,
         slave_image_id=slave_image.id,

@@ -14,7 +14,8 @@ import openstack.exceptions as sdk_errors
 import pulumi
 from pulumi_openstack import identity
 
-from cluster.errors import CloudError, EcmError, end_with
+from cluster.ending import end_with
+from cluster.errors import CloudError, EcmError
 from cluster.login import Login, access, connect_as, translated
 from cluster.settings import Settings
 

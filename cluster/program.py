@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi.runtime.config import is_config_secret
 
-from cloudinit import boot, payload
+from cloudinit import boot, payload, systems
 from cluster import additions, backend, credential, nodes, quota, report, running, stack
 from cluster.cloud import Found
 from cluster.errors import SettingsError
@@ -56,6 +56,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     for warning in (
         *state.warnings,
         *_plain_text(),
+        *_unlike_systems(found),
         *running.warnings(master, known, settings, found),
         *quota.judge(shares, settings),
     ):
@@ -83,7 +84,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     try:
         # Before anything is declared, and outside of Pulumi's callback, where an error is a traceback.
         user_data(Login("x" * 32, "x" * 86))
-    except (boot.UserDataTooLargeError, ValueError) as error:
+    except boot.UserDataError as error:
         raise SettingsError(str(error)) from None
     fixed = master is not None and master.generation == settings.master_generation
     if swept and not fixed and not pulumi.runtime.is_dry_run():
@@ -117,17 +118,25 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     )
     slaves = [nodes.kept_slave(name, sweep) for name in was.slaves]
     settings_output = report.shared(settings, found, slaves_own, cluster_id=cluster_id, master_address=network.address)
-    report.export(
-        slaves,
-        network.public_address,
-        settings_output.apply(lambda s: s.model_dump(by_alias=True, exclude_none=True)),
-        asdict(payload.release()),
-    )
+    additions_wanted = report.master_additions(own, settings.users)
+    additions_had = was.outputs.get("settings", {}).get("master", additions_wanted) if fixed else additions_wanted
+    if changed := running.changed_additions(additions_had, additions_wanted):
+        pulumi.log.warn(changed)
+    settings_output["master"] = additions_had
+    report.export(slaves, network.public_address, settings_output, asdict(payload.release()))
 
 
 def _plain_text() -> Iterator[str]:
     for key in in_plain_text(stack_config(), is_config_secret):
         yield f"{key} is in the stack's file in plain text - pulumi config set --secret {key} VALUE"
+
+
+def _unlike_systems(found: Found) -> Iterator[str]:
+    if why := systems.incompatible(found.master_system, found.slave_system):
+        yield (
+            f"ecm:image and ecm:slaveImage may not go together - {why} - "
+            "take the same system for both, unless the images bring their own HTCondor"
+        )
 
 
 def _cloud_login(login: Login, settings: Settings, found: Found) -> dict[str, str]:

@@ -4,7 +4,7 @@
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import pulumi
@@ -103,30 +103,43 @@ def shared(
     *,
     cluster_id: pulumi.Output[str],
     master_address: pulumi.Output[str],
-) -> pulumi.Output[Shared]:
-    """What to report of the settings, once the cluster's id and the master's address are known."""
-    return pulumi.Output.all(cluster_id, master_address).apply(
-        lambda known: Shared(
-            **{name: getattr(settings, name) for name in Shared.model_fields if name in Settings.model_fields},
-            master_address=known[1],
-            slave=SlaveTemplate(
-                cluster_id=known[0],
-                image_id=found.slave_image_id,
-                flavor=found.slave_flavor,
-                network_id=found.network_id,
-                security_group=settings.slave_security_group,
-                key_name=settings.key_name,
-                availability_zone=settings.availability_zone,
-                volume_gib=found.slave_volume_gib,
-                system=found.slave_system.name,
-                docker=settings.docker,
-                packages=own.packages,
-                condor_config=own.condor_config,
-                script=own.script,
-                orphan_time=settings.orphan_time,
-            ),
-        )
-    )
+) -> dict[str, Any]:
+    """What to report of the settings.
+
+    Only the cluster's id and the master's address may be unknown yet: a preview shows the rest, the user's script and
+    all, and what of it changes, line by line.
+    """
+    known = Shared(
+        **{name: getattr(settings, name) for name in Shared.model_fields if name in Settings.model_fields},
+        master_address="",
+        slave=SlaveTemplate(
+            cluster_id="",
+            image_id=found.slave_image_id,
+            flavor=found.slave_flavor,
+            network_id=found.network_id,
+            security_group=settings.slave_security_group,
+            key_name=settings.key_name,
+            availability_zone=settings.availability_zone,
+            volume_gib=found.slave_volume_gib,
+            system=found.slave_system.name,
+            docker=settings.docker,
+            packages=own.packages,
+            condor_config=own.condor_config,
+            script=own.script,
+            orphan_time=settings.orphan_time,
+        ),
+    ).model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {**known, "masterAddress": master_address, "slave": {**known["slave"], "clusterId": cluster_id}}
+
+
+def master_additions(own: Additions, users: Iterable[str]) -> dict[str, Any]:
+    """What the master's first boot adds, for people to read."""
+    return {
+        "packages": list(own.packages),
+        "condorConfig": own.condor_config,
+        "script": own.script,
+        "users": sorted(users),
+    }
 
 
 def export(

@@ -109,3 +109,15 @@ def warnings(master: Master | None, servers: Iterable[Server], settings: Setting
         named = ", ".join(f"ecm:{name}" for name in unlike)
         said.append(f"the running master keeps what it was made with - {named} changed - {anew}; its queue is lost")
     return tuple(said)
+
+
+def changed_additions(had: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """What of the user's own the running master doesn't get, as its first boot is over; empty when it has all."""
+    changed = [key for key in wanted if had.get(key) != wanted[key]]
+    names = ["ecm:users" if key == "users" else f"ecm:master{key[0].upper()}{key[1:]}" for key in changed]
+    if not names:
+        return ""
+    return (
+        f"{', '.join(names)} changed - the running master has had its first boot, and stays as it is - "
+        "change it by hand too, or replace the master (docs/operations.md)"
+    )

@@ -48,13 +48,15 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
 
     Never plans on doubt: a snapshot with an unknown part yields a plan that only says so.
     """
+    if seen.paused:
+        return Plan(reasons=(Reason(Why.PAUSED, seen.paused),))
     if seen.unknown:
         return Plan(reasons=tuple(Reason(Why.BLIND, f"nothing is done while {part}") for part in seen.unknown))
     if seen.locked:
         return Plan(reasons=(Reason(Why.LOCKED, seen.locked),))
     broken = tuple(r for slave in seen.slaves if (r := fault(slave, limits, now)))
     unbroken = _without(seen.slaves, broken)
-    old = recycled(unbroken) if seen.recycling else ()
+    old = dismissed(unbroken, seen)
     sound = _without(unbroken, old)
     packing = pack(demand(seen.jobs, limits), sound, limits)
     revive = tuple(s.name for s in sound if s.phase is Phase.DRAINED and s.name in packing.taken)
@@ -72,7 +74,7 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
         create=create,
         remove=() if wait else remove,
         revive=revive,
-        retire=retiring(sound) if seen.recycling else (),
+        retire=retiring(sound, seen),
         reasons=why + wait + revived(revive) + hopeless(seen.jobs),
     )
 
@@ -126,9 +128,15 @@ def pack(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Packing:
         for s in sorted(open_to_jobs, key=lambda s: (order[s.phase], s.outdated, s.idle_for, s.name))
     ]
     new: list[_Bin] = []
+    # What holds not even the fewest CPUs that are asked for (the last request's) is passed over from then on: with
+    # 1,000 slaves and hundreds of requests, looking at it would be nearly all of the time.
+    fewest = need[-1][0].cpus if need else 0
+    unfilled = rooms
     for request, count in need:
-        left = count
-        for room in (*rooms, *new):
+        left, made = count, len(new)
+        for room in unfilled:
+            if not left:
+                break
             left -= room.take(request, left)
         while left > 0 and len(new) < limits.max_slaves:
             room = _Bin("", limits.offer, limits.jobs_per_slave)
@@ -137,6 +145,7 @@ def pack(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Packing:
                 break
             left -= taken
             new.append(room)
+        unfilled = [room for room in (*unfilled, *new[made:]) if room.places > 0 and room.room.cpus >= fewest]
     return Packing(frozenset(room.slave for room in rooms if room.used), len(new), sum(count for _, count in need))
 
 
@@ -149,6 +158,8 @@ class _Bin:
 
     def take(self, request: Room, count: int) -> int:
         """Puts in as many of `count` jobs as fit, and says how many."""
+        if self.room.cpus < request.cpus or self.room.memory_mib < request.memory_mib:
+            return 0
         fit = max(0, min(count, self.places, self.room.holds(request)))
         if fit:
             self.room, self.places, self.used = self.room.less(request, fit), self.places - fit, True
@@ -260,20 +271,29 @@ def fault(slave: Slave, limits: Limits, now: datetime) -> Removal | None:
     return Removal(slave.name, reason)
 
 
-def recycled(slaves: tuple[Slave, ...]) -> tuple[Removal, ...]:
-    """The idle slaves that go because the user wants outdated ones replaced."""
-    return tuple(
-        Removal(s.name, Reason(Why.RECYCLED, "it was made from older settings"))
-        for s in slaves
-        if s.outdated and s.phase is Phase.IDLE
+def dismissed(slaves: tuple[Slave, ...], seen: Snapshot) -> tuple[Removal, ...]:
+    """The idle slaves that go because people want it: those named, and outdated ones."""
+    idle = [slave for slave in slaves if slave.phase is Phase.IDLE]
+    named = (s for s in idle if s.unwanted)
+    old = (s for s in idle if s.outdated and seen.recycling and not s.unwanted)
+    return (
+        *(Removal(s.name, Reason(Why.UNWANTED, "somebody asked for its drain")) for s in named),
+        *(Removal(s.name, Reason(Why.RECYCLED, "it was made from older settings")) for s in old),
     )
 
 
-def retiring(slaves: tuple[Slave, ...]) -> tuple[str, ...]:
-    """The busy outdated slaves to drain now for the user who wants them replaced: a quarter of all, at least one."""
-    room = max(1, len(slaves) // 4) - sum(slave.phase is Phase.DRAINING for slave in slaves)
-    old = sorted(slave.name for slave in slaves if slave.outdated and slave.phase is Phase.BUSY)
-    return tuple(old[: max(0, room)])
+def retiring(slaves: tuple[Slave, ...], seen: Snapshot) -> tuple[str, ...]:
+    """The busy slaves to drain now because people want it.
+
+    Those named at once; outdated ones so that a quarter of all, and at least one, is draining.
+    """
+    busy = sorted((slave for slave in slaves if slave.phase is Phase.BUSY), key=lambda slave: slave.name)
+    named = [slave.name for slave in busy if slave.unwanted]
+    if not seen.recycling:
+        return tuple(named)
+    old = [slave.name for slave in busy if slave.outdated and not slave.unwanted]
+    room = max(1, len(slaves) // 4) - sum(slave.phase is Phase.DRAINING for slave in slaves) - len(named)
+    return (*named, *old[: max(0, room)])
 
 
 def revived(names: tuple[str, ...]) -> tuple[Reason, ...]:

@@ -19,6 +19,7 @@ from controller.model import Limits, Room, Seconds, Trouble
 from controller.observe import Memory, observe
 from controller.release import Releases
 from controller.reporter import Reporter
+from controller.requests import Requests
 from controller.state import View
 
 log = structlog.get_logger()
@@ -50,6 +51,7 @@ class Loop:
     checked: Shared | None = None
     beat_at: datetime | None = None
     proved: bool = False
+    requests: Requests = field(default_factory=Requests)
 
     def run(self) -> None:
         """Ticks until it is stopped, then lets a running update end."""
@@ -83,7 +85,7 @@ class Loop:
             self.checked = settings
             checks.settings(settings, self.tools.cloud)
         now = self.clock()
-        seen = observe(self.tools.cloud, self.view or View(), settings, self.memory, now)
+        seen = self.requests.into(observe(self.tools.cloud, self.view or View(), settings, self.memory, now))
         self.memory_file.save(self.memory)
         allowed = limits(settings, template.room(self.memory.offer(settings)))
         self.reporter.looked(seen, allowed, now)

@@ -103,6 +103,8 @@ class Slave:
     """Whether the controller itself drained it, because it was idle: that can be undone."""
     outdated: bool = False
     """Whether it was made from other settings than new slaves are made from now."""
+    unwanted: bool = False
+    """Whether somebody wants it to go, whatever the demand."""
     detail: str = ""
     """What the cloud says of a failure, or HTCondor of a drain."""
 
@@ -148,6 +150,8 @@ class Snapshot:
     locked: str = ""
     """Who holds the stack's lock, when the last update met one a moment ago."""
     unknown: tuple[str, ...] = ()
+    paused: str = ""
+    """Who wants nothing to be done, since when and why."""
     recycling: bool = False
     """Whether the user has asked for outdated slaves to be replaced."""
 
@@ -170,6 +174,7 @@ class Why(StrEnum):
 
     BLIND = "blind"
     LOCKED = "locked"
+    PAUSED = "paused"
     UPDATING = "updating"
     GROW = "grow"
     MINIMUM = "minimum"
@@ -190,6 +195,7 @@ class Why(StrEnum):
     DRAINED = "drained"
     STRAY = "stray"
     RECYCLED = "recycled"
+    UNWANTED = "unwanted"
     REVIVED = "revived"
 
 

@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import io
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -21,7 +23,8 @@ def test_a_release_has_all_that_the_controller_imports_and_needs() -> None:
     there = members()
     for package in payload.PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
-            assert str(path.relative_to(ROOT)) in there
+            name = str(path.relative_to(ROOT))
+            assert (name in there) != name.startswith(payload.LAPTOP)
     assert "cluster/access-rules.json" in there
     assert "cloudinit/files/slave/usr/local/sbin/ecm-first-boot" in there
     assert b"structlog==" in there["requirements.txt"]
@@ -54,3 +57,23 @@ def test_requirements_are_pins_without_hashes() -> None:
 def test_a_lean_module_is_the_same_program() -> None:
     source = '"""Says what."""\nX = 1  # why\n"""Of X."""\n\ndef f():\n    """Gives a text."""\n    return "# kept"\n'
     assert payload.lean(source) == "X = 1\n\ndef f():\n    return '# kept'\n"
+
+
+def test_a_command_keeps_its_text_which_is_its_help() -> None:
+    source = '@app.command("x")\ndef f():\n    """Does it."""\n'
+    assert "Does it." in payload.lean(source)
+
+
+def test_the_masters_own_ecm_runs_from_a_release(tmp_path: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(payload.release().archive)), mode="r:xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "cli", "status", "--help"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path), "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Usage: ecm status" in done.stdout
+    assert "Show the pool at a glance" in done.stdout

@@ -138,7 +138,6 @@ def test_the_systems_are_found_from_the_images_or_taken_from_the_settings(cloud:
         ("ours", {}, "the system of the image 'ours' can't be told"),
         ("SL6", {}, "CentOS 6 and SL6 are past their end of life"),
         ("CentOS-7", {}, "ecm:image has centos-7, which can't be a master's"),
-        ("debian-13", {"slaveImage": "debian-13", "slaveOs": "debian-12"}, "slaves may not be newer"),
     ],
 )
 def test_a_system_that_will_not_do_is_refused_with_what_to_do(

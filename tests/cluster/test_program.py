@@ -2,7 +2,10 @@
 
 import base64
 import gzip
+import os
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -10,6 +13,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from cloudinit import boot
 from cloudinit.systems import SYSTEMS
 from cluster import credential, program, report, settings, stack, sweep
 from cluster.cloud import Flavor, Found
@@ -29,7 +33,7 @@ FOUND = Found(
     auth_url="http://cloud/v3",
     region="RegionOne",
     master_system=SYSTEMS["debian-13"],
-    slave_system=SYSTEMS["debian-12"],
+    slave_system=SYSTEMS["debian-13"],
 )
 SETTINGS = settings.Settings(image="i", masterFlavor="m", slaveFlavor="s", keyName="k", floatingNetwork="public")
 INSTANCE = "openstack:compute/instance:Instance"
@@ -44,7 +48,7 @@ TEMPLATE = report.SlaveTemplate(
     networkId="net-id",
     securityGroup="default",
     keyName="k",
-    system="debian-12",
+    system="debian-13",
 )
 
 
@@ -137,6 +141,93 @@ def test_the_first_up_makes_a_master_and_no_slave(run: Run, cloud: Any) -> None:
         TEMPLATE.model_copy(update={"cluster_id": "master-id"}),
         10,
     )
+
+
+def test_what_slaves_get_of_the_users_own_is_in_the_report_to_read(run: Run, cloud: Any, tmp_path: Path) -> None:
+    (tmp_path / "setup").write_text("#!/bin/sh\necho done\n")
+    wanted = SETTINGS.model_copy(
+        update={"slave_script": str(tmp_path / "setup"), "slave_packages": ("git",), "docker": False}
+    )
+    outputs = run(Engine({}), lambda: program.cluster(wanted, FOUND, cloud))
+    slave = report.Shared.parse(outputs["settings"]).slave
+    assert (slave.script, slave.packages, slave.docker) == ("#!/bin/sh\necho done\n", ("git",), False)
+
+
+def test_what_the_master_got_is_in_the_report_and_a_change_of_it_is_a_warning(
+    run: Run, cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "setup").write_text("#!/bin/sh\necho done\n")
+    wanted = SETTINGS.model_copy(update={"master_script": str(tmp_path / "setup"), "users": {"alice": ("key",)}})
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    outputs = run(Engine({}), lambda: program.cluster(wanted, FOUND, cloud))
+    got = {"packages": [], "condorConfig": "", "script": "#!/bin/sh\necho done\n", "users": ["alice"]}
+    assert outputs["settings"]["master"] == got
+    running = {**running_state(), STACK_URN: outputs}
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    run(Engine(running), lambda: program.cluster(wanted, FOUND, cloud))
+    assert [line for line in warned if "first boot" in line] == []
+    again = run(Engine(running), lambda: program.cluster(SETTINGS, FOUND, cloud))
+    (warning,) = [line for line in warned if "first boot" in line]
+    assert warning.startswith("ecm:masterScript, ecm:users changed - the running master")
+    assert again["settings"]["master"] == got, "what it has, not what it would get"
+
+
+@pytest.mark.parametrize(
+    ("environment", "script", "says"),
+    [
+        ({"PULUMI_CONFIG_PASSPHRASE": "it's"}, b"#!/bin/sh\n", "PULUMI_CONFIG_PASSPHRASE has a quote"),
+        ({}, b"#!/usr/bin/perl\n" + os.urandom(8000).hex().encode(), r"Nova takes 100 .*user-script 16016"),
+    ],
+)
+def test_what_cannot_be_passed_to_the_master_is_one_line_before_anything_is_made(  # noqa: PLR0917 - fixtures
+    run: Run,
+    cloud: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    script: bytes,
+    says: str,
+) -> None:
+    if not environment:
+        monkeypatch.setattr(boot, "LIMIT", 100)
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    (tmp_path / "setup").write_bytes(script)
+    wanted = SETTINGS.model_copy(update={"master_script": str(tmp_path / "setup")})
+    engine = Engine({})
+    with pytest.raises(SettingsError, match=says):
+        run(engine, lambda: program.cluster(wanted, FOUND, cloud))
+    assert engine.resources == {}
+
+
+def test_systems_whose_htcondors_do_not_go_together_are_warned_of(
+    run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    run(Engine({}), lambda: program.cluster(SETTINGS, FOUND, cloud))
+    assert warned == []
+    run(Engine({}), lambda: program.cluster(SETTINGS, replace(FOUND, slave_system=SYSTEMS["debian-12"]), cloud))
+    assert len(warned) == 1
+    assert "the slaves' debian-12 gets HTCondor 25.0, the master's debian-13 23.9" in warned[0]
+
+
+def test_a_report_of_an_older_version_still_parses() -> None:
+    new = ("system", "docker", "packages", "condor_config", "script", "orphan_time")
+    shared = report.Shared(
+        min_slaves=0,
+        max_slaves=4,
+        idle_time=30,
+        waiting_jobs_threshold=0,
+        waiting_jobs_time=60,
+        join_timeout=600,
+        poll_interval=3,
+        master_address="10.0.0.5",
+        slave=TEMPLATE,
+    )
+    output = shared.model_dump(by_alias=True, exclude_none=True, exclude={"slave": set(new)})
+    assert report.Shared.parse(output).slave.system == "debian-13"
 
 
 def test_the_slaves_group_gets_one_rule_anything_from_the_master(run: Run, cloud: Any) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from cloudinit import boot
+from cloudinit.systems import SYSTEMS
 from cluster.program import Change
-from cluster.report import SlaveTemplate
+from cluster.report import Shared, SlaveTemplate
 from controller import pool
 from controller.apply import Outcome, Tools, apply
 from controller.errors import LockedError, OutsideError, UpdateFailedError
@@ -79,11 +81,11 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
     return fake
 
 
-def run(outside: Outside, tmp_path: Path, plan: Plan, *slaves: Slave) -> Outcome:
+def run(outside: Outside, tmp_path: Path, plan: Plan, *slaves: Slave, settings: Shared = SETTINGS) -> Outcome:
     key = tmp_path / "key"
     key.write_bytes(b"key")
     fake: Any = outside
-    return apply(plan, Snapshot(slaves=slaves), SETTINGS, Tools(fake, fake, key, "ecm-dev-slave-", lambda: NOW))
+    return apply(plan, Snapshot(slaves=slaves), settings, Tools(fake, fake, key, "ecm-dev-slave-", lambda: NOW))
 
 
 def slave(name: str, phase: Phase, *, in_state: bool = True) -> Slave:
@@ -193,3 +195,21 @@ def test_new_slaves_get_new_names_and_their_own_tokens(outside: Outside, tmp_pat
 def test_what_went_wrong_is_told(outside: Outside, tmp_path: Path, failure: Exception, outcome: Outcome) -> None:
     outside.failure = failure
     assert run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE)) == outcome
+
+
+def test_new_slaves_get_their_system_and_the_users_own(
+    outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[boot.SlaveBoot] = []
+
+    def remember(of_slave: boot.SlaveBoot) -> str:
+        seen.append(of_slave)
+        return "user-data"
+
+    monkeypatch.setattr(boot, "slave", remember)
+    of_user = {"system": "el-9", "docker": False, "packages": ("git",), "script": "#!/bin/sh\n", "orphan_time": 900}
+    settings = SETTINGS.model_copy(update={"slave": SETTINGS.slave.model_copy(update=of_user)})
+    run(outside, tmp_path, Plan(create=1), settings=settings)
+    (made,) = seen
+    assert (made.system, made.docker, made.orphan_time) == (SYSTEMS["el-9"], False, 900)
+    assert made.own == boot.Additions(("git",), "", "#!/bin/sh\n")

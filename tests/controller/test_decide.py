@@ -1,13 +1,13 @@
 """The rule, as a table of cases and as laws that hold for every snapshot."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.decide import BACKOFF, decide, retry_at
+from controller.decide import BACKOFF, decide, demand, pack, retry_at
 from controller.model import JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot, Trouble, Why
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -273,6 +273,17 @@ def test_a_lone_outdated_slave_is_recycled_too() -> None:
     assert decide(Snapshot(slaves=(outdated("a", Phase.BUSY, jobs=1),), recycling=True), LIMITS, NOW).retire == ("a",)
 
 
+def test_a_slave_that_somebody_wants_gone_goes_when_it_has_no_job() -> None:
+    slaves = (replace(slave("a", Phase.IDLE), unwanted=True), replace(slave("b", Phase.BUSY, jobs=1), unwanted=True))
+    plan = decide(Snapshot(jobs=(jobs(1),), slaves=slaves), LIMITS, NOW)
+    assert (removed(plan), plan.retire) == ([("a", Why.UNWANTED)], ("b",))
+
+
+def test_in_a_pause_nothing_is_done_whatever_was_seen() -> None:
+    plan = decide(Snapshot(jobs=(jobs(9),), slaves=(slave("a", Phase.FAILED),), paused="by ada"), LIMITS, NOW)
+    assert (plan.acts, whys(plan)) == (False, [Why.PAUSED])
+
+
 rooms = st.builds(Room, st.integers(0, 8), st.integers(0, 4000), st.integers(0, 20_000))
 groups = st.builds(
     JobGroup,
@@ -296,6 +307,7 @@ slaves_ = st.lists(
         jobs=st.integers(0, 4),
         revivable=st.booleans(),
         outdated=st.booleans(),
+        unwanted=st.booleans(),
     ),
     max_size=8,
     unique_by=lambda s: s.name,
@@ -310,6 +322,7 @@ snapshots = st.builds(
     ).map(tuple),
     recycling=st.booleans(),
     locked=st.sampled_from(["", "", "", "locked"]),
+    paused=st.sampled_from(["", "", "", "by ada"]),
     unknown=st.sampled_from([(), (), (), ("part",)]),
 )
 limits_ = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 4), rooms).map(
@@ -331,10 +344,10 @@ def test_laws(seen: Snapshot, limits: Limits) -> None:
     assert not gone & claimed, "a slave with a claim is never removed"
     assert not gone & {*plan.revive, *plan.retire}, "what stays doesn't go"
     assert all(by_name[n].phase is Phase.DRAINED and by_name[n].revivable for n in plan.revive), "only our own drains"
-    assert all(by_name[n].outdated for n in plan.retire), "only outdated slaves are retired"
-    assert seen.recycling or not plan.retire, "only on demand"
+    on_demand = {s.name for s in seen.slaves if s.unwanted or (s.outdated and seen.recycling)}
+    assert set(plan.retire) <= on_demand, "slaves are retired on demand only"
     assert plan.create >= 0
-    assert not plan.acts or not (seen.unknown or seen.locked), "nothing on doubt"
+    assert not plan.acts or not (seen.unknown or seen.locked or seen.paused), "nothing on doubt, or in a pause"
     if plan.create:
         assert len(staying) + plan.create <= limits.max_slaves, "never over the maximum"
         assert seen.quota_left is None or plan.create <= seen.quota_left, "never over the quota"
@@ -352,6 +365,41 @@ def test_more_time_never_unmakes_a_removal(seen: Snapshot, limits: Limits) -> No
     seen = replace(seen, setbacks=())
     broken = {r.slave for r in decide(seen, limits, NOW).remove if r.reason.why in by_time}
     assert broken <= {r.slave for r in decide(seen, limits, later).remove}
+
+
+@dataclass
+class Place:
+    slave: str
+    room: Room
+    left: int
+    used: bool = False
+
+    def fits(self, request: Room) -> bool:
+        return self.left > 0 and self.room.holds(request) > 0
+
+
+@given(snapshots, limits_)
+def test_jobs_packed_in_groups_go_where_they_would_go_one_by_one(seen: Snapshot, limits: Limits) -> None:
+    order = [Phase.BUSY, Phase.IDLE, (Phase.BUILDING, Phase.BOOTING), Phase.DRAINED]
+    places = [
+        Place(s.name, s.free or limits.offer, limits.jobs_per_slave - s.jobs)
+        for phase in order
+        for s in sorted(seen.slaves, key=lambda s: (s.outdated, s.idle_for, s.name))
+        if s.in_state and s.phase in (phase if isinstance(phase, tuple) else (phase,))
+        if s.phase is not Phase.DRAINED or s.revivable
+    ]
+    for request, count in demand(seen.jobs, limits):
+        for _ in range(count):
+            if not any(place.fits(request) for place in places):
+                new = Place("", limits.offer, limits.jobs_per_slave)
+                if sum(not place.slave for place in places) >= limits.max_slaves or not new.fits(request):
+                    break
+                places.append(new)
+            place = next(place for place in places if place.fits(request))
+            place.room, place.left, place.used = place.room.less(request, 1), place.left - 1, True
+    packing = pack(demand(seen.jobs, limits), seen.slaves, limits)
+    assert packing.taken == {place.slave for place in places if place.slave and place.used}
+    assert packing.new == sum(not place.slave for place in places)
 
 
 @given(st.integers(0, 40), st.integers(1, 4))

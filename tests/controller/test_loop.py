@@ -22,6 +22,7 @@ from controller.model import JobGroup, Room, Snapshot, Trouble
 from controller.observe import Memory
 from controller.release import Releases
 from controller.reporter import Reporter
+from controller.requests import Requests
 from controller.state import View
 from controller.status import Status
 from tests.controller.made_up import SETTINGS
@@ -86,6 +87,8 @@ class Bench:
         self.loop = Loop(
             tools, Memory(self.now), self.memory_file, reporter, self.releases, threading.Event(), self.clock, worker
         )
+
+        self.loop.requests = Requests(path)
 
     def clock(self) -> datetime:
         return self.now
@@ -202,6 +205,14 @@ def test_a_state_that_cannot_be_read_decides_nothing_and_is_said(bench: Bench, m
     monkeypatch.setattr(bench.state, "read", refuse)
     assert "waiting: the stack's state can't be read" in bench.tick()
     assert bench.worker.given == []
+
+
+def test_a_pause_is_shown_and_nothing_is_done_until_it_ends(bench: Bench) -> None:
+    bench.loop.requests.pause.write_text("by ada since noon: new cables\n")
+    assert bench.tick() == "paused: by ada since noon: new cables"
+    assert bench.worker.given == []
+    bench.loop.requests.pause.unlink()
+    assert "grow" in bench.tick()
 
 
 def test_a_stop_lets_the_running_update_end_and_notes_how(bench: Bench) -> None:

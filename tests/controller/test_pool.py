@@ -1,12 +1,15 @@
 """What the slot ads of a slave and the ads of waiting jobs are taken to say."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import classad2
+import htcondor2
 import pytest
 
 from cluster.offer import offer
 from controller import pool, template
+from controller.errors import OutsideError
+from controller.loop import HEARTBEAT_EVERY
 from controller.model import Room, Seconds
 
 WHOLE: dict[str, Any] = {
@@ -97,3 +100,54 @@ def test_a_request_may_be_an_expression() -> None:
 
 def test_a_request_that_cannot_be_read_counts_as_the_least() -> None:
     assert pool._request(job(RequestMemory="Unheard")).memory_mib == 1
+
+
+@pytest.mark.parametrize(
+    ("docker", "apptainer", "wish", "impossible"),
+    [
+        (True, None, "TARGET.HasDocker", False),
+        (True, None, "TARGET.HasContainer && TARGET.HasDockerURL", False),
+        (False, None, "TARGET.HasDocker", True),
+        (False, None, "TARGET.HasContainer && TARGET.HasSIF", False),  # the image may have Apptainer
+        (False, False, "TARGET.HasContainer && TARGET.HasDockerURL", True),
+        (True, False, "TARGET.HasContainer && TARGET.HasSIF", True),
+        (True, True, "TARGET.HasContainer && TARGET.HasSIF", False),
+        (False, True, "TARGET.HasContainer && TARGET.HasDockerURL", False),
+    ],
+)
+def test_jobs_in_containers_are_judged_by_what_slaves_have(
+    docker: bool, apptainer: bool | None, wish: str, impossible: bool
+) -> None:
+    offered = offer(vcpus=1, ram_mib=1024, disk_gib=4, jobs_per_slave=None, docker=docker, apptainer=apptainer)
+    ad = job(Requirements=wish)
+    assert bool(pool._impossible(ad, pool._request(ad), classad2.ClassAd(template.ad(offered)))) is impossible
+
+
+class FakeCollector:
+    """A collector that keeps what is advertised to it, or is away."""
+
+    told: ClassVar[list[tuple[dict[str, Any], str]]] = []
+    away = False
+
+    def advertise(self, ads: list[Any], command: str) -> None:
+        if self.away:
+            raise htcondor2.HTCondorException("Failed to advertise to collector.")
+        self.told.extend((dict(ad), command) for ad in ads)
+
+
+def test_the_heartbeat_is_an_ad_that_outlives_a_missed_beat_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(htcondor2, "Collector", FakeCollector)
+    monkeypatch.setattr(FakeCollector, "told", [])
+    pool.heartbeat()
+    ((ad, command),) = FakeCollector.told
+    assert command == "UPDATE_AD_GENERIC"
+    # What `ecm-watch` asks for.
+    assert (ad["MyType"], ad["Name"]) == ("EcmController", "controller")
+    assert 2 * HEARTBEAT_EVERY.total_seconds() < ad["ClassAdLifetime"] <= 600
+
+
+def test_a_collector_that_cannot_be_told_is_an_error_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(htcondor2, "Collector", FakeCollector)
+    monkeypatch.setattr(FakeCollector, "away", True)
+    with pytest.raises(OutsideError, match="the collector can't be told of the controller - Failed to advertise"):
+        pool.heartbeat()

@@ -1,0 +1,115 @@
+"""What the rule costs and how long jobs wait for it, beside elastiq's rule and what nobody can beat.
+
+Both policies play the same traces on the same simulated pool with the same `idleTime` and maximum; elastiq, which
+leaves HTCondor's configuration alone, is tried on HTCondor's own as well.
+"""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench import common
+from controller.model import Limits, Room, Seconds
+from simulate.policies import Controller, Elastiq
+from simulate.pool import Site
+from simulate.run import Result, clairvoyant, run
+from simulate.trace import Trace, read
+from simulate.workloads import WORKLOADS
+
+SITE = Site(Room(cpus=4, memory_mib=7_680, disk_kib=80 * 2**20), jobs_per_slave=4)
+STOCK = replace(SITE, negotiation=Seconds(19), depth_first=False, last_used_first=False)
+"""With HTCondor's own configuration: a job on a free slot took 19 s with it, measured."""
+IDLE = Seconds(600)
+MOST = 50
+SEEDS = 5
+OURS = "elastic-condor"
+THEIRS = "elastiq"
+THEIRS_STOCK = "elastiq, stock HTCondor"
+THEIRS_OWN = "elastiq, stock, idle 3600 s"
+"""With the idle time that it has by default."""
+
+
+def play(trace: Trace, seed: int) -> dict[str, Result]:
+    """Everything that is compared, over one trace."""
+    limits = Limits(0, MOST, SITE.jobs_per_slave, IDLE, Seconds(600), 0, SITE.offer)
+    elastiq = Elastiq(MOST, 0, SITE.jobs_per_slave, IDLE)
+    return {
+        "limit": clairvoyant(trace, SITE),
+        "limit with idle time": clairvoyant(trace, SITE, IDLE),
+        OURS: run(trace, Controller(limits), SITE, seed),
+        THEIRS: run(trace, replace(elastiq), SITE, seed),
+        THEIRS_STOCK: run(trace, replace(elastiq), STOCK, seed),
+        THEIRS_OWN: run(trace, replace(elastiq, idle_for_time_s=Seconds(3600)), STOCK, seed),
+    }
+
+
+def show(name: str, runs: Sequence[Mapping[str, Result]]) -> None:
+    """The medians over the seeds, with least and most of the VM hours."""
+    rows = []
+    for label in runs[0]:
+        results = [results[label] for results in runs]
+        hours = [result.vm_hours for result in results]
+        to_theirs = [results[label].vm_hours / results[THEIRS].vm_hours for results in runs]
+        times_and_numbers = zip(*((r.wait_mean, r.wait_95, r.boots, r.wasted) for r in results), strict=True)
+        rows.append(
+            (
+                label,
+                f"{statistics.median(hours):.1f}",
+                f"{min(hours):.1f}-{max(hours):.1f}",
+                f"{statistics.median(to_theirs):.2f}",
+                *(f"{statistics.median(values):.0f}" for values in times_and_numbers),
+            )
+        )
+    jobs = statistics.median(results[OURS].jobs for results in runs)
+    columns = ("", "VM hours", "from - to", "to elastiq", "mean wait s", "95 % s", "boots", "unused")
+    common.tell(f"{name}: {jobs:.0f} jobs, median of {len(runs)} seeds", columns, rows)
+
+
+def ratios(runs: Sequence[Mapping[str, Result]], other: str) -> dict[str, float]:
+    """Medians over the seeds of what is ours to what is the other's; times of waiting below a second count as one."""
+    pairs = [(results[OURS], results[other]) for results in runs]
+
+    def median(values: Iterable[float]) -> float:
+        return round(statistics.median(values), 3)
+
+    return {
+        "vm_hours": median(ours.vm_hours / theirs.vm_hours for ours, theirs in pairs),
+        "wait_mean": median(max(ours.wait_mean, 1) / max(theirs.wait_mean, 1) for ours, theirs in pairs),
+        "wait_95": median(max(ours.wait_95, 1) / max(theirs.wait_95, 1) for ours, theirs in pairs),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = common.options("VM hours and waiting: the rule, elastiq's, and the limit.")
+    parser.add_argument("--trace", type=Path, action="append", default=[], help="a recorded trace, too (repeatable)")
+    options = parser.parse_args(arguments)
+    seeds, scale = (1, 0.05) if options.small else (SEEDS, 1.0)
+    traces = {name: [make(seed, scale) for seed in range(seeds)] for name, make in WORKLOADS.items()}
+    traces |= {path.name: [read(path)] * seeds for path in options.trace}
+    by_trace: dict[str, Any] = {}
+    for name, of_seeds in traces.items():
+        runs = [play(trace, seed) for seed, trace in enumerate(of_seeds)]
+        show(name, runs)
+        by_trace[name] = {
+            "same_pool": ratios(runs, THEIRS),
+            "stock_pool": ratios(runs, THEIRS_STOCK),
+            "own_idle_time": ratios(runs, THEIRS_OWN),
+        }
+    same = [ratio["same_pool"] for ratio in by_trace.values()]
+    results = {
+        "vm_hours_ratio_max": max(ratio["vm_hours"] for ratio in same),
+        "wait_ratio_max": max(max(ratio["wait_mean"], ratio["wait_95"]) for ratio in same),
+        "traces": by_trace,
+    }
+    print(
+        "largest ratios to elastiq on the same pool: VM hours {vm_hours_ratio_max}, waiting {wait_ratio_max}".format(
+            **results
+        )
+    )
+    common.save(options.json, {"policy": results})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The command `ecm`: on the user's machine, and on the master."""

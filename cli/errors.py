@@ -1,0 +1,11 @@
+"""What can go wrong for who types a command, beside what the cluster's own modules raise."""
+
+from cluster.errors import EcmError
+
+
+class CommandError(EcmError):
+    """A program or a machine that a command relies on refuses, fails or is out of reach."""
+
+
+class NotThereError(EcmError):
+    """What the user names isn't there."""

@@ -1,0 +1,36 @@
+"""How `ecm` asks: a question, what there is to choose from by number, and what an empty answer means."""
+
+import typer
+
+from cli.laptop.proposals import Question
+from cli.show import out, say, table
+
+SHOWN = 20
+
+
+def ask(question: Question) -> str:
+    """The answer: a choice's value, or whatever was typed; empty leaves the setting unset."""
+    say(f"\n{question.key}: {question.text}")
+    if question.choices:
+        rows = table("", "", "", right=("",))
+        rows.show_header = False
+        for number, choice in enumerate(question.choices[:SHOWN], start=1):
+            rows.add_row(str(number), choice.value, choice.about)
+        out.print(rows)
+        if len(question.choices) > SHOWN:
+            say(f"   and {len(question.choices) - SHOWN} more: `ecm images`, `ecm flavors`")
+    while True:
+        hint = "its number, name or id" if question.choices else "a value"
+        typed: str = typer.prompt(f"  {hint}", default=question.proposal, show_default=bool(question.proposal)).strip()
+        answer = _chosen(typed, question)
+        if answer or not question.required:
+            return answer
+        say(f"  {question.key} has to be given")
+
+
+def _chosen(typed: str, question: Question) -> str:
+    if typed == "-":
+        return ""
+    if question.choices and typed.isdecimal() and 1 <= int(typed) <= len(question.choices):
+        return question.choices[int(typed) - 1].value
+    return typed

@@ -1,0 +1,70 @@
+"""Where the stack's state lives, and whether it can live there."""
+
+import os
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+
+from cli.errors import CommandError
+from cli.laptop.pulumi import Pulumi
+
+URL, MASTER_URL = "PULUMI_BACKEND_URL", "ECM_MASTER_BACKEND_URL"
+PHRASE, PHRASE_FILE = "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
+KINDS = """\
+Pulumi keeps what it knows of the cluster in a place that your machine and the master both reach:
+  postgres://USER:PASSWORD@HOST/DATABASE   PostgreSQL: the one that is tested best
+  s3://BUCKET?endpoint=HOST&…              an object store that is strongly consistent (Ceph, MinIO, AWS)
+  gs://BUCKET  azblob://CONTAINER          likewise
+  https://api.pulumi.com                   Pulumi Cloud"""
+
+
+@dataclass
+class Backend:
+    """The state's place, as the environment of this process names it: `pulumi` takes it from there."""
+
+    pulumi: Pulumi
+    environment: MutableMapping[str, str]
+    exports: dict[str, str]
+    """What was given here and the user's shell has to have for the next commands. Secret."""
+
+    @classmethod
+    def of_this_process(cls, pulumi: Pulumi) -> "Backend":
+        return cls(pulumi, os.environ, {})
+
+    def settle(self, given: str, ask: Callable[[], str]) -> str:
+        """Makes sure of a backend that answers, and gives its URL without a password.
+
+        Args:
+            given: by an option; else PULUMI_BACKEND_URL or the backend that `pulumi login` chose.
+            ask: for one, when there is none.
+
+        Raises:
+            CommandError: it doesn't answer, or only this machine would reach it.
+        """
+        if given:
+            self.export(URL, given)
+        url = self.environment.get(URL) or _logged_in(self.pulumi)
+        if not url:
+            url = ask()
+            self.export(URL, url)
+        if url.startswith("file:"):
+            raise CommandError(
+                f"the state can't live in {url} - the master doesn't reach it - name another place: --backend URL"
+            )
+        return self.pulumi.backend()
+
+    def settle_passphrase(self, ask: Callable[[], str]) -> None:
+        """Makes sure of a passphrase for the stack's secrets; Pulumi Cloud has its own key."""
+        if self.environment.get(URL, "").startswith("https://"):
+            return
+        if not self.environment.get(PHRASE) and not self.environment.get(PHRASE_FILE):
+            self.export(PHRASE, ask())
+
+    def export(self, name: str, value: str) -> None:
+        self.environment[name] = self.exports[name] = value
+
+
+def _logged_in(pulumi: Pulumi) -> str:
+    try:
+        return pulumi.backend()
+    except CommandError:
+        return ""

@@ -1,0 +1,28 @@
+"""The commands on the user's machine: its own, and the master's over ssh."""
+
+from typing import Annotated
+
+import typer
+
+from cli.laptop import config, destroy, doctor, ecmconf, init, lists, login, sweep
+from cli.laptop.desk import Desk
+from cli.master.commands import ABOUT, GROUPS
+
+EPILOG = "Exit status: 0 done, 1 it failed, 2 wrong usage, 3 looked and found something wrong."
+
+
+def attach(app: typer.Typer) -> None:
+    """Adds them to `ecm`."""
+    app.callback(help=ABOUT, epilog=EPILOG)(ecm)
+    for group in (init, ecmconf, config, destroy, lists, *GROUPS, doctor, login, sweep):
+        app.add_typer(group.app)
+
+
+def ecm(
+    context: typer.Context,
+    stack: Annotated[str, typer.Option("--stack", "-s", help="The Pulumi stack; the selected one if unset.")] = "",
+    host: Annotated[
+        str, typer.Option("--host", metavar="USER@ADDRESS", help="The master for ssh; the stack's if unset.")
+    ] = "",
+) -> None:
+    context.obj = context.obj or Desk.of(stack, host)

@@ -1,0 +1,99 @@
+"""`ecm config check`: all that `pulumi up` would check, before it."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cli.checks import Check, attempt, tell
+from cli.laptop.desk import Desk, desk
+from cli.show import SET_UP, AsJson
+from cloudinit.boot import Additions
+from cluster import additions, backend, cloud, quota, settings
+from cluster.errors import EcmError
+from cluster.login import access, catalogue
+from cluster.settings import Settings
+
+if TYPE_CHECKING:
+    from openstack.connection import Connection
+
+app = typer.Typer()
+SEALED = "sealed"
+"""Stands for a secret that can't be decrypted here."""
+group = typer.Typer(help="Look at the stack's settings.", no_args_is_help=True)
+app.add_typer(group, name="config", rich_help_panel=SET_UP)
+
+
+@group.command()
+def check(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """Check the settings as `pulumi up` does: for themselves, against the cloud, and the way to the state.
+
+    Example: ecm --stack mycluster config check
+    """
+    tell(checks(desk(context)), as_json=as_json)
+
+
+def checks(here: Desk) -> Iterator[Check]:
+    """Checks one after the other; those that the failed one is the ground of are left out.
+
+    Raises:
+        CommandError: the stack can't be opened.
+    """
+    values = here.pulumi.config()
+    try:
+        wanted = settings.read({key: SEALED if value.text is None else value.text for key, value in values.items()})
+    except EcmError as error:
+        yield from (Check("settings", wrong=line) for line in str(error).split("; "))
+        return
+    yield Check("settings", f"{sum(key.startswith('ecm:') for key in values)} set, the others have their defaults")
+    yield from (
+        Check(key, "a secret, which can't be looked into without the stack's passphrase")
+        for key, value in values.items()
+        if value.text is None
+    )
+    yield attempt("first boot", lambda: _additions(wanted))
+    try:
+        connection = here.connect()
+        yield Check("login", f"project {access(connection).project_id}")
+        if not wanted.master_backend_url or wanted.master_backend_url.get_secret_value() != SEALED:
+            yield from _state(wanted, catalogue(connection))
+        yield from _found(wanted, connection, here.pulumi.outputs())
+    except EcmError as error:
+        yield Check("cloud", wrong=str(error))
+
+
+def _additions(wanted: Settings) -> str:
+    """What the user adds to it: files that the settings name are read, as `pulumi up` does."""
+    own = (
+        additions.read("master", wanted.master_packages, wanted.master_condor_config, wanted.master_script),
+        additions.read("slave", wanted.slave_packages, wanted.slave_condor_config, wanted.slave_script),
+    )
+    return "with additions of yours" if any(one != Additions() for one in own) else "nothing is added"
+
+
+def _found(wanted: Settings, connection: "Connection", outputs: Mapping[str, Any]) -> Iterator[Check]:
+    found = cloud.look_up(wanted, connection)
+    yield Check("image", f"{wanted.image} is {found.image_id}: {found.master_system.name}")
+    if found.slave_image_id != found.image_id:
+        yield Check("slaveImage", f"{wanted.slave_image} is {found.slave_image_id}: {found.slave_system.name}")
+    for what, flavor in (("masterFlavor", found.master_flavor), ("slaveFlavor", found.slave_flavor)):
+        yield Check(what, f"{flavor.name}: {flavor.vcpus} VCPUs, {flavor.ram_mib} MiB, {flavor.disk_gib} GiB of disk")
+    yield Check("network", found.network_id)
+    slaves = int(outputs.get("slaveCount", 0))
+    shares = quota.shares(wanted, found, connection, master_is_there="masterIp" in outputs, slaves=slaves)
+    tight = [s for s in shares if s.limit >= 0 and s.at_most > s.left]
+    needs = "; ".join(f"{s.what}: {s.at_most} needed, {s.left} of {s.limit} left" for s in tight)
+    yield Check(
+        "quota", f"not for all of maxSlaves now: {needs}" if tight else f"has room for {wanted.max_slaves} slaves"
+    )
+
+
+def _state(wanted: Settings, services: Mapping[str, Sequence[str]]) -> Iterator[Check]:
+    try:
+        handed = backend.for_master(wanted, os.environ, services)
+    except EcmError as error:
+        yield Check("state", wrong=str(error))
+        return
+    yield Check("state", f"the master reaches it as {handed.environment['PULUMI_BACKEND_URL']}")
+    yield from (Check("state", f"mind: {warning}") for warning in handed.warnings)

@@ -1,0 +1,64 @@
+"""The user's machine: its ways to the cloud, to Pulumi and to the master. Commands get it as `context.obj`."""
+
+import os
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+import typer
+
+from cli.errors import CommandError
+from cli.laptop.images import login
+from cli.laptop.pulumi import Pulumi
+from cli.laptop.ssh import CONFIG, Ssh
+from cluster.login import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openstack.connection import Connection
+
+
+@dataclass(slots=True)
+class Desk:
+    """What a command reaches from here."""
+
+    pulumi: Pulumi
+    master: Ssh
+    connect: "Callable[[], Connection]" = connect
+
+    @classmethod
+    def of(cls, stack: str, host: str) -> "Desk":
+        """Both may be empty: the selected stack, and its master."""
+        pulumi = Pulumi(stack)
+        return cls(pulumi, Ssh(cache(partial(address, pulumi, host))))
+
+    def forward(self, arguments: list[str], *, terminal: bool) -> int:
+        """Runs `ecm ARGUMENTS…` on the master; see `cli.place.Elsewhere`."""
+        return self.master.forward(arguments, terminal=terminal)
+
+
+def address(pulumi: Pulumi, host: str) -> str:
+    """Where ssh finds the master: what the user says, else by the stack's outputs.
+
+    Raises:
+        CommandError: there is no master (yet).
+    """
+    if host:
+        return host
+    ip = pulumi.outputs().get("masterIp")
+    if not ip:
+        raise CommandError(
+            f"the stack {pulumi.stack()} has no master - it isn't up - pulumi up, or --host USER@ADDRESS"
+        )
+    if CONFIG in os.environ:
+        return str(ip)
+    image = pulumi.config().get("ecm:image")
+    account = login(image.text or "") if image else ""
+    return f"{account}@{ip}" if account else str(ip)
+
+
+def desk(context: typer.Context) -> Desk:
+    """The desk that `cli.main` or a test has set up."""
+    found: Desk = context.obj
+    return found

@@ -1,0 +1,58 @@
+"""`ecm destroy`: takes the cluster down, whatever its controller is doing and whether or not its master lives."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from cli.errors import CommandError
+from cli.laptop import sweep
+from cli.laptop.desk import desk
+from cli.show import SET_UP, say
+from cluster import servers
+
+app = typer.Typer()
+
+PAUSE = 5.0
+PATIENCE = 900.0
+LOCKED = "currently locked by"
+
+
+@app.command(rich_help_panel=SET_UP)
+def destroy(
+    context: typer.Context,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Take the whole cluster down: pauses the controller, waits for its update, destroys, sweeps.
+
+    Jobs that run are lost, and so is the master with the queue and everybody's files on it.
+
+    Example: ecm destroy
+    """
+    here = desk(context)
+    name = here.pulumi.stack()
+    outputs = here.pulumi.outputs()
+    if not yes:
+        slaves, address = outputs.get("slaveCount", 0), outputs.get("masterIp", "not there")
+        say(f"The cluster {name} has {slaves:.0f} slaves; its master is {address}.")
+        typer.confirm("Destroy it, with the queue and all files on the master?", abort=True)
+    try:
+        here.master.ask("pause", "the cluster is being destroyed")
+    except CommandError as error:
+        say(f"The controller can't be paused, and goes down as it is: {error}")
+    end = time.monotonic() + PATIENCE
+    while (done := here.pulumi.stream("destroy", "--yes", "--skip-preview")).returncode:
+        if LOCKED not in done.stdout:
+            raise CommandError("the destroy failed - see above - mend it and run `ecm destroy` again; or `ecm resume`")
+        if time.monotonic() > end:
+            raise CommandError(
+                f"another update holds the stack's lock for {PATIENCE / 60:.0f} minutes - see above - "
+                "end that process; `pulumi cancel` only when it is surely gone"
+            )
+        say("An update is running; it is waited for …")
+        time.sleep(PAUSE)
+    if cluster := sweep.cluster_id(outputs):
+        # The stack sweeps too, but for one that was made by a version that didn't.
+        servers.remove_all(cluster, here.connect())
+    say(f"Nothing of the cluster {name} is left. Its settings stay: `pulumi up` makes it again.")

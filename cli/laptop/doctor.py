@@ -1,0 +1,93 @@
+"""`ecm doctor` on the user's machine: what leads to the cluster, then what the master finds."""
+
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import typer
+
+from cli.checks import Check, attempt, tell
+from cli.errors import CommandError
+from cli.laptop import config, sweep
+from cli.laptop.desk import Desk, desk
+from cli.master.doctor import Fix
+from cli.show import WHY, AsJson
+from cluster.errors import EcmError
+from cluster.program import PULUMI_VERSION
+
+app = typer.Typer()
+
+PORTS = {22: "ssh", 9618: "HTCondor"}
+PATIENCE = 5
+
+
+@app.command(rich_help_panel=WHY)
+def doctor(context: typer.Context, *, fix: Fix = False, as_json: AsJson = False) -> None:
+    """Look for what is wrong, from here and on the master, and say which command mends it.
+
+    Example: ecm doctor
+
+    Example: ecm doctor --fix
+    """
+    tell(checks(desk(context), fix=fix), as_json=as_json)
+
+
+def checks(here: Desk, *, fix: bool) -> Iterator[Check]:
+    """Looks at everything, one after the other. What can't be looked at for want of an earlier part is left out."""
+    yield attempt("pulumi", lambda: _version(here), "scripts/setup")
+    state = attempt("state", here.pulumi.backend, "pulumi login")
+    yield state
+    if state.wrong:
+        return
+    try:
+        yield from config.checks(here)
+        outputs = here.pulumi.outputs()
+    except EcmError as error:
+        yield Check("stack", wrong=str(error), fix="ecm init")
+        return
+    address = outputs.get("masterIp")
+    if not address:
+        yield Check("stack", f"{here.pulumi.stack()} isn't up; `pulumi up` makes it")
+        return
+    yield attempt("orphans", lambda: _orphans(here, outputs), "ecm sweep")
+    for port, what in PORTS.items():
+        yield attempt(f"port {port}", partial(_port, str(address), port, what), "pulumi up   # restores the rules")
+    try:
+        yield from _on_master(here, fix=fix)
+    except EcmError as error:
+        yield Check("master", wrong=str(error), fix=f"openstack console log show ecm-{here.pulumi.stack()}-master")
+
+
+def _version(here: Desk) -> str:
+    found = here.pulumi.version()
+    if found != PULUMI_VERSION:
+        raise CommandError(f"it is {found} and the master's {PULUMI_VERSION} - both write one state - take the same")
+    return found
+
+
+def _orphans(here: Desk, outputs: Mapping[str, Any]) -> str:
+    found = sweep.strays(here.connect(), sweep.cluster_id(outputs), sweep.known(here.pulumi.export()))
+    if found:
+        names = ", ".join(stray.name for stray in found)
+        raise CommandError(
+            f"servers outside the state: {names} - an update was interrupted, or is running - sweep them"
+        )
+    return "the state has every server of the cluster"
+
+
+def _port(address: str, port: int, what: str) -> str:
+    try:
+        socket.create_connection((address, port), timeout=PATIENCE).close()
+    except OSError as error:
+        raise CommandError(
+            f"{what} at {address} doesn't answer - {error} - is the master up, and does ecm:allowedCidrs let you in?"
+        ) from None
+    return f"{what} answers at {address}"
+
+
+def _on_master(here: Desk, *, fix: bool) -> Iterator[Check]:
+    """What the master's own doctor found."""
+    said = here.master.ask("doctor", "--json", *(["--fix"] if fix else []))
+    yield from (Check(**check) for check in json.loads(said))

@@ -1,0 +1,120 @@
+"""`ecm import`: an old ECM file (`ecm.conf`) as this project's settings."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from cli.laptop.desk import desk
+from cli.show import SET_UP, AsJson, report, say, table
+from cluster.errors import SettingsError
+
+app = typer.Typer()
+
+NAMES = {
+    "FLAVOR_VMS": "slaveFlavor",
+    "MAX_VMS": "maxSlaves",
+    "MIN_VMS": "minSlaves",
+    "JOBS_PER_VM": "jobsPerSlave",
+    "IDLE_TIME": "idleTime",
+    "KEY_NAME": "keyName",
+}
+"""ECM's name of a setting, and ours."""
+
+_NUMBERS = ("MAX_VMS", "MIN_VMS", "JOBS_PER_VM", "IDLE_TIME")
+_LINE = re.compile(r"^\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*(?P<sign>=+)\s*(?P<value>.*?)\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The settings by their keys, and what of the file isn't one of them."""
+
+    settings: Mapping[str, str]
+    remarks: tuple[str, ...] = ()
+
+
+def parse(text: str, name: str = "ecm.conf") -> Imported:
+    """Reads lines of `NAME=value`, as a shell would; blank lines and comments are passed over.
+
+    Raises:
+        SettingsError: one line for each slip, with its number in the file and what was probably meant.
+    """
+    values: dict[str, str] = {}
+    slips: list[str] = []
+    remarks: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        where = f"{name} line {number}"
+        found = _LINE.match(line)
+        if not found:
+            slips.append(f"{where}: {line.strip()!r} is no setting - write NAME=value")
+            continue
+        key, value = found["name"], _unquoted(found["value"])
+        if key not in NAMES:
+            remarks.append(f"{where}: {key} has no counterpart here and is left out")
+        elif slip := _slip(key, found["sign"], value):
+            slips.append(f"{where}: {slip}")
+        elif key in values:
+            slips.append(f"{where}: {key} is there twice - remove one of the lines")
+        elif value:
+            values[key] = value
+        else:
+            remarks.append(f"{where}: {key} is empty and is left out")
+    if slips:
+        raise SettingsError("\n".join(slips))
+    return Imported({NAMES[key]: value for key, value in values.items()}, tuple(remarks))
+
+
+def _slip(key: str, sign: str, value: str) -> str:
+    if len(sign) > 1:
+        return f"{key}{sign}{value} has more than one '=' - write {key}={value or 'VALUE'}"
+    if key == "KEY_NAME" and value.endswith(".pem"):
+        return f"KEY_NAME is a key's name in the cloud, no file - write KEY_NAME={value.removesuffix('.pem')}"
+    if key in _NUMBERS and value and not value.isdecimal():
+        return f"{key} is {value!r}, which is no whole number - write {key}=NUMBER"
+    return ""
+
+
+def _unquoted(value: str) -> str:
+    """The value without its quotes, or without the comment that follows it."""
+    for quote in "'\"":
+        if value.startswith(quote) and quote in value[1:]:
+            return value[1 : value.index(quote, 1)].strip()
+    return re.split(r"\s#", value, maxsplit=1)[0].strip()
+
+
+@app.command("import", rich_help_panel=SET_UP)
+def import_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The old file, as ECM/ecm.conf.", exists=True, dir_okay=False)],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Set them in the stack without asking.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take the settings of an old ECM file over into the stack. --json only prints them.
+
+    Example: ecm --stack mycluster import ecm.conf
+    """
+    imported = parse(file.read_text(), file.name)
+    report(imported, view(imported), as_json=as_json)
+    if as_json or not imported.settings:
+        return
+    pulumi = desk(context).pulumi
+    if not yes and not typer.confirm(f"Set these in the stack {pulumi.stack()}?", default=True):
+        return
+    pulumi.set_config(imported.settings)
+    say("They are set. What is missing: `ecm init` asks for it, `ecm config check` tells.")
+
+
+def view(imported: Imported) -> RenderableType:
+    rows = table("ECM", "here", "value")
+    old = {ours: ecms for ecms, ours in NAMES.items()}
+    for key, value in imported.settings.items():
+        rows.add_row(old[key], f"ecm:{key}", value)
+    return Group(rows, *(Text(remark, "dim") for remark in imported.remarks))

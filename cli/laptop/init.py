@@ -1,0 +1,198 @@
+"""`ecm init`: from a cloud account to a stack that `pulumi up` takes."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from openstack.config import OpenStackConfig
+
+from cli.checks import tell
+from cli.errors import CommandError
+from cli.laptop import ask, catalog, config, proposals
+from cli.laptop.backend import KINDS, MASTER_URL, Backend
+from cli.laptop.desk import Desk, desk
+from cli.laptop.proposals import ASKED, There
+from cli.show import SET_UP, say
+from cluster import settings
+from cluster.errors import SettingsError
+from cluster.login import translated
+from cluster.settings import Settings
+from controller.masking import masked
+
+if TYPE_CHECKING:
+    from openstack.connection import Connection
+
+app = typer.Typer()
+
+SECRET = frozenset(f.alias or name for name, f in Settings.model_fields.items() if "Secret" in str(f.annotation))
+"""Keys whose values are encrypted."""
+
+
+@app.command(rich_help_panel=SET_UP)
+def init(  # noqa: PLR0913 - the flags of a wizard that also runs without questions
+    context: typer.Context,
+    stack: Annotated[str, typer.Argument(help="The cluster's name: a new Pulumi stack, or one to edit.")] = "",
+    *,
+    choices: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting; it isn't asked for then.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="Where the state lives: a URL, as PULUMI_BACKEND_URL.")] = "",
+    make_key: Annotated[
+        str, typer.Option(metavar="NAME", help="Make a keypair; the private key goes to ~/.ssh/NAME.pem.")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take what is set, and the proposals.")] = False,
+) -> None:
+    """Set up a cluster's settings: asks, with what your cloud has to choose from. Run again, it edits.
+
+    Nothing is created in the cloud, but for a keypair when you say so.
+
+    Example: ecm init mycluster
+
+    Example: ecm init mycluster --yes --set image="Debian 13" --set keyName=mykey --set maxSlaves=20
+    """
+    here = desk(context)
+    given = parsed(choices or [])
+    state = Backend.of_this_process(here.pulumi)
+    connection = _log_in(here, state, yes=yes)
+    name = _make_stack(here, state, stack, backend, yes=yes)
+    before = {key.removeprefix("ecm:"): value.text or "" for key, value in here.pulumi.config().items()}
+    if "masterBackendUrl" not in {**before, **given} and MASTER_URL not in os.environ and not yes:
+        given["masterBackendUrl"] = _ask_master_url()
+    key = make_key or ("" if yes or given.get("keyName") else _key_wanted(connection))
+    if key:
+        given["keyName"] = _make_key(connection, key)
+    there = There(
+        catalog.images(connection),
+        catalog.flavors(connection),
+        catalog.networks(connection),
+        catalog.keys(connection),
+        catalog.quota(connection),
+    )
+    answers = interview(there, before, given, yes=yes)
+    changes = {k: v for k, v in answers.items() if v and v != before.get(k)}
+    here.pulumi.set_config(changes, SECRET)
+    for gone in [k for k, v in answers.items() if not v and before.get(k)]:
+        here.pulumi.remove_config(gone)
+    _say_exports(state.exports)
+    say(f"\nThe stack {name} has its settings. `pulumi up` would find:\n")
+    tell(config.checks(here), as_json=False)
+    say(f"\nNext:   pulumi up --stack {name}")
+
+
+def parsed(choices: list[str]) -> dict[str, str]:
+    """The `--set KEY=VALUE` options.
+
+    Raises:
+        SettingsError: one isn't of that form.
+    """
+    pairs = [choice.partition("=") for choice in choices]
+    if wrong := [key for key, sign, _ in pairs if not sign]:
+        raise SettingsError(f"--set {wrong[0]} has no value - it takes KEY=VALUE - write --set {wrong[0]}=VALUE")
+    return {key.removeprefix("ecm:"): value for key, _, value in pairs}
+
+
+def interview(there: There, before: Mapping[str, str], given: Mapping[str, str], *, yes: bool) -> dict[str, str]:
+    """The answers, by key; empty for what is to be unset.
+
+    Raises:
+        SettingsError: a required one is neither given nor can be proposed, and nothing may be asked.
+    """
+    answers = {**before, **given}
+    for key in ASKED:
+        question = proposals.question(key, there, answers)
+        if key in given or question is None:
+            continue
+        answers[key] = question.proposal if yes else ask.ask(question)
+        if question.required and not answers[key]:
+            raise SettingsError(f"ecm:{key} is not given - {settings.keys()[key]} - add --set {key}=VALUE")
+        if key not in before and answers[key] == proposals.default(key):
+            del answers[key]
+    return answers
+
+
+def _log_in(here: Desk, state: Backend, *, yes: bool) -> "Connection":
+    if not os.environ.get("OS_CLOUD") and not os.environ.get("OS_AUTH_URL"):
+        with translated():
+            names = sorted(set(OpenStackConfig().get_cloud_names()) - {"envvars", "defaults"})
+        if not names:
+            raise CommandError(
+                "there is no login to a cloud - no clouds.yaml here or in ~/.config/openstack, and no OS_* variables - "
+                "download clouds.yaml from your cloud's dashboard (API Access)"
+            )
+        if len(names) > 1 and yes:
+            raise CommandError(f"clouds.yaml has several clouds - {', '.join(names)} - export OS_CLOUD=NAME")
+        state.export("OS_CLOUD", names[0] if len(names) == 1 else _pick_cloud(names))
+    return here.connect()
+
+
+def _pick_cloud(names: list[str]) -> str:
+    say(f"Clouds in your clouds.yaml: {', '.join(names)}")
+    while (name := typer.prompt("Which one", default=names[0])) not in names:
+        say(f"There is no cloud {name}.")
+    return str(name)
+
+
+def _make_stack(here: Desk, state: Backend, stack: str, backend: str, *, yes: bool) -> str:
+    def no_questions(what: str) -> str:
+        raise CommandError(f"{what} - and --yes asks nothing")
+
+    def ask_backend() -> str:
+        say(KINDS)
+        return str(typer.prompt("Where shall it be"))
+
+    def ask_passphrase() -> str:
+        say("\nThe secrets in the state are encrypted with a passphrase. Keep it: nobody can restore it.")
+        return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=True))
+
+    missing = "no backend for the state is chosen: set PULUMI_BACKEND_URL or --backend URL"
+    where = state.settle(backend, (lambda: no_questions(missing)) if yes else ask_backend)
+    missing = "the secrets have no passphrase: set PULUMI_CONFIG_PASSPHRASE"
+    state.settle_passphrase((lambda: no_questions(missing)) if yes else ask_passphrase)
+    there = here.pulumi.stacks()
+    say(f"The state is in {masked(where)}; stacks there: {', '.join(there) or 'none yet'}.")
+    name = stack or (there[0] if yes and len(there) == 1 else "")
+    if not name:
+        name = (
+            no_questions("the cluster has no name: ecm init NAME") if yes else str(typer.prompt("The cluster's name"))
+        )
+    here.pulumi.make_stack(name)
+    return name
+
+
+def _ask_master_url() -> str:
+    say(
+        "\nThe master needs the state too, best with a login of its own to it (a URL as above, encrypted in the stack)."
+    )
+    return str(typer.prompt("The master's URL; empty for yours", default="", show_default=False, hide_input=True))
+
+
+def _key_wanted(connection: "Connection") -> str:
+    """The name of a keypair to make; empty when the user has one, or wants none."""
+    if catalog.keys(connection):
+        return ""
+    if not typer.confirm("\nYou have no keypair in this cloud. Make one?", default=True):
+        return ""
+    return str(typer.prompt("Its name", default="ecm"))
+
+
+def _make_key(connection: "Connection", name: str) -> str:
+    file = Path.home() / ".ssh" / f"{name}.pem"
+    if file.exists():
+        raise CommandError(f"{file} is there already - a new key would replace it - choose another name")
+    with translated():
+        made = connection.compute.create_keypair(name=name)
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(made.private_key)
+    say(f"The keypair {name} is made; its private half is {file}.")
+    return name
+
+
+def _say_exports(exports: Mapping[str, str]) -> None:
+    if exports:
+        say("\nFor this and all later commands, in your shell (and its profile):\n")
+    for variable, value in exports.items():
+        # What was typed here is known to who typed it, and a terminal's scrollback is no place for a secret.
+        say(f"   export {variable}='{value if variable == 'OS_CLOUD' else '…'}'")

@@ -1,0 +1,128 @@
+"""`ecm images`, `flavors`, `networks`, `keys`, `quota`: what the cloud has, to choose from."""
+
+from collections.abc import Iterable
+from typing import Annotated, Protocol, TypeVar
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from cli.laptop import catalog
+from cli.laptop.catalog import Image, Key, Network, Quota
+from cli.laptop.desk import desk
+from cli.show import AsJson, report, table
+from cluster.cloud import Flavor
+
+app = typer.Typer()
+Filter = Annotated[str, typer.Argument(metavar="[FILTER]", help="Only names with this in them.")]
+PANEL = "What the cloud has"
+
+
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+@app.command("images", rich_help_panel=PANEL)
+def images_(context: typer.Context, name: Filter = "", *, as_json: AsJson = False) -> None:
+    """List images by system; those that no cluster can be made of are marked, with the reason.
+
+    Example: ecm images debian
+    """
+    found = matching(name, catalog.images(desk(context).connect()))
+    report(found, images_view(found), as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def flavors(context: typer.Context, name: Filter = "", *, as_json: AsJson = False) -> None:
+    """List flavors, smallest first, with how many more of each the quota admits.
+
+    Example: ecm flavors large
+    """
+    connection = desk(context).connect()
+    found = matching(name, catalog.flavors(connection))
+    report(found, flavors_view(found, catalog.quota(connection)), as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def networks(context: typer.Context, name: Filter = "", *, as_json: AsJson = False) -> None:
+    """List networks: for ecm:network, and external ones for ecm:floatingNetwork.
+
+    Example: ecm networks
+    """
+    found = matching(name, catalog.networks(desk(context).connect()))
+    report(found, networks_view(found), as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def keys(context: typer.Context, name: Filter = "", *, as_json: AsJson = False) -> None:
+    """List your keypairs: for ecm:keyName.
+
+    Example: ecm keys
+    """
+    found = matching(name, catalog.keys(desk(context).connect()))
+    report(found, keys_view(found), as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def quota(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """Show what the project may use, and what is left of it.
+
+    Example: ecm quota
+    """
+    found = catalog.quota(desk(context).connect())
+    report(found, quota_view(found), as_json=as_json)
+
+
+def matching(text: str, things: Iterable[N]) -> list[N]:
+    """Those with this in their name, whatever the case of its letters."""
+    return [thing for thing in things if text.lower() in thing.name.lower()]
+
+
+def images_view(found: list[Image]) -> RenderableType:
+    if not found:
+        return Text("no image of that name")
+    rows = table("image", "system", "id")
+    for image in found:
+        rows.add_row(image.name, image.system or "unknown", image.id, style="dim" if image.problem else "")
+        if image.problem:
+            rows.add_row(Text(f"  ✗ {image.problem}"), "", "", style="dim")
+    return rows
+
+
+def flavors_view(found: list[Flavor], left: list[Quota]) -> RenderableType:
+    rows = table(
+        "flavor", "VCPUs", "RAM MiB", "disk GiB", "quota admits", right=("VCPUs", "RAM MiB", "disk GiB", "quota admits")
+    )
+    for flavor in found:
+        more = catalog.room(left, flavor)
+        admits = "no limit" if more is None else str(more)
+        rows.add_row(flavor.name, str(flavor.vcpus), str(flavor.ram_mib), str(flavor.disk_gib), admits)
+    return Group(rows, Text("A slave runs as many jobs at once as it has VCPUs, or fewer: ecm:jobsPerSlave.", "dim"))
+
+
+def networks_view(found: list[Network]) -> RenderableType:
+    rows = table("network", "use", "id")
+    for network in found:
+        rows.add_row(network.name, "floatingNetwork" if network.external else "network", network.id)
+    return rows
+
+
+def keys_view(found: list[Key]) -> RenderableType:
+    if not found:
+        return Text("no keypair yet - `ecm init` makes one, or: openstack keypair create NAME > NAME.pem")
+    rows = table("keypair", "fingerprint")
+    for key in found:
+        rows.add_row(key.name, key.fingerprint)
+    return rows
+
+
+def quota_view(found: list[Quota]) -> RenderableType:
+    rows = table("quota", "used", "limit", "left", right=("used", "limit", "left"))
+    for part in found:
+        limit, left = ("none", "") if part.limit is None else (str(part.limit), str(part.left))
+        rows.add_row(part.what, str(part.used), limit, left)
+    return rows

@@ -1,0 +1,137 @@
+"""The adapter to the command `pulumi`: which stack, its configuration and outputs."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.errors import CommandError
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value of a stack's configuration; None for a secret that can't be decrypted here."""
+
+    text: str | None
+    secret: bool = False
+
+
+class Pulumi:
+    """One stack, by the engine on PATH. `stack` empty: the one that is selected."""
+
+    def __init__(self, stack: str = "", folder: Path | None = None) -> None:
+        self._stack = stack
+        here = Path.cwd()
+        # Another checkout's folder is where the user is; from anywhere else this one is meant.
+        self.folder = folder or (here if (here / "Pulumi.yaml").exists() else CHECKOUT)
+
+    def stack(self) -> str:
+        """The stack's name.
+
+        Raises:
+            CommandError: no stack is selected, or the backend is out of reach; the same for the other methods.
+        """
+        if not self._stack:
+            self._stack = self.output("stack", "--show-name", of_stack=False).strip()
+        return self._stack
+
+    def stacks(self) -> list[str]:
+        """The names of the project's stacks in the backend."""
+        return [stack["name"] for stack in json.loads(self.output("stack", "ls", "--json", of_stack=False))]
+
+    def make_stack(self, name: str) -> None:
+        """Makes a stack, or selects the one that is there."""
+        self.output("stack", "select", "--create", name, of_stack=False)
+        self._stack = name
+
+    def backend(self) -> str:
+        """Where the state is, as a URL."""
+        told: dict[str, Any] = json.loads(self.output("whoami", "--json", of_stack=False))
+        return str(told.get("url") or "")
+
+    def version(self) -> str:
+        """The engine's, as `3.1.0`."""
+        return self.output("version", of_stack=False).strip().removeprefix("v")
+
+    def config(self) -> dict[str, Value]:
+        """The stack's configuration, namespace and all. Secrets are decrypted where the passphrase is at hand."""
+        done = self._run(["config", "--json", "--show-secrets"], of_stack=True)
+        text = done.stdout if done.returncode == 0 else self.output("config", "--json")
+        return {key: Value(entry.get("value"), entry["secret"]) for key, entry in json.loads(text).items()}
+
+    def set_config(self, values: Mapping[str, str], secrets: frozenset[str] = frozenset()) -> None:
+        """Sets `ecm:` settings, by their keys without the namespace; those named in `secrets` are encrypted."""
+        for key, text in values.items():
+            kind = "--secret" if key in secrets else "--plaintext"
+            # A secret goes in by standard input: arguments can be read by everyone on this machine.
+            self.output("config", "set", kind, f"ecm:{key}", stdin=text)
+
+    def remove_config(self, key: str) -> None:
+        self.output("config", "rm", f"ecm:{key}")
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs, as the last update left them."""
+        told: dict[str, Any] = json.loads(self.output("stack", "output", "--json"))
+        return told
+
+    def export(self) -> dict[str, Any]:
+        """The stack's state."""
+        told: dict[str, Any] = json.loads(self.output("stack", "export"))
+        return told
+
+    def output(self, *arguments: str, stdin: str = "", of_stack: bool = True) -> str:
+        """Runs `pulumi` and gives what it prints.
+
+        Raises:
+            CommandError: with Pulumi's own line of error.
+        """
+        done = self._run(list(arguments), stdin=stdin, of_stack=of_stack)
+        if done.returncode:
+            raise CommandError(f"pulumi {arguments[0]} failed - {last_line(done.stderr + done.stdout)}")
+        return done.stdout
+
+    def stream(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs `pulumi` and shows what it prints, as it comes; gives that too."""
+        command = [*self._command(arguments, of_stack=True), "--non-interactive"]
+        lines: list[str] = []
+        try:
+            with subprocess.Popen(
+                command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ) as running:
+                for line in running.stdout or ():
+                    lines.append(line)
+                    sys.stdout.write(line)
+        except FileNotFoundError:
+            raise _missing() from None
+        return subprocess.CompletedProcess(command, running.returncode, "".join(lines))
+
+    def _run(self, arguments: list[str], *, of_stack: bool, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        command = [*self._command(arguments, of_stack=of_stack), "--non-interactive", "--color", "never"]
+        environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "1"}
+        try:
+            return subprocess.run(
+                command, cwd=self.folder, env=environment, input=stdin, capture_output=True, text=True, check=False
+            )
+        except FileNotFoundError:
+            raise _missing() from None
+
+    def _command(self, arguments: tuple[str, ...] | list[str], *, of_stack: bool) -> list[str]:
+        stack = ["--stack", self._stack] if of_stack and self._stack else []
+        return ["pulumi", *arguments, *stack]
+
+
+def last_line(text: str) -> str:
+    """Of a program's output what tells most: its line of error, else its last one."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error:")]
+    return (errors or lines or ["it says nothing"])[-1]
+
+
+def _missing() -> CommandError:
+    return CommandError("there is no `pulumi` on PATH - it carries everything out - run scripts/setup, or install it")

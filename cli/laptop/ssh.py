@@ -1,0 +1,110 @@
+"""The way to the master: ssh, as the user's own client is set up."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cli.errors import CommandError
+
+ECM = "/usr/local/bin/ecm"
+"""The master's own."""
+CUT_OFF = 255
+"""ssh's own exit status: it did not come through."""
+PATIENCE = 120
+CONFIG = "ECM_SSH_CONFIG"
+"""Names a file for `ssh -F`, for clouds that need a way of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ssh:
+    """One master. `address` is looked up when it is first needed: `user@host`, or a name of the user's ssh config."""
+
+    address: Callable[[], str]
+
+    def forward(self, arguments: list[str], *, terminal: bool) -> int:
+        """Runs `ecm ARGUMENTS…` there in this terminal; gives its exit status.
+
+        Raises:
+            CommandError: ssh doesn't come through.
+        """
+        return self.call(self._start(arguments), terminal=terminal)
+
+    def ask(self, *arguments: str) -> str:
+        """Runs `ecm ARGUMENTS…` there and gives what it prints, whatever it found.
+
+        Raises:
+            CommandError: ssh doesn't come through, or it prints nothing.
+        """
+        done = self._capture(self._start(list(arguments)))
+        if not done.stdout.strip():
+            raise CommandError(f"on the master, ecm {arguments[0]} failed - {_last(done.stderr)} - `ecm logs`")
+        return done.stdout
+
+    def _start(self, arguments: list[str]) -> str:
+        colour = ["env", "NO_COLOR=1"] if "NO_COLOR" in os.environ else []
+        return shlex.join([*colour, ECM, *arguments])
+
+    def call(self, command: str = "", *, terminal: bool) -> int:
+        """Runs a command there in this terminal, or logs in when there is none; gives its exit status.
+
+        Raises:
+            CommandError: ssh doesn't come through.
+        """
+        return self._run(self.command(command, *(["-t"] if terminal else [])))
+
+    def jump(self, address: str, *, terminal: bool) -> int:
+        """Logs in to a machine that only the master reaches, as the same user; gives ssh's exit status.
+
+        Raises:
+            CommandError: ssh doesn't come through.
+        """
+        user, at, _ = self.address().rpartition("@")
+        way = [*_client(), "-o", f"ProxyCommand={shlex.join([*_client(), '-W', '%h:%p', self.address()])}"]
+        # Slaves come and go at the same addresses: their host keys say nothing.
+        way += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+        return self._run([*way, *(["-t"] if terminal else []), f"{user}{at}{address}"])
+
+    def _run(self, command: list[str]) -> int:
+        sys.stdout.flush()
+        status = subprocess.run(command, check=False).returncode
+        if status == CUT_OFF:
+            raise self._unreachable("see above")
+        return status
+
+    def _capture(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command of the master's shell without a terminal.
+
+        Raises:
+            CommandError: ssh doesn't come through.
+        """
+        whole = self.command(command, "-o", "BatchMode=yes")
+        try:
+            done = subprocess.run(
+                whole, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise self._unreachable(f"no answer in {PATIENCE} s") from None
+        if done.returncode == CUT_OFF:
+            raise self._unreachable(_last(done.stderr))
+        return done
+
+    def command(self, command: str, *options: str) -> list[str]:
+        """The ssh command that runs a command of the master's shell."""
+        return [*_client(), *options, self.address(), *([command] if command else [])]
+
+    def _unreachable(self, why: str) -> CommandError:
+        return CommandError(
+            f"the master doesn't answer ssh at {self.address()} - {why} - `ecm doctor`, or --host USER@ADDRESS"
+        )
+
+
+def _client() -> list[str]:
+    config = ["-F", os.environ[CONFIG]] if CONFIG in os.environ else ["-o", "StrictHostKeyChecking=accept-new"]
+    return ["ssh", *config, "-o", "ConnectTimeout=15"]
+
+
+def _last(text: str) -> str:
+    return (text.strip().splitlines() or ["it says nothing"])[-1]

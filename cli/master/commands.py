@@ -1,0 +1,20 @@
+"""The commands on the master."""
+
+import typer
+
+from cli.master import control, doctor, explain, history, login, status
+from cli.master.machine import Machine
+
+ABOUT = "An HTCondor cluster on OpenStack that is there when jobs are submitted, and gone when they are not."
+GROUPS = (status, explain, history, control)
+
+
+def attach(app: typer.Typer) -> None:
+    """Adds them to `ecm`."""
+    app.callback(help=ABOUT)(ecm)
+    for group in (*GROUPS, doctor, login):
+        app.add_typer(group.app)
+
+
+def ecm(context: typer.Context) -> None:
+    context.obj = context.obj or Machine()

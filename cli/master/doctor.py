@@ -1,0 +1,138 @@
+"""`ecm doctor` on the master: services, what the controller says, the pool, the machine."""
+
+import shlex
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from cli.checks import Check, attempt, tell
+from cli.errors import CommandError
+from cli.master import condor, seen
+from cli.master.control import CONDOR, CONTROLLER
+from cli.master.machine import ROOT, Machine, machine
+from cli.show import WHY, AsJson, age, say
+from controller.requests import Requests
+
+app = typer.Typer()
+
+METADATA = "ecm-metadata.service"
+KEY = "/etc/condor/passwords.d/POOL"
+LITTLE = 5
+"""Percent of the disk."""
+Fix = Annotated[bool, typer.Option("--fix", help="Run the commands that are safe, and look again.")]
+
+
+@app.command(rich_help_panel=WHY)
+def doctor(context: typer.Context, *, fix: Fix = False, as_json: AsJson = False) -> None:
+    """Look for what is wrong, and say which command mends it: services, queue, controller, secrets, clock, disk.
+
+    Example: ecm doctor --fix
+    """
+    master = machine(context)
+    found = list(checks(master, datetime.now(UTC)))
+    if fix and (safe := [check.fix for check in found if check.wrong and check.safe]):
+        for command in safe:
+            if not as_json:
+                say(f"running: {command}")
+            master.call(*shlex.split(command))
+        found = list(checks(master, datetime.now(UTC)))
+    tell(found, as_json=as_json)
+
+
+def checks(master: Machine, now: datetime) -> Iterator[Check]:
+    """Looks at everything, one after the other."""
+    yield attempt("first boot", partial(_first_boot, master), "sudo tail /var/log/cloud-init-output.log")
+    for service in (METADATA, CONDOR, CONTROLLER):
+        yield safely(f"service {service}", partial(_service, master, service), f"sudo systemctl restart {service}")
+    yield attempt("queue", partial(_queue, master), "ecm restart")
+    yield from _controller(master, now)
+    yield attempt("signing key", partial(_secret, master))
+    yield safely("metadata lock", partial(_metadata, master), f"sudo systemctl restart {METADATA}")
+    yield safely("clock", partial(_clock, master), "sudo timedatectl set-ntp true")
+    yield attempt("disk", partial(_disk, master), "sudo du -xh --max-depth 2 / | sort -h | tail")
+
+
+def safely(what: str, look: Callable[[], str], fix: str) -> Check:
+    """A check whose command can be run without asking."""
+    check = attempt(what, look, fix)
+    return Check(check.what, check.found, check.wrong, check.fix, safe=bool(check.wrong))
+
+
+def _first_boot(master: Machine) -> str:
+    status = master.output("cloud-init", "status").partition(":")[2].strip()
+    if status not in ("done", "disabled"):
+        raise CommandError(f"it is {status} - what the master needs may be missing - see the end of its log")
+    return "it went through"
+
+
+def _service(master: Machine, service: str) -> str:
+    state = master.output("systemctl", "show", "--value", "--property", "ActiveState", service).strip()
+    if state != "active":
+        raise CommandError(
+            f"it is {state} - without it the cluster doesn't work - start it; its log: journalctl -u {service}"
+        )
+    return "active"
+
+
+def _queue(master: Machine) -> str:
+    queue = condor.queue(master)
+    return f"{queue.idle} idle, {queue.running} running, {queue.held} held"
+
+
+def _controller(master: Machine, now: datetime) -> Iterator[Check]:
+    try:
+        told = seen.look(master)
+    except CommandError as error:
+        yield Check("controller", wrong=str(error), fix="ecm logs")
+        return
+    silent = now - told.at
+    if silent > seen.STALE:
+        since = age(silent.total_seconds())
+        wrong = f"it has been silent for {since} - it hangs or isn't running - see its log"
+        yield Check("controller", wrong=wrong, fix=f"sudo systemctl restart {CONTROLLER}", safe=True)
+        return
+    yield Check("controller", f"looked {age(silent.total_seconds())} ago: {'; '.join(told.reasons)}")
+    for part in told.unknown:
+        yield Check("controller sees", wrong=part, fix="ecm logs")
+    if told.locked:
+        wrong = f"{told.locked} - the controller waits for it - answer its prompt, or end its process"
+        yield Check("state lock", wrong=wrong, fix="pulumi cancel   # only when that process is surely gone")
+    for setback in told.setbacks:
+        yield Check("setback", wrong=f"{setback.times} times: {setback.why}", fix="ecm explain --scaling")
+    if paused := Requests(master.state).paused():
+        yield Check("pause", f"the controller is paused {paused}; `ecm resume` ends that")
+    strays = [slave.name for slave in told.slaves if not slave.in_state]
+    if strays:
+        yield Check("orphans", f"outside the state, and removed when they are idle: {', '.join(strays)}")
+
+
+def _secret(master: Machine) -> str:
+    mode = master.output("stat", "--format", "%a %U", KEY, user=ROOT).strip()
+    if mode != "600 root":
+        raise CommandError(f"{KEY} is {mode} - it can mint any identity of the pool - sudo chmod 600 {KEY}")
+    return "root's alone"
+
+
+def _metadata(master: Machine) -> str:
+    ask = ("curl", "--silent", "--max-time", "3", "--output", "/dev/null", "http://169.254.169.254/openstack")
+    try:
+        master.output(*ask, user="nobody")
+    except CommandError:
+        return "closed to all but root"
+    raise CommandError("it answers everybody - it hands out the cluster's secrets - close it")
+
+
+def _clock(master: Machine) -> str:
+    if master.output("timedatectl", "show", "--value", "--property", "NTPSynchronized").strip() != "yes":
+        raise CommandError("it isn't kept by NTP - tokens and idle times go by it - turn that on")
+    return "kept by NTP"
+
+
+def _disk(master: Machine) -> str:
+    used = int(master.output("df", "--output=pcent", "/").split()[-1].rstrip("%"))
+    if used > 100 - LITTLE:
+        raise CommandError(f"{used} % are used - the queue needs room - remove what isn't needed")
+    return f"{used} % are used"

@@ -1,0 +1,85 @@
+"""The master as its commands use it: programs to run, files to read and write. Commands get it as `context.obj`."""
+
+import getpass
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from cli.errors import CommandError
+
+PATIENCE = 60
+ROOT, CONTROLLER = "root", "ecm"
+
+
+@dataclass
+class Machine:
+    """The machine that this process runs on. What another user has to do goes through sudo."""
+
+    run: Path = Path("/run/ecm")
+    state: Path = Path("/var/lib/ecm")
+
+    def output(self, *command: str, user: str = "", stdin: str = "") -> str:
+        """Runs a program, as another user where one is named, and gives what it prints.
+
+        Raises:
+            CommandError: it fails, hangs or isn't there.
+        """
+        whole = self._command(command, user)
+        try:
+            done = subprocess.run(whole, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        except FileNotFoundError:
+            raise CommandError(f"there is no {command[0]} - it is needed on the master - is this the master?") from None
+        except subprocess.TimeoutExpired:
+            raise CommandError(f"{command[0]} doesn't answer for {PATIENCE} s - try again, or `ecm doctor`") from None
+        if done.returncode:
+            said = " ".join((done.stderr or done.stdout).split())[:300]
+            raise CommandError(f"{' '.join(command[:2])} failed - {said or 'it says nothing'} - `ecm doctor` looks why")
+        return done.stdout
+
+    def call(self, *command: str, user: str = "") -> int:
+        """Runs a program in this terminal; gives its exit status."""
+        sys.stdout.flush()
+        return subprocess.run(self._command(command, user), check=False).returncode
+
+    def read(self, path: Path) -> str:
+        """A file's text; empty when it isn't there.
+
+        Raises:
+            CommandError: it can't be read.
+        """
+        try:
+            return path.read_text()
+        except FileNotFoundError:
+            return ""
+        except PermissionError:
+            return self.output("cat", str(path), user=ROOT)
+
+    def write(self, path: Path, text: str) -> None:
+        """Writes a file of the controller's folder: as its user, who is to remove it again. All may read it.
+
+        Raises:
+            CommandError: it can't be written.
+        """
+        # Not /dev/stdin, which another user may not open again.
+        script = 'mkdir -p "$(dirname "$1")" && cat >"$1"'
+        self.output("sh", "-c", script, "sh", str(path), user=CONTROLLER, stdin=text)
+
+    def remove(self, path: Path) -> None:
+        self.output("rm", "-f", str(path), user=CONTROLLER)
+
+    def who(self) -> str:
+        """Who types the command, under sudo too."""
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+
+    def _command(self, command: tuple[str, ...], user: str) -> list[str]:
+        return [*(["sudo", "-n", "-u", user] if user else []), *command]
+
+
+def machine(context: typer.Context) -> Machine:
+    """The machine that `cli.main` or a test has set up."""
+    found: Machine = context.obj
+    return found

@@ -1,0 +1,29 @@
+"""What the controller says of itself, read from its status file."""
+
+from datetime import timedelta
+
+from cli.errors import CommandError
+from cli.master.machine import Machine
+from controller import status
+from controller.status import Status
+
+STALE = timedelta(minutes=2)
+"""A controller that has said nothing for so long isn't running, or hangs."""
+
+
+def look(master: Machine) -> Status:
+    """The controller's status.
+
+    Raises:
+        CommandError: there is none.
+    """
+    text = master.read(master.run / "status.json")
+    if not text:
+        raise CommandError(
+            "the controller has said nothing yet - it isn't running, or the master is still at its first boot - "
+            "`ecm logs` or `ecm doctor`"
+        )
+    told = status.parse(text)
+    if not told:
+        raise CommandError("the controller's status can't be read - it is of another version - `ecm restart`")
+    return told

@@ -1,0 +1,154 @@
+"""`ecm status`: the pool at a glance."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from cli.errors import CommandError
+from cli.master import condor, seen
+from cli.master.condor import Queue
+from cli.master.machine import Machine, machine
+from cli.master.seen import STALE
+from cli.place import OnMaster
+from cli.show import TROUBLE, WHY, AsJson, age, out, table
+from controller.model import Phase
+from controller.requests import Requests
+from controller.status import SlaveStatus, Status
+
+app = typer.Typer()
+EVERY = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """All that `ecm status` shows."""
+
+    controller: Status
+    queue: Queue | None
+    paused: str
+    trouble: str
+    """What keeps the controller or HTCondor from working; empty when nothing does."""
+
+
+@app.command(cls=OnMaster, rich_help_panel=WHY)
+def status(
+    context: typer.Context,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on looking, until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the pool at a glance: jobs, slaves with age and reason, limits, quota, what comes next.
+
+    Example: ecm status --watch
+    """
+    master = machine(context)
+    if watch and not as_json:
+        with Live(view(look(master), _now()), console=out, auto_refresh=False) as live:
+            while True:
+                time.sleep(EVERY)
+                live.update(view(look(master), _now()), refresh=True)
+    glance = look(master)
+    if as_json:
+        # As the controller writes it: with all that a newer one may say.
+        typer.echo(master.read(master.run / "status.json"))
+    else:
+        out.print(view(glance, _now()))
+    if glance.trouble:
+        raise typer.Exit(TROUBLE)
+
+
+def look(master: Machine) -> Glance:
+    """Asks the controller and HTCondor.
+
+    Raises:
+        CommandError: the controller has never said anything.
+    """
+    told = seen.look(master)
+    silent = _now() - told.at
+    trouble = f"the controller has been silent for {age(silent.total_seconds())}" if silent > STALE else ""
+    try:
+        queue = condor.queue(master)
+    except CommandError as error:
+        queue, trouble = None, trouble or str(error)
+    return Glance(told, queue, Requests(master.state).paused(), trouble or "; ".join(told.unknown))
+
+
+def view(glance: Glance, now: datetime) -> RenderableType:
+    """The pool at a glance."""
+    told = glance.controller
+    parts: list[RenderableType] = []
+    if glance.trouble:
+        parts.append(Text(f"TROUBLE  {glance.trouble}", "bold red"))
+    if glance.paused:
+        parts.append(Text(f"PAUSED   {glance.paused}", "bold yellow"))
+    rows = table("", "")
+    rows.show_header = False
+    for what, text in _lines(glance, now):
+        rows.add_row(Text(what, "bold"), Text(text))
+    parts.append(rows)
+    if told.slaves:
+        parts += [Text(""), slaves_view(told.slaves, now)]
+    return Group(*parts)
+
+
+def slaves_view(slaves: tuple[SlaveStatus, ...], now: datetime) -> RenderableType:
+    rows = table("slave", "is", "for", "age", "jobs", "why it goes", right=("for", "age", "jobs"))
+    for slave in slaves:
+        rows.add_row(
+            slave.name,
+            Text(slave.phase, _STYLES.get(slave.phase, "")),
+            age(slave.idle_for if slave.phase is Phase.IDLE else _seconds(slave.since, now)),
+            age(_seconds(slave.created_at, now)),
+            str(slave.jobs),
+            Text(slave.reason or (slave.detail if slave.phase is Phase.FAILED else "")),
+        )
+    return rows
+
+
+_STYLES = {
+    Phase.BUSY: "green",
+    Phase.FAILED: "bold red",
+    Phase.GONE: "bold red",
+    Phase.MISSING: "red",
+    Phase.DRAINING: "yellow",
+    Phase.BUILDING: "yellow",
+    Phase.BOOTING: "yellow",
+}
+
+
+def _lines(glance: Glance, now: datetime) -> list[tuple[str, str]]:
+    told, queue = glance.controller, glance.queue
+    lines = [("jobs", f"{queue.idle} idle, {queue.running} running, {queue.held} held")] if queue else []
+    phases = [slave.phase for slave in told.slaves]
+    by_phase = ", ".join(f"{phases.count(phase)} {phase}" for phase in Phase if phase in phases)
+    limits = f" (between {told.limits.min_slaves} and {told.limits.max_slaves})" if told.limits else ""
+    lines.append(("slaves", f"{len(phases)}{limits}" + (f": {by_phase}" if by_phase else "")))
+    lines.append(("slots", f"{told.slots.claimed} in use, {told.slots.free} free"))
+    left = "no limit" if told.quota_left is None else f"room for {told.quota_left} more slaves"
+    lines.append(("quota", left))
+    lines += [("why" if number == 0 else "", reason) for number, reason in enumerate(told.reasons)]
+    if told.update:
+        what = f"making {told.update.create}, removing {len(told.update.remove)}"
+        lines.append(("now", f"{what} for {age(_seconds(told.update.since, now))}"))
+    if told.last_update and told.last_update.ended:
+        last = told.last_update
+        what = f"made {last.create}, removed {len(last.remove)}: {last.result}"
+        lines.append(("last", f"{what}, {age(_seconds(last.ended, now))} ago"))
+    if told.next:
+        lines.append(("next", f"{told.next.action}, in {age((told.next.at - now).total_seconds())}"))
+    lines.append(("looked", f"{age(_seconds(told.at, now))} ago"))
+    return lines
+
+
+def _seconds(since: datetime | None, now: datetime) -> float:
+    return (now - since).total_seconds() if since else 0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

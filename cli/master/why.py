@@ -1,0 +1,257 @@
+"""Why a job waits, why a slave lives or goes, why the cluster is the size it is. Pure: from what was seen, to words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from statistics import median
+from typing import Any
+
+from cli.master.condor import Slot
+from cli.show import age
+from controller.model import Phase, Room, Why
+from controller.status import SlaveStatus, Status
+
+ON_MASTER = {7: "scheduler", 9: "grid", 12: "local"}
+"""Universes whose jobs don't run on slaves."""
+
+NOT_READY = "not ready"
+MEANING: Mapping[str, tuple[str, str]] = {
+    Why.GROW: ("slaves are being made for jobs that wait", "wait a minute"),
+    Why.MINIMUM: ("slaves are being made up to ecm:minSlaves", "wait a minute"),
+    Why.ON_THEIR_WAY: ("the slaves for the jobs that wait are booting", "wait a minute"),
+    Why.UPDATING: ("an update of the stack is running", "wait a minute"),
+    Why.ENOUGH: ("no job waits, or those that do have free slots", ""),
+    Why.WAITING: (
+        "too few jobs wait, and not for long enough to count",
+        "wait, or lower ecm:waitingJobsThreshold or ecm:waitingJobsTime",
+    ),
+    Why.AT_MAXIMUM: ("more slaves are wanted than you allow", "raise ecm:maxSlaves: pulumi config set, pulumi up"),
+    Why.AT_QUOTA: ("the project's quota has no room for more servers", "`ecm quota`; ask the cloud for more"),
+    Why.IMPOSSIBLE: (
+        "no slave of this flavor can ever run these jobs",
+        "ask for less, or take a larger ecm:slaveFlavor",
+    ),
+    Why.UNMATCHED: ("a slot is free for them, and something else holds them", "condor_q -better-analyze JOB"),
+    Why.REVIVED: ("slaves that were to go are kept for new jobs", ""),
+    Why.BACKING_OFF: ("the last update failed, and is tried again later", "mend the cause; `ecm logs` has more"),
+    Why.LOCKED: (
+        "another update holds the stack's lock",
+        "answer its prompt; `pulumi cancel` only when its process is surely gone",
+    ),
+    Why.PAUSED: ("somebody paused the controller", "ecm resume"),
+    NOT_READY: ("the controller can't work yet", "`ecm logs`, `ecm doctor`"),
+    Why.BLIND: ("a part of the picture can't be read, and nothing is done on doubt", "`ecm doctor` looks why"),
+}
+"""What a reason of the controller's means, and what to do; by the word that it begins with."""
+
+_HOLDING_UP = (NOT_READY, Why.PAUSED, Why.BLIND, Why.LOCKED, Why.BACKING_OFF, Why.AT_MAXIMUM, Why.AT_QUOTA, Why.WAITING)
+
+
+class State(IntEnum):
+    """A job's, as HTCondor counts them."""
+
+    IDLE = 1
+    RUNNING = 2
+    REMOVED = 3
+    COMPLETED = 4
+    HELD = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The answer in one line, what it rests on, and what to do; empty where there is nothing to do."""
+
+    answer: str
+    because: tuple[str, ...] = ()
+    do: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as HTCondor has it."""
+
+    number: str
+    state: int
+    universe: int
+    owner: str
+    request: Room
+    gpus: int
+    since: datetime
+    """Since when it has been in this state."""
+    host: str
+    hold: str
+    refused: str
+    """What the negotiator said when it last gave it no slot."""
+    status: str
+    """How it ended."""
+
+    @classmethod
+    def of(cls, ad: Mapping[str, Any]) -> "Job":
+        return cls(
+            number=f"{ad.get('ClusterId')}.{ad.get('ProcId')}",
+            state=int(ad.get("JobStatus", 0)),
+            universe=int(ad.get("JobUniverse", 5)),
+            owner=str(ad.get("Owner", "")),
+            request=Room(*(_number(ad, f"Request{what}") for what in ("Cpus", "Memory", "Disk"))),
+            gpus=_number(ad, "RequestGPUs"),
+            since=datetime.fromtimestamp(_number(ad, "EnteredCurrentStatus"), UTC),
+            host=str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or ""),
+            hold=str(ad.get("HoldReason", "")),
+            refused=str(ad.get("LastRejMatchReason", "")).strip(),
+            status=f"exit status {ad.get('ExitCode')}" if "ExitCode" in ad else "",
+        )
+
+
+def of_job(job: Job, told: Status, slots: list[Slot], now: datetime) -> Explanation:
+    """Why a job is where it is."""
+    waits = age((now - job.since).total_seconds())
+    match job.state:
+        case State.RUNNING:
+            return Explanation(f"{job.number} runs on {job.host.rpartition('@')[2] or 'a slave'} since {waits}")
+        case State.HELD:
+            return Explanation(
+                f"{job.number} is held since {waits}: {job.hold}",
+                do=f"mend that, then condor_release {job.number}; or condor_rm {job.number}",
+            )
+        case State.REMOVED | State.COMPLETED:
+            verb = "was removed" if job.state == State.REMOVED else "has ended"
+            return Explanation(f"{job.number} {verb} {waits} ago", (job.status,) if job.status else ())
+        case State.IDLE:
+            return _idle(job, told, slots, waits, now)
+        case _:
+            return Explanation(f"{job.number} is moving its files since {waits}")
+
+
+def _idle(job: Job, told: Status, slots: list[Slot], waits: str, now: datetime) -> Explanation:
+    start = f"{job.number} waits since {waits}"
+    if job.universe in ON_MASTER:
+        return Explanation(f"{start}: a {ON_MASTER[job.universe]} job runs on the master, no slave is made for it")
+    if never := impossible(job, told):
+        return Explanation(f"{start} and can never run here: {never}", do=MEANING[Why.IMPOSSIBLE][1])
+    return _no_slot(job, told, slots, start, now)
+
+
+def _no_slot(job: Job, told: Status, slots: list[Slot], start: str, now: datetime) -> Explanation:
+    """Why a job that a slave could run has none."""
+    wants = (
+        f"it asks for {job.request.cpus} CPUs, {job.request.memory_mib} MiB, {job.request.disk_kib // 1024} MiB disk"
+    )
+    if "limit" in job.refused.lower() or "priority" in job.refused.lower():
+        return Explanation(
+            f"{start}: {job.owner}'s share of the pool is used up: {job.refused}", (wants,), "condor_userprio -all"
+        )
+    if free := [slot for slot in slots if _holds(slot, job, told)]:
+        return Explanation(
+            f"{start}: {free[0].slave} has room for it, the next negotiation gives it the place (10 s)",
+            (wants, *((f"the last one said: {job.refused}",) if job.refused else ())),
+            f"if it stays so for a minute: condor_q -better-analyze {job.number}",
+        )
+    if coming := [slave for slave in told.slaves if slave.phase in (Phase.BUILDING, Phase.BOOTING)]:
+        usual = usual_boot(told, slots)
+        rest = tuple(f"{s.name} is {s.phase} for {age((now - s.created_at).total_seconds())}" for s in coming)
+        often = (f"slaves here usually take {age(usual)} to join",) if usual else ()
+        return Explanation(f"{start}: no slot is free, {len(coming)} slaves are on their way", (*rest, *often, wants))
+    for kind, reason in ((kind_of(reason), reason) for reason in told.reasons):
+        if kind in _HOLDING_UP:
+            meaning, do = MEANING[kind]
+            return Explanation(f"{start}: no slot is free, and {meaning}", (reason, wants), do)
+    return Explanation(f"{start}: no slot is free yet; the controller has only just seen it", (*told.reasons, wants))
+
+
+def impossible(job: Job, told: Status) -> str:
+    """Why no slave can ever run this job; empty when one can, as far as is known."""
+    if job.gpus:
+        return f"it asks for {job.gpus} GPUs, a slave has none"
+    if not told.limits:
+        return ""
+    offer = told.limits.offer
+    for what, wanted, most in (
+        ("CPUs", job.request.cpus, offer.cpus),
+        ("MiB of memory", job.request.memory_mib, offer.memory_mib),
+        ("KiB of disk", job.request.disk_kib, offer.disk_kib),
+    ):
+        if wanted > most:
+            return f"it asks for {wanted} {what}, a slave has {most}"
+    return next((group.impossible for group in told.demand if group.impossible and group.request == job.request), "")
+
+
+def usual_boot(told: Status, slots: list[Slot]) -> float | None:
+    """How long the slaves that are there took from their creation to their startd, in seconds; None if unknown."""
+    created = {slave.name: slave.created_at.timestamp() for slave in told.slaves}
+    took = [slot.started - created[slot.slave] for slot in slots if slot.slave in created]
+    return median(took) if took else None
+
+
+def of_slave(slave: SlaveStatus, told: Status, now: datetime) -> Explanation:
+    """Why a slave lives, or goes."""
+    old = age((now - slave.created_at).total_seconds())
+    start = f"{slave.name}, {old} old,"
+    if slave.reason:
+        return Explanation(f"{start} goes: {slave.reason}", (slave.detail,) if slave.detail else ())
+    detail = (slave.detail,) if slave.detail else ()
+    limit = told.limits.join_timeout if told.limits else None
+    replaced = (f"it is replaced when that takes {age(limit)} (ecm:joinTimeout)",) if limit else ()
+    because: tuple[str, ...] = ()
+    match slave.phase:
+        case Phase.IDLE:
+            return _idle_slave(slave, told, start)
+        case Phase.BUSY:
+            says = f"stays: it runs {slave.jobs or 'some'} jobs, and no job is ever cut off"
+        case Phase.BUILDING:
+            says, because = "is on its way: its server is being made", replaced
+        case Phase.BOOTING:
+            says, because = "is on its way: it boots and hasn't joined the pool yet", replaced
+        case Phase.DRAINING:
+            says, because = "takes no more jobs, and goes when its last ones are done", detail
+        case Phase.DRAINED:
+            says = "has been drained and goes: it takes no more jobs"
+        case Phase.MISSING:
+            says, because = "was in the pool and isn't any more", (*replaced, *detail)
+        case _:
+            says, because = f"is {slave.phase} and will be replaced", detail
+    return Explanation(f"{start} {says}", because)
+
+
+def _idle_slave(slave: SlaveStatus, told: Status, start: str) -> Explanation:
+    idle, limits = f"{start} is idle for {age(slave.idle_for)}", told.limits
+    if not limits:
+        return Explanation(idle)
+    if slave.idle_for < limits.idle_time:
+        return Explanation(f"{idle} and stays until that is {age(limits.idle_time)} (ecm:idleTime)")
+    if sum(s.phase in (Phase.IDLE, Phase.BUSY) for s in told.slaves) <= limits.min_slaves:
+        return Explanation(f"{idle} and stays: {limits.min_slaves} slaves are kept (ecm:minSlaves)")
+    return Explanation(f"{idle} and stays for jobs that wait, or goes at the next look", told.reasons)
+
+
+def of_scaling(told: Status) -> Explanation:
+    """Why the cluster has the size it has."""
+    size = f"{len(told.slaves)} slaves"
+    if told.limits:
+        size += f", between {told.limits.min_slaves} and {told.limits.max_slaves} are allowed"
+    kinds = [kind_of(reason) for reason in told.reasons]
+    meanings = [MEANING[kind] for kind in kinds if kind in MEANING]
+    because = tuple(
+        f"{reason} ({MEANING[kind][0]})" if kind in MEANING else reason
+        for kind, reason in zip(kinds, told.reasons, strict=True)
+    )
+    todo = "; ".join(dict.fromkeys(do for _, do in meanings if do))
+    return Explanation(f"{size}; {told.idle_jobs} jobs wait", because, todo)
+
+
+def kind_of(reason: str) -> str:
+    """What a reason of the controller's is about: the word that it begins with."""
+    kind, _, text = reason.partition(": ")
+    # It also says what itself waits for; jobs that wait begin with their number.
+    return NOT_READY if kind == Why.WAITING and not text[:1].isdecimal() else kind
+
+
+def _holds(slot: Slot, job: Job, told: Status) -> bool:
+    there = next((slave for slave in told.slaves if slave.name == slot.slave), None)
+    full = there and told.limits and there.jobs >= told.limits.jobs_per_slave
+    return not full and Room(slot.cpus, slot.memory, slot.disk).holds(job.request) > 0
+
+
+def _number(ad: Mapping[str, Any], name: str) -> int:
+    value = ad.get(name, 0)
+    return int(value) if isinstance(value, int | float) else 0

@@ -1,0 +1,68 @@
+"""How every command speaks: tables and lines for people, JSON for programs. Fit for 80 columns and for no colour."""
+
+import dataclasses
+import json
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+FAILED = 1
+"""Exit status: it could not be done."""
+TROUBLE = 3
+"""Exit status: it was looked at, and something is wrong. (2 is wrong usage, 130 an interrupt.)"""
+
+SET_UP, RUN, WHY = "Set up and take down", "Run the cluster", "See and understand"
+"""The parts of `ecm --help`."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+
+def say(text: str) -> None:
+    """A line for people; whole, however narrow the terminal: commands in it are copied."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def report(data: Any, view: RenderableType, *, as_json: bool) -> None:  # noqa: ANN401 - whatever a command reports
+    """Prints a command's result, once: as JSON of the data, or as the view of it."""
+    if as_json:
+        typer.echo(json.dumps(_plain(data), indent=2, default=str))
+    else:
+        out.print(view)
+
+
+def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """An empty table; the columns named in `right` hold numbers."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def age(seconds: float) -> str:
+    """A time span in the two units that matter: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    whole = max(0, round(seconds))
+    if whole < 2 * MINUTE:
+        return f"{whole} s"
+    if whole < HOUR:
+        return f"{whole // MINUTE} min"
+    if whole < DAY:
+        return f"{whole // HOUR} h {whole % HOUR // MINUTE} min"
+    return f"{whole // DAY} d {whole % DAY // HOUR} h"
+
+
+def _plain(data: Any) -> Any:  # noqa: ANN401 - see `report`
+    if isinstance(data, BaseModel):
+        return data.model_dump(mode="json", by_alias=True)
+    if dataclasses.is_dataclass(data) and not isinstance(data, type):
+        return dataclasses.asdict(data)
+    if isinstance(data, list | tuple):
+        return [_plain(item) for item in data]
+    return data

@@ -1,0 +1,35 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench import decision, policy
+
+
+@pytest.mark.parametrize(
+    ("program", "keys"),
+    [
+        (decision.main, {"decision": "decide_s_1000_10"}),
+        (policy.main, {"policy": "vm_hours_ratio_max"}),
+    ],
+)
+def test_each_benchmark_runs_at_a_small_size_and_adds_its_results(
+    program: Callable[[list[str]], None], keys: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "results.json"
+    file.write_text('{"other": 1}')
+    program(["--small", "--json", str(file)])
+    results = json.loads(file.read_text())
+    assert results["other"] == 1
+    assert results["machine"]["cpus"] >= 1
+    for part, key in keys.items():
+        assert results[part][key] > 0
+    assert len(capsys.readouterr().out.splitlines()) > 3
+
+
+def test_a_recorded_trace_is_played_beside_the_made_up_ones(tmp_path: Path) -> None:
+    trace, file = tmp_path / "pool.csv", tmp_path / "results.json"
+    trace.write_text("QDate,RequestCpus,RequestMemory,RemoteWallClockTime\n0,1,100,60\n")
+    policy.main(["--small", "--trace", str(trace), "--json", str(file)])
+    assert "pool.csv" in json.loads(file.read_text())["policy"]["traces"]

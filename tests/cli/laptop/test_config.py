@@ -1,0 +1,70 @@
+"""`ecm config check` finds what `pulumi up` would, and says what it could not look into."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cli.errors import CommandError
+from cli.laptop.pulumi import Value
+from cluster.errors import CloudError
+
+
+def wrong(done: Any) -> list[str]:
+    return [check["wrong"] for check in json.loads(done.stdout) if check["wrong"]]
+
+
+def test_good_settings_are_shown_with_what_they_turn_into(ecm: Any) -> None:
+    done = ecm("config", "check")
+    assert done.exit_code == 0
+    assert "debian-13-condor is debian-13-condor-id" in done.stdout
+    assert "has room for 4 slaves" in done.stdout
+    assert "secret" not in done.stdout
+
+
+def test_each_bad_setting_is_a_line_of_its_own_and_the_status_is_3(ecm: Any, pulumi: Any) -> None:
+    pulumi.values |= {"ecm:idelTime": Value("30"), "ecm:maxSlaves": Value("many")}
+    done = ecm("config", "check", "--json")
+    assert done.exit_code == 3
+    assert [line.split(" - ")[0] for line in wrong(done)] == ['ecm:maxSlaves is "many"', "ecm:idelTime is no setting"]
+
+
+def test_what_the_cloud_lacks_is_found(ecm: Any, pulumi: Any) -> None:
+    pulumi.values["ecm:keyName"] = Value("yours")
+    assert wrong(ecm("config", "check", "--json")) == [
+        "ecm:keyName is 'yours' - there is no such keypair - there is: mykey"
+    ]
+
+
+def test_a_secret_without_its_passphrase_is_said_to_be_unchecked(
+    ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "postgres://user:pw@db/pulumi")
+    pulumi.values["ecm:masterBackendUrl"] = Value(None, secret=True)
+    done = ecm("config", "check")
+    assert done.exit_code == 0
+    assert "a secret, which can't be looked into" in done.stdout
+
+
+def test_a_state_that_the_master_cannot_reach_is_wrong(ecm: Any, pulumi: Any) -> None:
+    pulumi.values["ecm:masterBackendUrl"] = Value("file:///tmp/state")
+    assert wrong(ecm("config", "check", "--json"))[0].startswith("the master has no way to the stack's state")
+
+
+def test_settings_and_state_are_checked_even_when_the_cloud_is_away(ecm: Any, desk: Any) -> None:
+    def refuse() -> None:
+        raise CloudError("the cloud is out of reach - no route - check the network")
+
+    desk.connect = refuse
+    done = ecm("config", "check", "--json")
+    assert wrong(done) == ["the cloud is out of reach - no route - check the network"]
+    assert len(json.loads(done.stdout)) == 3
+
+
+def test_no_password_is_shown_in_an_error_either(ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise CommandError('pulumi config failed - unable to open "postgres://me:hidden@db/pulumi" - refused')
+
+    monkeypatch.setattr(pulumi, "config", refuse)
+    done = ecm("config", "check")
+    assert "postgres://me:***@db/pulumi" in done.stderr

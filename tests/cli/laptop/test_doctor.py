@@ -1,0 +1,69 @@
+"""The doctor looks at the way to the cluster, then has the master's doctor look there."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cli.errors import CommandError
+from cli.laptop import doctor
+
+
+class FakeMaster:
+    """A master whose doctor finds one thing; or that doesn't answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+        self.dead = False
+
+    def ask(self, *arguments: str) -> str:
+        self.asked.append(arguments)
+        if self.dead:
+            raise CommandError("the master doesn't answer ssh at x - timed out - `ecm doctor`")
+        return json.dumps([{"what": "clock", "found": "", "wrong": "it is late", "fix": "ntp", "safe": True}])
+
+
+@pytest.fixture
+def master(desk: Any, monkeypatch: pytest.MonkeyPatch) -> FakeMaster:
+    monkeypatch.setattr(doctor, "_port", lambda address, port, what: f"{what} answers at {address} ({port})")
+    desk.master = made = FakeMaster()
+    return made
+
+
+def found(done: Any) -> dict[str, str]:
+    return {check["what"]: check["wrong"] for check in json.loads(done.stdout)}
+
+
+def test_what_the_master_finds_is_told_with_the_rest(ecm: Any, master: FakeMaster) -> None:
+    done = ecm("doctor", "--json")
+    assert done.exit_code == 3
+    assert {what: wrong for what, wrong in found(done).items() if wrong} == {"clock": "it is late"}
+    assert {"pulumi", "state", "settings", "image", "quota", "orphans", "port 22", "port 9618"} <= set(found(done))
+    assert master.asked == [("doctor", "--json")]
+
+
+def test_fix_is_passed_on_to_the_master(ecm: Any, master: FakeMaster) -> None:
+    ecm("doctor", "--fix")
+    assert master.asked == [("doctor", "--json", "--fix")]
+
+
+def test_a_dead_master_is_one_finding(ecm: Any, master: FakeMaster) -> None:
+    master.dead = True
+    assert "doesn't answer ssh" in found(ecm("doctor", "--json"))["master"]
+
+
+def test_a_stack_that_is_not_up_is_nothing_wrong(ecm: Any, pulumi: Any, master: FakeMaster) -> None:
+    pulumi.told = {}
+    assert ecm("doctor").exit_code == 0
+    assert master.asked == []
+
+
+def test_another_version_of_the_engine_is_wrong(ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pulumi.told = {}
+    monkeypatch.setattr(type(pulumi), "version", lambda _: "3.1.0")
+    assert "it is 3.1.0 and the master's" in found(ecm("doctor", "--json"))["pulumi"]
+
+
+def test_a_port_that_is_closed_says_what_to_look_at() -> None:
+    with pytest.raises(CommandError, match=r"ssh at 127\.0\.0\.1 doesn't answer - .*refused"):
+        doctor._port("127.0.0.1", 1, "ssh")

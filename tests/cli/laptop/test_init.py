@@ -1,0 +1,137 @@
+"""The wizard asks only what it doesn't know, proposes what fits, and creates nothing without a yes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openstack.config import OpenStackConfig
+
+
+@pytest.fixture(autouse=True)
+def shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A user's shell that has everything, and a home of its own."""
+    monkeypatch.setenv("OS_CLOUD", "mycloud")
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "postgres://me:hidden@db/pulumi")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "phrase")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("ECM_MASTER_BACKEND_URL", raising=False)
+
+
+@pytest.fixture
+def new(pulumi: Any) -> Any:
+    """A backend without any stack."""
+    pulumi.values, pulumi.names = {}, []
+    return pulumi
+
+
+def settings(pulumi: Any) -> dict[str, str]:
+    return {key.removeprefix("ecm:"): value.text for key, value in pulumi.values.items()}
+
+
+def test_flags_alone_make_a_stack(ecm: Any, new: Any) -> None:
+    done = ecm("init", "fresh", "--yes", "--set", "slaveFlavor=small", "--set", "waitingJobsTime=30")
+    assert done.exit_code == 0, done.output
+    assert new.names == ["fresh"]
+    assert settings(new) == {
+        "image": "debian-13-condor",
+        "masterFlavor": "medium",
+        "slaveFlavor": "small",
+        "keyName": "mykey",
+        "floatingNetwork": "public",
+        "maxSlaves": "7",
+        "waitingJobsTime": "30",
+    }
+    assert done.stdout.endswith("Next:   pulumi up --stack fresh\n")
+
+
+def test_questions_are_answered_by_number_name_or_the_enter_key(ecm: Any, new: Any) -> None:
+    #          name, master's URL, image, master, slave, key, floating, max, min, jobs, idle
+    answers = ["fresh", "postgres://m:own@db/pulumi", "2", "large", "", "", "-", "3", "", "", "120"]
+    done = ecm("init", stdin="\n".join(answers) + "\n")
+    assert done.exit_code == 0, done.output
+    assert settings(new) == {
+        "image": "Ubuntu 24.04 LTS",
+        "masterFlavor": "large",
+        "slaveFlavor": "medium",
+        "keyName": "mykey",
+        "maxSlaves": "3",
+        "idleTime": "120",
+        "masterBackendUrl": "postgres://m:own@db/pulumi",
+    }
+    assert new.values["ecm:masterBackendUrl"].secret
+
+
+@pytest.mark.usefixtures("new")
+def test_no_secret_is_printed(ecm: Any) -> None:
+    output = ecm("init", "fresh", "--yes", "--set", "masterBackendUrl=postgres://m:own@db/pulumi").output
+    assert "hidden" not in output
+    assert "own@" not in output
+    assert "phrase'" not in output
+
+
+def test_run_again_it_edits(ecm: Any, pulumi: Any) -> None:
+    before = settings(pulumi)
+    done = ecm("init", "mycluster", "--yes", "--set", "maxSlaves=6")
+    assert done.exit_code == 0, done.output
+    assert settings(pulumi) == before | {"maxSlaves": "6", "floatingNetwork": "public"}
+
+
+@pytest.mark.usefixtures("new")
+def test_settings_that_do_not_fit_are_told_with_status_3(ecm: Any) -> None:
+    done = ecm("init", "fresh", "--yes", "--set", "slaveFlavor=huge")
+    assert done.exit_code == 3
+    assert "there is no such flavor" in " ".join(done.stdout.split())
+    assert "Next:" not in done.stdout
+
+
+def test_a_keypair_is_made_after_a_yes_and_kept_private(ecm: Any, new: Any, cloud: Any, tmp_path: Path) -> None:
+    cloud.keypairs = []
+    ecm("init", "fresh", stdin="\nn\n")
+    assert cloud.done == []
+    ecm("init", "fresh", "--make-key", "mine", "--yes")
+    assert cloud.done == ["make key mine"]
+    file = tmp_path / ".ssh" / "mine.pem"
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("PRIVATE", 0o600)
+    assert settings(new)["keyName"] == "mine"
+
+
+@pytest.mark.usefixtures("new")
+def test_a_private_key_is_never_overwritten(ecm: Any, cloud: Any, tmp_path: Path) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "mine.pem").write_text("OLD")
+    assert "is there already" in ecm("init", "fresh", "--make-key", "mine", "--yes").stderr
+    assert cloud.done == []
+
+
+@pytest.mark.usefixtures("new")
+def test_a_missing_answer_is_named_when_nothing_may_be_asked(ecm: Any, cloud: Any) -> None:
+    cloud.keypairs = []
+    done = ecm("init", "fresh", "--yes")
+    assert done.exit_code == 1
+    assert "ecm:keyName is not given" in done.stderr
+    assert "add --set keyName=VALUE" in done.stderr
+
+
+def test_a_state_on_this_machine_is_refused(ecm: Any, new: Any) -> None:
+    done = ecm("init", "fresh", "--yes", "--backend", "file:///tmp/state")
+    assert "the master doesn't reach it" in done.stderr
+    assert new.names == []
+
+
+@pytest.mark.parametrize(
+    ("clouds", "says"),
+    [([], "download clouds.yaml"), (["a", "b"], "clouds.yaml has several clouds - a, b - export OS_CLOUD=NAME")],
+)
+def test_without_a_login_it_says_how_to_get_one(
+    ecm: Any, monkeypatch: pytest.MonkeyPatch, clouds: list[str], says: str
+) -> None:
+    monkeypatch.delenv("OS_CLOUD")
+    monkeypatch.setattr(OpenStackConfig, "get_cloud_names", lambda _: clouds)
+    assert says in ecm("init", "fresh", "--yes").stderr
+
+
+@pytest.mark.usefixtures("new")
+def test_the_only_cloud_is_taken_and_to_be_exported(ecm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OS_CLOUD")
+    monkeypatch.setattr(OpenStackConfig, "get_cloud_names", lambda _: ["only"])
+    assert "export OS_CLOUD='only'" in ecm("init", "fresh", "--yes").stdout

@@ -1,0 +1,56 @@
+"""What the cloud has is listed, filtered by name, and printed as JSON when asked."""
+
+import json
+from typing import Any
+
+from cluster.errors import CloudError
+
+
+def test_supported_images_come_first_and_the_others_say_why_not(ecm: Any) -> None:
+    text = ecm("images").stdout
+    assert text.index("debian-13-condor") < text.index("Ubuntu 24.04 LTS") < text.index("CentOS 6")
+    assert "✗ CentOS 6 and SL6 are past their end of life" in " ".join(text.split())
+
+
+def test_a_filter_ignores_the_case(ecm: Any) -> None:
+    assert [image["name"] for image in json.loads(ecm("images", "ubuntu", "--json").stdout)] == ["Ubuntu 24.04 LTS"]
+
+
+def test_flavors_say_how_many_the_quota_admits(ecm: Any) -> None:
+    assert [line.split() for line in ecm("flavors").stdout.splitlines()[1:4]] == [
+        ["small", "1", "1024", "4", "8"],
+        ["medium", "2", "2048", "10", "8"],
+        ["large", "4", "8192", "40", "4"],
+    ]
+
+
+def test_networks_say_which_setting_they_are_for(ecm: Any) -> None:
+    assert [line.split()[:2] for line in ecm("networks").stdout.splitlines()[1:]] == [
+        ["lan", "network"],
+        ["public", "floatingNetwork"],
+    ]
+
+
+def test_without_a_keypair_the_list_says_how_to_make_one(ecm: Any, cloud: Any) -> None:
+    assert "mykey" in ecm("keys").stdout
+    cloud.keypairs = []
+    assert "no keypair yet" in ecm("keys").stdout
+
+
+def test_a_quota_without_a_limit_is_said_so(ecm: Any) -> None:
+    assert ["RAM", "(MiB)", "4096", "none"] in [line.split() for line in ecm("quota").stdout.splitlines()]
+
+
+def test_a_cloud_that_refuses_is_one_line_and_status_1(ecm: Any, desk: Any) -> None:
+    def refuse() -> None:
+        raise CloudError("the cloud refuses the login - bad password - check OS_CLOUD")
+
+    desk.connect = refuse
+    done = ecm("images")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == "ecm: the cloud refuses the login - bad password - check OS_CLOUD\n"
+
+
+def test_lists_fit_into_80_columns(ecm: Any) -> None:
+    for command in ("images", "flavors", "networks", "keys", "quota"):
+        assert max(map(len, ecm(command).stdout.splitlines())) <= 80

@@ -1,0 +1,52 @@
+"""The adapter runs the `pulumi` on PATH: here a script that answers as told, and writes down how it was called."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.errors import CommandError
+from cli.laptop.pulumi import Pulumi, Value
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose file `answer` is what `pulumi` does, and whose `calls` say how it was called."""
+    script = tmp_path / "pulumi"
+    script.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n. {tmp_path}/answer\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return tmp_path
+
+
+def test_the_stack_is_named_to_every_command_of_it(folder: Path) -> None:
+    (folder / "answer").write_text("""echo '{"masterIp": "198.51.100.7"}'""")
+    assert Pulumi("mine", folder).outputs() == {"masterIp": "198.51.100.7"}
+    assert (folder / "calls").read_text() == "stack output --json --stack mine --non-interactive --color never\n"
+
+
+def test_an_error_is_pulumis_own_line(folder: Path) -> None:
+    (folder / "answer").write_text('echo "error: no stack named mine found" >&2; echo "more"; exit 255')
+    with pytest.raises(CommandError, match=r"^pulumi stack failed - no stack named mine found$"):
+        Pulumi("mine", folder).outputs()
+
+
+def test_secrets_are_left_closed_where_the_passphrase_is_missing(folder: Path) -> None:
+    (folder / "answer").write_text(
+        'case "$*" in *--show-secrets*) exit 255;; esac\n'
+        """echo '{"ecm:image": {"value": "d", "secret": false}, "ecm:x": {"secret": true}}'"""
+    )
+    assert Pulumi("mine", folder).config() == {"ecm:image": Value("d"), "ecm:x": Value(None, secret=True)}
+
+
+def test_a_secret_is_passed_by_standard_input(folder: Path) -> None:
+    (folder / "answer").write_text(f"cat >>{folder}/stdin")
+    Pulumi("mine", folder).set_config({"masterBackendUrl": "postgres://u:hidden@db"}, frozenset({"masterBackendUrl"}))
+    assert "hidden" not in (folder / "calls").read_text()
+    assert "config set --secret ecm:masterBackendUrl" in (folder / "calls").read_text()
+    assert (folder / "stdin").read_text() == "postgres://u:hidden@db"
+
+
+def test_without_pulumi_the_user_is_told_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CommandError, match="there is no `pulumi` on PATH"):
+        Pulumi("mine", tmp_path).outputs()

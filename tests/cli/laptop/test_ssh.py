@@ -1,0 +1,91 @@
+"""Commands of the master go there by the `ssh` on PATH: here a script that writes down how it was called."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cli.errors import CommandError
+from cli.laptop.desk import address
+from cli.laptop.pulumi import Value
+from cli.laptop.ssh import Ssh
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with a line for each call; what ssh does is in the file `answer` beside it."""
+    script = tmp_path / "ssh"
+    script.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n. {tmp_path}/answer\n')
+    script.chmod(0o755)
+    (tmp_path / "answer").write_text("exit 0")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("ECM_SSH_CONFIG", raising=False)
+    return tmp_path / "calls"
+
+
+def test_a_command_of_the_master_is_run_there_with_its_arguments(ecm: Any, calls: Path) -> None:
+    assert ecm("explain", "12.0", "--json").exit_code == 0
+    assert calls.read_text().endswith("debian@198.51.100.7 env NO_COLOR=1 /usr/local/bin/ecm explain 12.0 --json\n")
+
+
+def test_its_exit_status_is_the_masters(ecm: Any, calls: Path) -> None:
+    (calls.parent / "answer").write_text("exit 3")
+    assert ecm("status").exit_code == 3
+
+
+def test_arguments_are_quoted_for_the_masters_shell(ecm: Any, calls: Path) -> None:
+    ecm("pause", "it's moving; rm -r")
+    assert """pause 'it'"'"'s moving; rm -r'""" in calls.read_text()
+
+
+def test_wrong_usage_is_found_here(ecm: Any, calls: Path) -> None:
+    assert ecm("status", "--nonsense").exit_code == 2
+    assert not calls.exists()
+
+
+def test_help_needs_no_master(ecm: Any, calls: Path) -> None:
+    assert "at a glance" in ecm("status", "--help").stdout
+    assert not calls.exists()
+
+
+def test_a_master_out_of_reach_is_one_line(calls: Path) -> None:
+    (calls.parent / "answer").write_text("echo 'ssh: connect to host x: timed out' >&2; exit 255")
+    with pytest.raises(CommandError, match=r"doesn't answer ssh at u@h - ssh: connect to host x: timed out - `ecm doc"):
+        Ssh(lambda: "u@h").ask("status")
+
+
+def test_an_own_ssh_configuration_is_used(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECM_SSH_CONFIG", "/some/config")
+    Ssh(lambda: "198.51.100.7").call(terminal=False)
+    assert calls.read_text().startswith("-F /some/config ")
+
+
+def test_a_slave_is_reached_through_the_master(ecm: Any, cloud: Any, calls: Path) -> None:
+    def server(name: str, ip: str) -> SimpleNamespace:
+        return SimpleNamespace(name=name, addresses={"lan": [{"addr": ip}]})
+
+    cloud.servers = [
+        server("ecm-mycluster-slave-abc", "10.0.0.9"),
+        server("ecm-mycluster-slave-xyz", "10.0.0.8"),
+        server("somebody-elses-abc", "10.0.0.7"),
+    ]
+    assert ecm("ssh", "abc").exit_code == 0
+    called = calls.read_text()
+    assert "-W %h:%p debian@198.51.100.7" in called
+    assert called.endswith("debian@10.0.0.9\n")
+    assert "there is: ecm-mycluster-slave-abc, ecm-mycluster-slave-xyz" in ecm("ssh", "nobody").stderr
+
+
+def test_the_login_follows_from_the_image(pulumi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ECM_SSH_CONFIG", raising=False)
+    assert address(pulumi, "") == "debian@198.51.100.7"
+    pulumi.values["ecm:image"] = Value("0f3a-an-id")
+    assert address(pulumi, "") == "198.51.100.7"
+    assert address(pulumi, "me@here") == "me@here"
+
+
+def test_a_stack_that_is_not_up_has_no_master(pulumi: Any) -> None:
+    pulumi.told = {}
+    with pytest.raises(CommandError, match="the stack mycluster has no master"):
+        address(pulumi, "")

@@ -1,0 +1,54 @@
+"""Hands on the running cluster: requests are files of the controller's, restarts go in the right order."""
+
+from typing import Any
+
+import pytest
+
+from cli.errors import NotThereError
+from cli.master.control import named
+from controller.model import Phase
+from controller.requests import Requests
+
+
+def test_a_pause_says_who_and_why_until_it_ends(ecm: Any, master: Any) -> None:
+    ecm("pause", "new cables", obj=master)
+    assert Requests(master.state).paused().startswith("by ada since ")
+    assert Requests(master.state).paused().endswith(" UTC: new cables")
+    ecm("resume", obj=master)
+    assert Requests(master.state).paused() == ""
+
+
+def test_requests_are_written_as_the_controllers_user(ecm: Any, master: Any) -> None:
+    ecm("pause", obj=master)
+    assert all(line.startswith("ecm: ") for line in master.ran)
+
+
+def test_a_drain_names_one_slave(ecm: Any, master: Any, status: Any, slave: Any) -> None:
+    master.tells(status(slave("abc", Phase.BUSY), slave("xyz", Phase.IDLE)))
+    assert ecm("drain", "abc", obj=master).exit_code == 0
+    assert [file.name for file in (master.state / "drain").iterdir()] == ["ecm-dev-slave-abc"]
+
+
+def test_a_recycle_is_one_request(ecm: Any, master: Any) -> None:
+    assert ecm("recycle", obj=master).exit_code == 0
+    assert Requests(master.state).recycle.read_text().startswith("by ada since ")
+
+
+def test_a_restart_stops_the_controller_before_htcondor_and_starts_it_after(ecm: Any, master: Any) -> None:
+    master.answers |= {"systemctl": "", "systemctl show": "ActiveState=inactive\n", "condor_status": "0 0 0\n"}
+    assert ecm("restart", obj=master).exit_code == 0
+    assert [line for line in master.ran if line.startswith("root: ")] == [
+        "root: systemctl stop --no-block ecm-controller.service",
+        "root: systemctl restart condor.service",
+        "root: systemctl start ecm-controller.service",
+    ]
+
+
+def test_the_log_is_followed_on_request(ecm: Any, master: Any) -> None:
+    ecm("logs", "-f", "-n", "5", obj=master)
+    assert master.ran[-1].endswith("--unit ecm-controller.service --lines 5 --follow")
+
+
+def test_an_ambiguous_end_of_a_name_is_refused(slave: Any) -> None:
+    with pytest.raises(NotThereError, match="several slaves end so"):
+        named((slave("abc", Phase.IDLE), slave("xbc", Phase.IDLE)), "bc")

@@ -1,0 +1,88 @@
+"""The master's doctor finds each thing that is wrong, names the command that mends it, and runs only the safe ones."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cli.master import doctor
+
+HEALTHY = {
+    "cloud-init status": "status: done\n",
+    "systemctl show": "active\n",
+    "condor_status -schedd": "1 2 0\n",
+    "stat": "600 root\n",
+    "timedatectl show": "yes\n",
+    "df": "Use%\n 40%\n",
+}
+
+
+def wrong(master: Any) -> dict[str, str]:
+    return {check.what: check.wrong for check in doctor.checks(master, datetime.now(UTC)) if check.wrong}
+
+
+@pytest.fixture
+def healthy(master: Any, status: Callable[..., Any]) -> Any:
+    master.answers |= HEALTHY
+    master.tells(status())
+    return master
+
+
+def test_a_healthy_master_has_nothing_wrong(healthy: Any) -> None:
+    assert wrong(healthy) == {}
+
+
+@pytest.mark.parametrize(
+    ("answer", "what", "says"),
+    [
+        ({"cloud-init status": "status: error\n"}, "first boot", "it is error"),
+        (
+            {"systemctl show --value --property ActiveState condor": "failed\n"},
+            "service condor.service",
+            "it is failed",
+        ),
+        ({"stat": "644 root\n"}, "signing key", "it can mint any identity"),
+        ({"curl": ""}, "metadata lock", "it answers everybody"),
+        ({"timedatectl show": "no\n"}, "clock", "isn't kept by NTP"),
+        ({"df": "Use%\n 97%\n"}, "disk", "97 % are used"),
+    ],
+)
+def test_each_trouble_is_found_alone(healthy: Any, answer: dict[str, str], what: str, says: str) -> None:
+    healthy.answers |= answer
+    (found,) = wrong(healthy).items()
+    assert found[0] == what
+    assert says in found[1]
+
+
+def test_a_dead_queue_is_found(healthy: Any) -> None:
+    del healthy.answers["condor_status -schedd"]
+    assert list(wrong(healthy)) == ["queue"]
+
+
+def test_what_the_controller_suffers_from_is_told(healthy: Any, status: Callable[..., Any]) -> None:
+    healthy.tells(status(unknown=("OpenStack can't be asked - 503",), locked="locked by ada@laptop (pid 7)"))
+    assert wrong(healthy)["controller sees"] == "OpenStack can't be asked - 503"
+    assert wrong(healthy)["state lock"].startswith("locked by ada@laptop")
+
+
+def test_a_silent_controller_is_found(healthy: Any, status: Callable[..., Any]) -> None:
+    healthy.tells(status(at=datetime.now(UTC) - timedelta(hours=1)))
+    assert "silent for 1 h 0 min" in wrong(healthy)["controller"]
+
+
+def test_fix_runs_what_is_safe_and_nothing_else(on_master: Any, healthy: Any) -> None:
+    healthy.answers |= {"timedatectl show": "no\n", "stat": "644 root\n"}
+    done = on_master("doctor", "--fix")
+    assert [line for line in healthy.ran if line.startswith("sudo ")] == ["sudo timedatectl set-ntp true"]
+    assert done.exit_code == 3
+    healthy.ran.clear()
+    on_master("doctor")
+    assert not [line for line in healthy.ran if line.startswith("sudo ")]
+
+
+def test_what_is_wrong_comes_with_its_command(on_master: Any, healthy: Any) -> None:
+    healthy.answers |= {"timedatectl show": "no\n"}
+    done = on_master("doctor")
+    assert "→ sudo timedatectl set-ntp true" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80

@@ -1,0 +1,46 @@
+"""`ecm explain` asks HTCondor about a job, and the controller's status about the rest."""
+
+import json
+from typing import Any
+
+from controller.model import Phase
+
+AD = {"ClusterId": 12, "ProcId": 0, "JobStatus": 1, "Owner": "ada", "RequestMemory": "/Expr(ifThenElse(…))/"}
+
+
+def test_a_jobs_requests_are_evaluated_by_htcondor(ecm: Any, master: Any, status: Any) -> None:
+    master.tells(status())
+    master.answers |= {
+        "condor_q -allusers 12.0 -json": json.dumps([AD]),
+        "condor_q -allusers 12.0 -af": "1 4096 1000 undefined\n",
+        "condor_status": "",
+    }
+    done = ecm("explain", "12", obj=master)
+    assert "can never run here: it asks for 4096 MiB" in " ".join(done.stdout.split())
+
+
+def test_a_job_that_has_ended_is_found_in_the_history(ecm: Any, master: Any, status: Any) -> None:
+    master.tells(status())
+    ended = {**AD, "JobStatus": 4, "ExitCode": 3}
+    master.answers |= {"condor_q": "", "condor_history": json.dumps([ended]), "condor_status": ""}
+    assert "exit status 3" in ecm("explain", "12.0", obj=master).stdout
+
+
+def test_a_job_that_never_was_is_one_line(ecm: Any, master: Any, status: Any) -> None:
+    master.tells(status())
+    master.answers |= {"condor_q": "", "condor_history": "", "condor_status": ""}
+    done = ecm("explain", "99", obj=master)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "there is no job 99.0" in done.stderr
+
+
+def test_a_slave_is_found_by_the_end_of_its_name(ecm: Any, master: Any, status: Any, slave: Any) -> None:
+    master.tells(status(slave("abc", Phase.BUSY, jobs=1), slave("xyz", Phase.IDLE)))
+    assert "ecm-dev-slave-abc" in json.loads(ecm("explain", "abc", "--json", obj=master).stdout)["answer"]
+    done = ecm("explain", "nobody", obj=master)
+    assert "there is no such slave - there is: ecm-dev-slave-abc, ecm-dev-slave-xyz" in done.stderr
+
+
+def test_it_wants_to_know_what_to_explain(ecm: Any, master: Any) -> None:
+    assert ecm("explain", obj=master).exit_code == 2
+    assert ecm("explain", "12", "--scaling", obj=master).exit_code == 2

@@ -1,0 +1,62 @@
+"""The pool at a glance, with what is wrong first."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from controller.model import Phase
+
+QUEUE = {"condor_status -schedd": "3 2 0\n"}
+
+
+def test_jobs_slaves_and_reasons_are_shown(ecm: Any, master: Any, status: Any, slave: Any) -> None:
+    master.answers |= QUEUE
+    master.tells(
+        status(slave("abc", Phase.BUSY, jobs=2), slave("xyz", Phase.BOOTING, old=50), reasons=("grow: 3 jobs wait",))
+    )
+    done = ecm("status", obj=master)
+    assert done.exit_code == 0
+    assert "3 idle, 2 running, 0 held" in done.stdout
+    assert "2 (between 1 and 4): 1 booting, 1 busy" in done.stdout
+    assert "grow: 3 jobs wait" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_a_silent_controller_is_trouble_and_status_3(ecm: Any, master: Any, status: Any) -> None:
+    master.answers |= QUEUE
+    master.tells(status(at=datetime.now(UTC) - timedelta(minutes=5)))
+    done = ecm("status", obj=master)
+    assert done.exit_code == 3
+    assert "TROUBLE  the controller has been silent for 5 min" in done.stdout
+
+
+def test_htcondor_away_does_not_hide_what_the_controller_knows(ecm: Any, master: Any, status: Any, slave: Any) -> None:
+    master.tells(status(slave("abc", Phase.BUSY)))
+    done = ecm("status", obj=master)
+    assert done.exit_code == 3
+    assert "condor_status failed" in done.stdout
+    assert "ecm-dev-slave-abc" in done.stdout
+
+
+def test_a_pause_is_shown(ecm: Any, master: Any, status: Any) -> None:
+    master.answers |= QUEUE
+    master.tells(status())
+    (master.state / "paused").write_text("by ada since noon: cables\n")
+    assert "PAUSED   by ada since noon: cables" in ecm("status", obj=master).stdout
+
+
+def test_json_has_the_controllers_own_names(ecm: Any, master: Any, status: Any) -> None:
+    master.answers |= QUEUE
+    master.tells(status(idle_jobs=3))
+    assert json.loads(ecm("status", "--json", obj=master).stdout)["idleJobs"] == 3
+
+
+def test_a_controller_that_never_spoke_is_one_line(ecm: Any, master: Any) -> None:
+    done = ecm("status", obj=master)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "the controller has said nothing yet" in done.stderr
+
+
+def test_a_damaged_status_is_one_line(ecm: Any, master: Any) -> None:
+    (master.run / "status.json").write_text('{"at": "20')
+    assert "the controller's status can't be read" in ecm("status", obj=master).stderr

@@ -1,0 +1,126 @@
+"""Each state of a job, a slave and the cluster has one answer in words."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cli.master.condor import Slot
+from cli.master.why import Explanation, Job, of_job, of_scaling, of_slave
+from controller.model import JobGroup, Phase, Room
+
+NOW = datetime.now(UTC)
+
+
+def job(**ad: Any) -> Job:
+    there = {"ClusterId": 12, "ProcId": 0, "JobStatus": 1, "Owner": "ada", "RequestCpus": 1, "RequestMemory": 100}
+    return Job.of({**there, "RequestDisk": 1000, "EnteredCurrentStatus": int(NOW.timestamp()) - 300, **ad})
+
+
+def slot(name: str = "a", cpus: int = 2, started: float = 0) -> Slot:
+    return Slot(f"ecm-dev-slave-{name}", cpus, 1920, 10_000_000, int(started), "10.0.0.9")
+
+
+def why(job: Job, told: Any, *slots: Slot) -> Explanation:
+    return of_job(job, told, list(slots), NOW)
+
+
+@pytest.mark.parametrize(
+    ("ad", "says"),
+    [
+        ({"JobStatus": 2, "RemoteHost": "slot1_1@s.pool"}, "12.0 runs on s.pool since 5 min"),
+        ({"JobStatus": 5, "HoldReason": "no such file"}, "12.0 is held since 5 min: no such file"),
+        ({"JobStatus": 4, "ExitCode": 0}, "12.0 has ended 5 min ago"),
+        ({"JobStatus": 3}, "12.0 was removed 5 min ago"),
+        ({"JobStatus": 6}, "12.0 is moving its files since 5 min"),
+        ({"JobUniverse": 12}, "a local job runs on the master, no slave is made for it"),
+        ({"RequestCpus": 64}, "can never run here: it asks for 64 CPUs, a slave has 2"),
+        ({"RequestMemory": 4096}, "can never run here: it asks for 4096 MiB of memory, a slave has 1920"),
+        ({"RequestGPUs": 1}, "can never run here: it asks for 1 GPUs, a slave has none"),
+        ({"LastRejMatchReason": "submitter limit exceeded"}, "ada's share of the pool is used up"),
+    ],
+)
+def test_a_job_says_where_it_is(status: Any, ad: dict[str, Any], says: str) -> None:
+    assert says in why(job(**ad), status()).answer
+
+
+def test_a_held_job_says_how_to_go_on(status: Any) -> None:
+    assert "condor_release 12.0" in why(job(JobStatus=5), status()).do
+
+
+def test_what_the_controller_found_impossible_is_told(status: Any) -> None:
+    group = JobGroup(Room(1, 100, 1000), 1, 1, "no slave meets their requirements: Arch == 1")
+    assert "no slave meets their requirements" in why(job(), status(demand=(group,))).answer
+
+
+def test_a_job_that_fits_a_free_slot_waits_for_the_negotiator(status: Any, slave: Any) -> None:
+    told = status(slave("a", Phase.BUSY, jobs=1))
+    assert "ecm-dev-slave-a has room for it" in why(job(), told, slot()).answer
+
+
+def test_a_slave_with_as_many_jobs_as_it_may_has_no_room(status: Any, slave: Any) -> None:
+    told = status(slave("a", Phase.BUSY, jobs=2), slave("b", Phase.BOOTING, old=40))
+    assert "1 slaves are on their way" in why(job(), told, slot()).answer
+
+
+def test_a_slave_on_its_way_is_compared_with_the_usual_time(status: Any, slave: Any) -> None:
+    told = status(slave("a", Phase.BUSY, jobs=2, old=600), slave("b", Phase.BOOTING, old=40))
+    started = (NOW - timedelta(seconds=600 - 75)).timestamp()
+    because = why(job(), told, slot("a", started=started)).because
+    assert "ecm-dev-slave-b is booting for 40 s" in because
+    assert any("slaves here usually take 7" in line for line in because)
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        ("at maximum: requesting 0 (out of desired 2): maxSlaves is 4", "more slaves are wanted than you allow"),
+        ("at quota: requesting 0", "the project's quota has no room"),
+        ("paused: by ada", "somebody paused the controller"),
+        ("waiting: the first `pulumi up` hasn't ended yet", "the controller can't work yet"),
+        ("waiting: 1 jobs wait, too few and not for long enough to count", "too few jobs wait"),
+        ("enough: no job waits for a slave", "only just seen it"),
+    ],
+)
+def test_without_a_slot_the_controllers_reason_is_given(status: Any, reason: str, says: str) -> None:
+    answer = why(job(), status(reasons=(reason,)))
+    assert says in answer.answer
+    assert reason in answer.because
+
+
+@pytest.mark.parametrize(
+    ("phase", "more", "says"),
+    [
+        (Phase.BUSY, {"jobs": 2}, "stays: it runs 2 jobs, and no job is ever cut off"),
+        (Phase.IDLE, {"idle_for": 30}, "is idle for 30 s and stays until that is 10 min"),
+        (Phase.IDLE, {"idle_for": 700}, "stays: 1 slaves are kept (ecm:minSlaves)"),
+        (Phase.BOOTING, {}, "is on its way: it boots"),
+        (Phase.BUILDING, {}, "is on its way: its server is being made"),
+        (Phase.DRAINED, {}, "has been drained and goes"),
+        (Phase.MISSING, {}, "was in the pool and isn't any more"),
+        (Phase.FAILED, {}, "is failed and will be replaced"),
+        (Phase.IDLE, {"reason": "idle: for 700 s"}, "goes: idle: for 700 s"),
+    ],
+)
+def test_a_slave_says_why_it_lives_or_goes(
+    status: Any, slave: Any, phase: Phase, more: dict[str, Any], says: str
+) -> None:
+    one = slave("a", phase, **more)
+    assert says in of_slave(one, status(one), NOW).answer
+
+
+def test_an_idle_slave_above_the_minimum_stays_for_jobs_only(status: Any, slave: Any) -> None:
+    one = slave("a", Phase.IDLE, idle_for=700)
+    assert "stays for jobs that wait" in of_slave(one, status(one, slave("b", Phase.BUSY)), NOW).answer
+
+
+def test_scaling_gives_each_reason_with_its_meaning_and_what_to_do(status: Any, slave: Any) -> None:
+    told = status(slave("a", Phase.BUSY), idle_jobs=7, reasons=("grow: 7 jobs wait", "at maximum: requesting 1"))
+    assert of_scaling(told) == Explanation(
+        "1 slaves, between 1 and 4 are allowed; 7 jobs wait",
+        (
+            "grow: 7 jobs wait (slaves are being made for jobs that wait)",
+            "at maximum: requesting 1 (more slaves are wanted than you allow)",
+        ),
+        "wait a minute; raise ecm:maxSlaves: pulumi config set, pulumi up",
+    )

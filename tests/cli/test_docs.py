@@ -1,0 +1,56 @@
+"""Every `ecm …` command that the documentation names is there, and takes the options that it is given."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+IN_BLOCK = re.compile(r"^(?:    )?(ecm [^\n#→]+)", re.MULTILINE)
+IN_TEXT = re.compile(r"`(ecm [^`\n]+)`")
+
+
+def commands() -> list[str]:
+    """All of them, once each; `…` stands for anything."""
+    found = [
+        command.strip()
+        for page in PAGES
+        for pattern in (IN_BLOCK, IN_TEXT)
+        for command in pattern.findall(page.read_text())
+    ]
+    return sorted({command for command in found if "…" not in command})
+
+
+def help_of(*arguments: str) -> str:
+    done = CliRunner().invoke(app, [*arguments, "--help"], obj=object(), env={"COLUMNS": "80", "NO_COLOR": "1"})
+    assert done.exit_code == 0, f"ecm {' '.join(arguments)}: {done.output}"
+    return done.output
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_documentation_exists_and_takes_its_options(command: str) -> None:
+    # Help is shown before a command runs, and after its options were looked at.
+    help_of(*shlex.split(command)[1:])
+
+
+def every_command() -> list[tuple[str, ...]]:
+    listed = re.findall(r"^│ ([a-z]+) ", help_of(), re.MULTILINE)
+    return [(name,) for name in listed if name != "config"] + [("config", "check")]
+
+
+@pytest.mark.parametrize("arguments", every_command(), ids=" ".join)
+def test_every_command_has_an_example_and_help_within_80_columns(arguments: tuple[str, ...]) -> None:
+    text = help_of(*arguments)
+    assert f"Example: ecm {arguments[0]}" in text or f"{' '.join(arguments)}" in text.partition("Example: ")[2]
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("arguments", every_command(), ids=" ".join)
+def test_every_command_is_in_the_guide(arguments: tuple[str, ...]) -> None:
+    pages = (ROOT / "docs" / "guide.md").read_text() + (ROOT / "docs" / "migration.md").read_text()
+    assert re.search(rf"ecm (--stack mycluster )?{' '.join(arguments)}\b", pages)
