@@ -72,7 +72,7 @@ def require_project(project_id: str, connection: Connection) -> None:
     """
     if (ours := access(connection).project_id) != project_id:
         raise CloudError(
-            f"this login is for the project {ours} - the cluster is in {project_id}, nothing was changed - "
+            f"this login is for the project {ours} - the cluster is in {project_id}, none of it was touched - "
             "set OS_CLOUD, or the OS_* variables, to that project"
         )
 

@@ -19,7 +19,7 @@ from cluster.errors import SettingsError
 from cluster.login import Login, catalogue, require_project
 from cluster.network import master_network
 from cluster.running import Master
-from cluster.servers import Server, of_cluster
+from cluster.servers import Server, of_cluster, remove_all
 from cluster.settings import Settings, in_plain_text, stack_config
 from cluster.sweep import SWEEP, SWEEP_TYPE, Sweep, declared
 
@@ -46,12 +46,20 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     ready = credential.given(settings, connection)
     was = stack.remembered()
     master = Master.remembered(was)
-    if why := systems.incompatible(found.master_system, found.slave_system):
-        pulumi.log.warn(
-            f"ecm:image and ecm:slaveImage may not go together - {why} - "
-            "take the same system for both, unless the images bring their own HTCondor"
-        )
-    for warning in (*state.warnings, *_plain_text(), *_of_what_is_there(was, master, settings, found, connection)):
+    swept = was.resources.get((SWEEP_TYPE, SWEEP))
+    known: tuple[Server, ...] = ()
+    if swept:
+        require_project(swept["project"], connection)
+        known = of_cluster(swept["cluster"], connection)
+    there = any(server.role == nodes.MASTER for server in known)
+    shares = quota.shares(settings, found, connection, master_is_there=there, slaves=len(was.slaves))
+    for warning in (
+        *state.warnings,
+        *_plain_text(),
+        *_unlike_systems(found),
+        *running.warnings(master, known, settings, found),
+        *quota.judge(shares, settings),
+    ):
         pulumi.log.warn(warning)
 
     prefix = f"ecm-{pulumi.get_stack()}"
@@ -79,6 +87,9 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     except boot.UserDataError as error:
         raise SettingsError(str(error)) from None
     fixed = master is not None and master.generation == settings.master_generation
+    if swept and not fixed and not pulumi.runtime.is_dry_run():
+        # The user has given it up, and the provider doesn't wait for a server in ERROR to go.
+        remove_all(swept["cluster"], connection, which=running.is_broken_master)
     network = master_network(
         prefix,
         network_id=found.network_id,
@@ -120,17 +131,12 @@ def _plain_text() -> Iterator[str]:
         yield f"{key} is in the stack's file in plain text - pulumi config set --secret {key} VALUE"
 
 
-def _of_what_is_there(
-    was: stack.Remembered, master: Master | None, settings: Settings, found: Found, connection: "Connection"
-) -> tuple[str, ...]:
-    """What to say of the cluster that is there, and of the room for what will be."""
-    known: tuple[Server, ...] = ()
-    if swept := was.resources.get((SWEEP_TYPE, SWEEP)):
-        require_project(swept["project"], connection)
-        known = of_cluster(swept["cluster"], connection)
-    there = any(server.role == nodes.MASTER for server in known)
-    shares = quota.shares(settings, found, connection, master_is_there=there, slaves=len(was.slaves))
-    return (*running.warnings(master, known, settings, found), *quota.judge(shares, settings))
+def _unlike_systems(found: Found) -> Iterator[str]:
+    if why := systems.incompatible(found.master_system, found.slave_system):
+        yield (
+            f"ecm:image and ecm:slaveImage may not go together - {why} - "
+            "take the same system for both, unless the images bring their own HTCondor"
+        )
 
 
 def _cloud_login(login: Login, settings: Settings, found: Found) -> dict[str, str]:

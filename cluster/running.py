@@ -63,6 +63,11 @@ class Master:
         return tuple(name for name, (has, wanted) in pairs.items() if has not in ("", wanted))
 
 
+def is_broken_master(server: Server) -> bool:
+    """Whether this is a master that Nova has given up."""
+    return server.role == MASTER and server.status == "ERROR"
+
+
 def warnings(master: Master | None, servers: Iterable[Server], settings: Settings, found: Found) -> tuple[str, ...]:
     """What the user should know of the master before the update goes on.
 
@@ -92,7 +97,7 @@ def warnings(master: Master | None, servers: Iterable[Server], settings: Setting
         raise MasterError(f"the master's server is gone - the state has it, the cloud hasn't - {anew}")
     said = []
     for server in there:
-        if server.status == "ERROR":
+        if is_broken_master(server):
             why = server.fault or "the cloud doesn't say why"
             raise MasterError(f"the master's server {server.id} is in ERROR - {why} - {anew}")
         if server.status in HALTED:

@@ -1,5 +1,6 @@
 """The cluster's servers as the cloud has them, told by their tag: the state may not know them all."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,12 +51,20 @@ def of_cluster(cluster_id: str, connection: "Connection") -> tuple[Server, ...]:
         )
 
 
-def remove_all(cluster_id: str, connection: "Connection", *, patience: float = PATIENCE, pause: float = PAUSE) -> None:
+def remove_all(
+    cluster_id: str,
+    connection: "Connection",
+    *,
+    which: Callable[[Server], bool] = lambda _: True,
+    patience: float = PATIENCE,
+    pause: float = PAUSE,
+) -> None:
     """Deletes the servers of this cluster, and those that still appear meanwhile, until none is there.
 
     Args:
         cluster_id: the tag's value.
         connection: a login to the project.
+        which: the ones to delete, when not all.
         patience: seconds after which what is left is given up.
         pause: seconds between two looks.
 
@@ -68,17 +77,17 @@ def remove_all(cluster_id: str, connection: "Connection", *, patience: float = P
         wait=wait_fixed(pause),
         retry_error_callback=_last_result,
     )
-    left = look(_delete_each, cluster_id, connection)
+    left = look(_delete_each, cluster_id, connection, which)
     if left:
         reasons = "; ".join(f"{server.name} is {server.status}: {why}" for server, why in left.items())
         ids = " ".join(server.id for server in left)
         raise CloudError(f"servers of this cluster are left - {reasons} - openstack server delete --wait {ids}")
 
 
-def _delete_each(cluster_id: str, connection: "Connection") -> dict[Server, str]:
+def _delete_each(cluster_id: str, connection: "Connection", which: Callable[[Server], bool]) -> dict[Server, str]:
     """Asks Nova to delete each server that is there; says of each why it is still there."""
     there: dict[Server, str] = {}
-    for server in of_cluster(cluster_id, connection):
+    for server in filter(which, of_cluster(cluster_id, connection)):
         there[server] = "it doesn't go"
         try:
             connection.compute.delete_server(server.id, ignore_missing=True)

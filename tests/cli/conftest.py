@@ -13,7 +13,7 @@ from cli.laptop.pulumi import Pulumi, Value
 from cli.laptop.ssh import Ssh
 from cli.main import app
 from cluster.program import PULUMI_VERSION
-from tests.cluster.made_up import Token
+from tests.cluster.made_up import token
 
 
 def thing(name: str, **more: Any) -> SimpleNamespace:
@@ -70,9 +70,8 @@ class FakeCloud:
             security_groups=lambda **_: [thing("default")],
             get_quota=lambda *_, **__: None,
         )
-        token = Token()
         self.session = SimpleNamespace(
-            get_endpoint=lambda **_: "http://cloud/v3", auth=SimpleNamespace(get_access=lambda _: token)
+            get_endpoint=lambda **_: "http://cloud/v3", auth=SimpleNamespace(get_access=lambda _: token())
         )
         self.config = SimpleNamespace(region_name="R", name="mycloud", auth={"auth_url": "http://cloud"})
         self.current_project_id = "project"

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +128,14 @@ def test_what_goes_wrong_leaves_the_old_one_in_place(
     assert machine.start() == 0
     assert machine.current() == old
     assert "the release can't be had or installed" in capsys.readouterr().out
+
+
+def test_the_states_password_is_not_said(machine: Master) -> None:
+    line = 'error: unable to open state database "postgres://ecm:hush@db.example.org/pulumi": connection refused\n'
+    failed = subprocess.CalledProcessError(255, ["pulumi"], stderr=line)
+    assert machine.script.last_line(failed) == (
+        'error: unable to open state database "postgres://db.example.org/pulumi": connection refused'
+    )
 
 
 def test_a_release_that_never_works_is_given_up_for_the_last_that_did(machine: Master, tmp_path: Path) -> None:

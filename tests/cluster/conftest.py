@@ -7,8 +7,9 @@ from typing import Any
 import keystoneauth1.exceptions as auth_errors
 import openstack.exceptions as sdk_errors
 import pytest
+from keystoneauth1.access.access import AccessInfoV3
 
-from tests.cluster.made_up import Token
+from tests.cluster.made_up import token
 
 
 def thing(name: str, **more: Any) -> SimpleNamespace:
@@ -41,7 +42,7 @@ class FakeCloud:
         default_factory=lambda: {"public": "http://out/v3", "internal": "http://in:5000/"}
     )
     servers: list[Any] = field(default_factory=list)
-    token: Token = field(default_factory=Token)
+    token: AccessInfoV3 = field(default_factory=token)
     limits: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(
             instances=-1,

@@ -1,21 +1,25 @@
 """Values that several tests of the program share."""
 
-from dataclasses import dataclass, field
-from types import SimpleNamespace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keystoneauth1.access.access import AccessInfoV3
 
-@dataclass
-class Token:
-    """What Keystone says of a login, as keystoneauth gives it."""
 
-    project_id: str = "project"
-    said: dict[str, Any] | None = None
-    is_federated: bool = False
-    service_catalog: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(catalog=[]))
-
-    @property
-    def application_credential(self) -> dict[str, Any]:
-        if self.said is None:
-            raise KeyError("application_credential")
-        return self.said
+def token(
+    project: str = "project",
+    credential: Mapping[str, Any] | None = None,
+    *,
+    federated: bool = False,
+    catalogue: Mapping[str, Sequence[str]] | None = None,
+) -> AccessInfoV3:
+    """What Keystone says of a login, as keystoneauth reads it: what it isn't has no entry at all."""
+    said: Any = {
+        "user": {"id": "me", "name": "me", **({"OS-FEDERATION": {}} if federated else {})},
+        "project": {"id": project, "name": project},
+        "catalog": [
+            {"type": type_, "endpoints": [{"url": url} for url in urls]} for type_, urls in (catalogue or {}).items()
+        ],
+        **({"application_credential": credential} if credential else {}),
+    }
+    return AccessInfoV3({"token": said}, auth_token="token")

@@ -8,7 +8,7 @@ import pytest
 from cluster import credential
 from cluster.errors import CloudError
 from cluster.settings import Settings
-from tests.cluster.made_up import Token
+from tests.cluster.made_up import token
 
 NARROW = {"id": "cred", "restricted": True, "access_rules": [{"path": "/v2.1/servers"}]}
 READY = {"applicationCredentialId": "cred", "applicationCredentialSecret": "hush"}
@@ -17,10 +17,6 @@ READY = {"applicationCredentialId": "cred", "applicationCredentialSecret": "hush
 def settings(**changes: Any) -> Settings:
     values = {"image": "i", "masterFlavor": "m", "slaveFlavor": "s", "keyName": "k"} | changes
     return Settings.model_validate(values)
-
-
-def token(project: str = "project", credential: Any = None, *, federated: bool = False) -> Token:
-    return Token(project, credential, federated)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from openstack.connection import Connection
 
 from cluster import login
 from cluster.errors import CloudError
+from tests.cluster.made_up import token
 
 
 @pytest.mark.parametrize(
@@ -62,5 +63,5 @@ def test_another_project_is_refused_because_everything_would_seem_gone_there(clo
 
 
 def test_the_catalogue_is_the_services_urls(cloud: Any) -> None:
-    cloud.token.service_catalog.catalog = [{"type": "image", "endpoints": [{"url": "http://a"}, {"url": "http://b"}]}]
+    cloud.token = token(catalogue={"image": ["http://a", "http://b"]})
     assert login.catalogue(cloud) == {"image": ("http://a", "http://b")}

@@ -308,6 +308,19 @@ def test_another_generation_lets_everything_reach_a_new_master(run: Run, cloud: 
     assert engine.resources[INSTANCE, "master"]["metadata"]["ecm-generation"] == "2"
 
 
+def test_another_generation_removes_a_broken_master_first_but_not_in_a_preview(
+    run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"}, status="ERROR")
+    wanted = SETTINGS.model_copy(update={"master_generation": 2})
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
+    run(Engine(running_state()), lambda: program.cluster(wanted, FOUND, cloud))
+    assert cloud.servers
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: False)
+    run(Engine(running_state()), lambda: program.cluster(wanted, FOUND, cloud))
+    assert not cloud.servers
+
+
 def test_a_broken_master_is_an_error_before_anything_is_declared(run: Run, cloud: Any) -> None:
     cloud.server("ecm-dev-master", metadata={"ecm-role": "master"}, status="ERROR")
     engine = Engine(running_state())

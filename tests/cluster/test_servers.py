@@ -38,6 +38,13 @@ def test_all_servers_of_the_cluster_go_and_nobody_elses(cloud: Any) -> None:
     assert names(cloud) == ["theirs"]
 
 
+def test_of_all_servers_some_can_be_chosen(cloud: Any) -> None:
+    cloud.server("broken", status="ERROR")
+    cloud.server("fine")
+    servers.remove_all("group-id", cloud, which=lambda server: server.status == "ERROR", pause=0)
+    assert names(cloud) == ["fine"]
+
+
 def test_a_server_that_appears_meanwhile_goes_too(cloud: Any) -> None:
     cloud.server("ecm-dev-master")
     delete = cloud.compute.delete_server

@@ -40,5 +40,5 @@ def test_in_another_project_it_fails_so_that_nothing_else_is_dropped(
     cloud: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(login, "connect", lambda: cloud)
-    with pytest.raises(CloudError, match="the cluster is in other, nothing was changed"):
+    with pytest.raises(CloudError, match="the cluster is in other, none of it was touched"):
         sweep.Sweeper().delete("group-id", OF_CLUSTER | {"project": "other"})

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -122,9 +123,9 @@ def count(notes: dict[str, Any], home: Path) -> None:
 
 
 def last_line(error: subprocess.CalledProcessError) -> str:
-    """What a program said at its end."""
+    """What a program said at its end, without the passwords in its URLs: Pulumi names the state's."""
     said: str = error.stderr or error.stdout or f"{error.cmd[0]} failed"
-    return said.strip().splitlines()[-1]
+    return re.sub(r"://[^@/\s]*@", "://", said.strip().splitlines()[-1])
 
 
 def say(what: str) -> None:
