@@ -1,4 +1,4 @@
-"""What a cluster's users may and may not do: accounts, kinds of jobs, how many at once, who sees what. One cluster for all."""
+"""What users may and may not do: accounts, kinds of jobs, how many at once, who sees what. One cluster for all."""
 
 import subprocess
 import time
