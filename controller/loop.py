@@ -123,8 +123,9 @@ class Loop:
             self.memory.setbacks.pop(outcome.trouble, None)
         if outcome.failed:
             self.memory.failed(outcome.trouble, outcome.failed, now)
-        for why in outcome.never_joined:
-            self.memory.failed(Trouble.JOINS, why, now)
+        if outcome.never_joined:
+            # Several at once are one failure: they had one cause, and one chance.
+            self.memory.failed(Trouble.JOINS, "; ".join(outcome.never_joined), now)
         if outcome.locked:
             self.memory.locked, self.locked_at = outcome.locked, now
         if outcome.failed or outcome.locked:

@@ -29,6 +29,9 @@ printf '127.0.0.1 localhost localcloud\n' >/etc/hosts
 mv /usr/lib/libvirt/libvirt_lxc /run/libvirt_lxc.real
 cp /srv/localcloud/etc/bin/libvirt_lxc /usr/lib/libvirt/libvirt_lxc
 
+# Placement takes no guest with more VCPUs than the host has, be they shared; the flavors have up to 4.
+sed -i "s/'max_unit': vcpus,/'max_unit': 16 * vcpus,/" /usr/lib/python3/dist-packages/nova/virt/libvirt/driver.py
+
 # A new namespace takes these from the host, which may be a router.
 sysctl -q -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
 ip link set lo up
