@@ -20,7 +20,7 @@ from simulate.workloads import WORKLOADS
 
 SITE = Site(Room(cpus=4, memory_mib=7_680, disk_kib=80 * 2**20), jobs_per_slave=4)
 STOCK = replace(SITE, negotiation=Seconds(19), depth_first=False, last_used_first=False)
-"""With HTCondor's own configuration: a job on a free slot took 19 s with it, measured."""
+"""With HTCondor's own configuration: with it a job was seen to start on a free slot after 19 s."""
 IDLE = Seconds(600)
 MOST = 50
 SEEDS = 5

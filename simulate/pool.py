@@ -49,7 +49,8 @@ class Site:
     depth_first: bool = True
     """Whether one cycle fills a slave before it takes the next: NEGOTIATOR_DEPTH_FIRST."""
     last_used_first: bool = True
-    """Whether of equal slaves the one that was in use last comes first; else by chance."""
+    """Whether of equal slaves the one that was in use last comes first: NEGOTIATOR_POST_JOB_RANK. Else they come in an
+    order that stays."""
 
 
 @dataclass(slots=True)
@@ -61,6 +62,8 @@ class Server:
     active: float
     joins: float
     free: Room
+    order: float
+    """Its place in the negotiator's list."""
     changed: float = math.inf
     """When a job last began or ended on it, or it joined."""
     jobs: int = 0
@@ -140,9 +143,9 @@ class Pool:
             self.boots += 1
             created = self.now + number * self.site.accept
             active = created + self.site.build.draw(self._chance)
-            server = Server(
-                f"slave-{self.boots:05}", created, active, active + self.site.boot.draw(self._chance), self.site.offer
-            )
+            joins = active + self.site.boot.draw(self._chance)
+            name = f"slave-{self.boots:05}"
+            server = Server(name, created, active, joins, self.site.offer, order=Random(name).random())
             self.servers[server.name] = server
             self.later(server.joins, lambda server=server: self._join(server))  # type: ignore[misc]
             actives.append(active)
@@ -213,7 +216,7 @@ class Pool:
 
     def _rank(self, server: Server) -> tuple[float, ...]:
         """HTCondor's own NEGOTIATOR_PRE_JOB_RANK: least free CPUs, then least memory. The least comes first."""
-        tie = -server.changed if self.site.last_used_first else self._chance.random()
+        tie = -server.changed if self.site.last_used_first else server.order
         return (server.free.cpus, server.free.memory_mib, tie)
 
     def _next(self, request: Room) -> int:

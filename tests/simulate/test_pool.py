@@ -35,12 +35,18 @@ def test_a_job_goes_to_the_fullest_slave() -> None:
     assert pool.started[3] == 154
 
 
+def taken_by_the_third(first: float, second: float, site: Site) -> str:
+    trace = (job(100, first, cpus=2), job(100, second, cpus=2), job(300, 50))
+    return next(server.name for server in pool_at(310, trace, 2, site).servers.values() if server.jobs)
+
+
 def test_of_equal_slaves_the_last_used_is_taken_again() -> None:
-    trace = tuple(job(100 * n, 10) for n in range(1, 6))
-    used = [server.used for server in pool_at(1000, trace, slaves=3).servers.values()]
-    assert sum(used) == 1
-    by_chance = pool_at(1000, trace, 3, replace(SITE, last_used_first=False))
-    assert sum(server.used for server in by_chance.servers.values()) > 1
+    assert taken_by_the_third(50, 20, SITE) != taken_by_the_third(20, 50, SITE)
+
+
+def test_htcondor_by_itself_takes_equal_slaves_in_an_order_that_stays() -> None:
+    stock = replace(SITE, last_used_first=False)
+    assert taken_by_the_third(50, 20, stock) == taken_by_the_third(20, 50, stock)
 
 
 def test_a_claim_is_used_again_at_once_until_it_is_too_old() -> None:
