@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.laptop import config, destroy, doctor, ecmconf, init, lists, login, sweep
+from cli.laptop import config, destroy, doctor, ecmconf, init, lists, login, sweep, whatif
 from cli.laptop.desk import Desk
 from cli.master.commands import ABOUT, GROUPS
 
@@ -14,7 +14,7 @@ EPILOG = "Exit status: 0 done, 1 it failed, 2 wrong usage, 3 looked and found so
 def attach(app: typer.Typer) -> None:
     """Adds them to `ecm`."""
     app.callback(help=ABOUT, epilog=EPILOG)(ecm)
-    for group in (init, ecmconf, config, destroy, lists, *GROUPS, doctor, login, sweep):
+    for group in (init, ecmconf, config, destroy, lists, *GROUPS, doctor, login, sweep, whatif):
         app.add_typer(group.app)
 
 
