@@ -10,7 +10,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from localcloud.paths import INSIDE, Paths
 from localcloud.services import ADDRESS, DOMAIN, ENDPOINTS, HOST, PUBLIC_NETWORK, REGION, SERVICES
 
-INSIDE = Path(__file__).resolve().parent / "inside"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 PROGRAM_FOLDER = Path(__file__).resolve().parent / "inside"
 
@@ -98,5 +97,5 @@ def ids(rootfs: Path, kind: str) -> dict[str, int]:
 
 def fingerprint() -> str:
     """Changes with every template, and with all that lays out the cloud's machine."""
-    files = sorted([*TEMPLATES.glob("*.j2"), *INSIDE.iterdir()])
+    files = sorted([*TEMPLATES.glob("*.j2"), *PROGRAM_FOLDER.glob("*.sh"), *PROGRAM_FOLDER.glob("*.py")])
     return hashlib.sha256(b"".join(file.name.encode() + file.read_bytes() for file in files)).hexdigest()
