@@ -14,7 +14,14 @@ from typing import Any
 
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
-from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_fixed
+from tenacity import (
+    Retrying,
+    retry_if_exception_message,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_fixed,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -108,7 +115,12 @@ class User:
         self.pulumi("stack", "select", "--create")
 
     def up(self, *, echo: bool = False) -> str:
-        return self.pulumi("up", "--yes", "--skip-preview", echo=echo)
+        """Runs `pulumi up`; again, as its message says, while the controller has the lock.
+
+        Raises:
+            StepFailedError: with Pulumi's own line of error.
+        """
+        return str(_unless_locked(self.pulumi, "up", "--yes", "--skip-preview", echo=echo))
 
     def destroy(self, *, echo: bool = False) -> str:
         return self.pulumi("destroy", "--yes", "--skip-preview", echo=echo)
@@ -181,6 +193,12 @@ class User:
         return status
 
 
+_unless_locked = Retrying(
+    retry=retry_if_exception_message(match=r".*the stack is currently locked by"),
+    stop=stop_after_delay(300),
+    wait=wait_fixed(3),
+    reraise=True,
+)
 _unless_cut_off = Retrying(
     retry=retry_if_result(lambda done: done.returncode and "kex_exchange_identification" in done.stderr),
     stop=stop_after_attempt(5),
