@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -53,8 +53,8 @@ class Outcome:
     """Which kind of update it was."""
     locked: str = ""
     """Who held the stack's lock."""
-    never_joined: tuple[str, ...] = ()
-    """Why slaves went that had never been in the pool: a reason for each."""
+    never_joined: Mapping[str, str] = field(default_factory=dict)
+    """Slaves that were to go without having ever been in the pool, with the reason: told at each try to remove one."""
 
 
 def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome:
@@ -82,7 +82,7 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     return replace(
         outcome,
         refused=frozenset(removal.slave for removal in plan.remove if removal not in going),
-        never_joined=tuple(f"{r.slave}: {r.reason.text}" for r in failures),
+        never_joined={r.slave: r.reason.text for r in failures},
     )
 
 

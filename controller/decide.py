@@ -117,11 +117,14 @@ class Packing:
 def pack(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Packing:
     """First fit: into busy slaves, into idle ones, into those on their way, into drained ones, and into new ones.
 
-    Of the idle ones the last to become idle comes first, so that the others may go.
+    Of the idle ones the last to become idle comes first, so that the others may go. A busy one that is not in the pool
+    has no room: its host may be dead, and its jobs not yet given up by the schedd.
     """
     order = {Phase.BUSY: 0, Phase.IDLE: 1, Phase.BUILDING: 2, Phase.BOOTING: 2, Phase.DRAINED: 3}
     open_to_jobs = [
-        s for s in sound if s.in_state and s.phase in order and (s.phase is not Phase.DRAINED or s.revivable)
+        s
+        for s in sound
+        if s.in_state and s.phase in order and (s.free or s.coming) and (s.phase is not Phase.DRAINED or s.revivable)
     ]
     rooms = [
         _Bin(s.name, s.free or limits.offer, limits.jobs_per_slave - s.jobs)

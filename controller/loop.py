@@ -13,9 +13,10 @@ from cluster.report import Shared
 from controller import checks, pool, template
 from controller.apply import Outcome, Tools, apply
 from controller.decide import decide
+from controller.disk import BestEffort
 from controller.errors import LockedError, OutsideError
 from controller.memory_file import MemoryFile
-from controller.model import Limits, Room, Seconds, Trouble
+from controller.model import Limits, Room, Seconds
 from controller.observe import Memory, observe
 from controller.release import Releases
 from controller.reporter import Reporter
@@ -52,6 +53,7 @@ class Loop:
     beat_at: datetime | None = None
     proved: bool = False
     requests: Requests = field(default_factory=Requests)
+    attempt: BestEffort = field(default_factory=BestEffort)
 
     def run(self) -> None:
         """Ticks until it is stopped, then lets a running update end."""
@@ -78,24 +80,25 @@ class Loop:
         except (OutsideError, EcmError) as error:
             self.reporter.waits(str(error), self.clock(), unknown=(str(error),))
             return WITHOUT_STATE
+        now, view = self.clock(), self.view or View()
+        if not self.applying and self.releases.due(view.release, now):
+            log.info("controller ends: the state has another release", release=view.release)
+            self.stop.set()
+            return 0.0
         if not settings:
-            self.reporter.waits("the first `pulumi up` hasn't ended yet", self.clock())
+            self.reporter.waits(view.lacking, now)
             return WITHOUT_STATE
         if settings != self.checked:
             self.checked = settings
             checks.settings(settings, self.tools.cloud)
-        now = self.clock()
-        seen = self.requests.into(observe(self.tools.cloud, self.view or View(), settings, self.memory, now))
+        seen = self.requests.into(observe(self.tools.cloud, view, settings, self.memory, now))
         self.memory_file.save(self.memory)
         allowed = limits(settings, template.room(self.memory.offer(settings)))
         self.reporter.looked(seen, allowed, now)
         if not seen.unknown and not self.proved:
             self.proved = True
-            self.releases.prove()
-        if not self.applying and self.view and self.releases.due(self.view.release):
-            log.info("controller ends: the state has another release", release=self.view.release)
-            self.stop.set()
-        elif not self.applying:
+            self.attempt("proof of the release", self.releases.prove)
+        if not self.applying:
             plan = decide(seen, allowed, now)
             self.reporter.decided(plan, seen, allowed, now)
             if plan.acts:
@@ -123,9 +126,7 @@ class Loop:
             self.memory.setbacks.pop(outcome.trouble, None)
         if outcome.failed:
             self.memory.failed(outcome.trouble, outcome.failed, now)
-        if outcome.never_joined:
-            # Several at once are one failure: they had one cause, and one chance.
-            self.memory.failed(Trouble.JOINS, "; ".join(outcome.never_joined), now)
+        self.memory.never_joined(outcome.never_joined, now)
         if outcome.locked:
             self.memory.locked, self.locked_at = outcome.locked, now
         if outcome.failed or outcome.locked:

@@ -4,6 +4,7 @@ Ages are measured against `now`, which the caller passes to `decide`; durations 
 KiB, as HTCondor has them.
 """
 
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -21,7 +22,7 @@ class Room:
     disk_kib: int
 
     def holds(self, request: "Room") -> int:
-        """How many jobs of this request fit, whatever the number of jobs a slave may run at once."""
+        """How many jobs of this request fit, if a slave may run that many at once; all that ask for nothing."""
         shares = [
             have // want
             for have, want in (
@@ -31,7 +32,7 @@ class Room:
             )
             if want > 0
         ]
-        return max(0, min(shares)) if shares else 0
+        return max(0, min(shares, default=sys.maxsize))
 
     def less(self, request: "Room", times: int) -> "Room":
         """What is left after `times` jobs of this request."""

@@ -58,6 +58,8 @@ class Memory:
     claimed_at: dict[str, datetime] = field(default_factory=dict)
     """When a claim was last seen on a slave: its startd's own word on idleness can be older than its last job."""
     joined: set[str] = field(default_factory=set)
+    given_up: set[str] = field(default_factory=set)
+    """Slaves that have been counted as never joined: one that can't be removed is one failure, however often tried."""
     setbacks: dict[Trouble, Setback] = field(default_factory=dict)
     locked: str = ""
     learned: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -78,6 +80,16 @@ class Memory:
         """Counts one more failure in a row."""
         times = self.setbacks[trouble].times + 1 if trouble in self.setbacks else 1
         self.setbacks[trouble] = Setback(times, now, why, trouble)
+
+    def never_joined(self, slaves: Mapping[str, str], now: datetime) -> None:
+        """Counts slaves that failed to join, by name with the reason: each once, and several at once as one failure.
+
+        They had one cause, and one chance.
+        """
+        news = {slave: why for slave, why in slaves.items() if slave not in self.given_up}
+        if news:
+            self.given_up |= set(news)
+            self.failed(Trouble.JOINS, "; ".join(f"{slave}: {why}" for slave, why in news.items()), now)
 
     def updated(self) -> None:
         """Lets the next look read everything that an update changes."""
@@ -154,13 +166,17 @@ def put_together(parts: Parts, memory: Memory, now: datetime) -> tuple[Slave, ..
     by_id = {server.id: server for server in parts.servers if server.status not in GONE}
     known = set(parts.in_state.values())
     slaves = [
-        _slave(by_id[id_], parts, memory, now) if id_ in by_id else Slave(name, Phase.GONE, now, id_)
+        # Its startd has the name that it was made with, whatever somebody has named the server since.
+        _slave(replace(by_id[id_], name=name), parts, memory, now)
+        if id_ in by_id
+        else Slave(name, Phase.GONE, now, id_)
         for name, id_ in parts.in_state.items()
     ]
     strays = [server for server in by_id.values() if server.id not in known]
     slaves += [replace(_slave(server, parts, memory, now), in_state=False) for server in strays]
     names = {slave.name for slave in slaves}
     memory.joined &= names
+    memory.given_up &= names
     for times in (memory.absent_since, memory.claimed_at):
         for name in set(times) - names:
             del times[name]

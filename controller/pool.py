@@ -3,6 +3,7 @@
 Every failure becomes an `OutsideError`; an empty answer is believed only where HTCondor can be sure of it.
 """
 
+import math
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
@@ -48,6 +49,8 @@ _SLOT = [
 ]
 _FREE_STATES = ("Unclaimed", "Owner", "Drained")
 _PATIENCE = 60
+_ENDLESS = 2**62
+"""Stands for a request without end, as `real("INF")`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +278,18 @@ def _request(ad: Any) -> Room:  # noqa: ANN401 - the bindings have no types
 
 
 def _number(ad: Any, name: str, default: int) -> int:  # noqa: ANN401 - the bindings have no types
-    value = ad.eval(name) if name in ad else default
-    return int(value) if isinstance(value, int | float) and not isinstance(value, classad2.Value) else default
+    value = _evaluated(ad, name)
+    if isinstance(value, classad2.Value) or not isinstance(value, int | float) or math.isnan(value):
+        return default
+    return max(0, math.ceil(min(value, _ENDLESS)))
+
+
+def _evaluated(ad: Any, name: str) -> object:  # noqa: ANN401 - the bindings have no types
+    try:
+        return ad.eval(name) if name in ad else None
+    except classad2.ClassAdException:
+        # What refers to itself has no value, which HTCondor finds out at each match, too.
+        return None
 
 
 def _impossible(ad: Any, request: Room, template: Any) -> str:  # noqa: ANN401 - the bindings have no types
@@ -289,10 +302,14 @@ def _impossible(ad: Any, request: Room, template: Any) -> str:  # noqa: ANN401 -
         if wanted > most:
             return f"they ask for {wanted} {what}, a slave has {most}"
     wish = ad.lookup("Requirements") if "Requirements" in ad else None
-    # Only a plain False counts: what uses attributes that were not asked for is undefined here, and may yet match.
-    if isinstance(wish, classad2.ExprTree) and wish.eval(ad, template) is False:
-        return f"no slave meets their requirements: {' '.join(str(wish).split())[:200]}"
-    return ""
+    if not isinstance(wish, classad2.ExprTree):
+        return ""
+    said = " ".join(str(wish).split())[:200]
+    try:
+        # Only a plain False counts: what uses attributes that were not asked for is undefined here, and may yet match.
+        return f"no slave meets their requirements: {said}" if wish.eval(ad, template) is False else ""
+    except classad2.ClassAdException:
+        return f"their requirements have no value: {said}"
 
 
 def _whole(ads: Iterable[Mapping[str, Any]]) -> bool:

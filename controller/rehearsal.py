@@ -23,7 +23,7 @@ def look(cloud: Cloud, state: State, memory: Memory, now: datetime) -> str:
     except (OutsideError, EcmError) as error:
         return f"would wait: {error}"
     if not view.settings:
-        return "would wait: the first `pulumi up` hasn't ended yet"
+        return f"would wait: {view.lacking}"
     seen = observe(cloud, view, view.settings, memory, now)
     plan = decide(seen, limits(view.settings, template.room(memory.offer(view.settings))), now)
     interrupted = [f"would first recover from an interrupted update: {', '.join(view.pending)}"] if view.pending else []

@@ -4,11 +4,16 @@ The notes are shared with /usr/local/lib/ecm/release.py, which runs before each 
 """
 
 import json
+import math
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from controller import disk
+
+TRY_AGAIN = 600
+"""Seconds after which a release that couldn't be had or installed is tried again: each try is a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +24,18 @@ class Releases:
     running: str = Path(__file__).resolve().parent.parent.name
     """The digest of the release that this is: the name of its folder."""
 
-    def due(self, wanted: str) -> bool:
-        """Whether a restart would bring another release: the state wants one, and it hasn't been given up."""
-        return bool(wanted) and wanted not in (self.running, self._read().get("failed", {}).get("digest"))
+    def due(self, wanted: str, now: datetime) -> bool:
+        """Whether a restart would bring another release.
+
+        That is so when the state wants one that hasn't been given up, unless a start has just tried in vain.
+        """
+        known = self._read()
+        missed = now.timestamp() - known.get("missed", -math.inf)
+        return (
+            bool(wanted)
+            and wanted not in (self.running, known.get("failed", {}).get("digest"))
+            and not 0 <= missed < TRY_AGAIN
+        )
 
     def prove(self) -> None:
         """Notes that this release works.

@@ -12,6 +12,7 @@ import psutil
 import pulumi.automation as auto
 
 from cluster import program, report
+from cluster.errors import SettingsError
 from cluster.nodes import MASTER, SLAVE_TYPE
 from controller.errors import LockedError, OutsideError, UpdateFailedError
 from controller.masking import masked
@@ -21,6 +22,7 @@ SLAVES = f"**{SLAVE_TYPE}::*-slave-*"
 PARALLEL = 16
 PATIENCE = 15
 """Seconds for a connection to a state in PostgreSQL: one that never answers would hold the controller for minutes."""
+NO_UP = "the first `pulumi up` hasn't ended yet"
 _LOCK = re.compile(r"created by (?P<user>[^@\s]+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
 
 
@@ -31,11 +33,13 @@ class View:
     slaves: Mapping[str, str] = field(default_factory=dict)
     """Name to server id."""
     settings: report.Shared | None = None
-    """None before the first whole `pulumi up`."""
+    """None before the first whole `pulumi up`, and when they can't be used."""
     pending: tuple[str, ...] = ()
     """URNs of creates that were interrupted."""
     release: str = ""
     """Digest of the controller that the last `pulumi up` came with."""
+    lacking: str = NO_UP
+    """Why there are no settings, when there are none. Those that can't be used another release may understand."""
 
 
 class State:
@@ -143,20 +147,23 @@ def parse(deployment: Mapping[str, Any]) -> View:
     """The slaves, the settings and the interrupted creates of an exported deployment."""
     slaves: dict[str, str] = {}
     settings: report.Shared | None = None
-    release = ""
+    release, lacking = "", NO_UP
     for resource in deployment.get("resources") or ():
         name = resource["urn"].split("::", 3)[3]
         if resource["type"] == SLAVE_TYPE and name != MASTER and not resource.get("delete"):
             slaves[name] = resource.get("id", "")
         elif resource["type"] == "pulumi:pulumi:Stack" and "settings" in resource.get("outputs", {}):
-            settings = report.Shared.parse(resource["outputs"]["settings"])
+            try:
+                settings = report.Shared.parse(resource["outputs"]["settings"])
+            except SettingsError as error:
+                lacking = str(error)
             release = resource["outputs"].get("controller", {}).get("digest", "")
     pending = tuple(
         operation["resource"]["urn"]
         for operation in deployment.get("pending_operations") or ()
         if operation["type"] == "creating"
     )
-    return View(slaves, settings, pending, release)
+    return View(slaves, settings, pending, release, lacking)
 
 
 def stale(message: str, *, user: str, host: str, alive: Any) -> bool:  # noqa: ANN401 - a predicate on a pid

@@ -2,13 +2,14 @@
 
 import importlib.util
 import json
-import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cloudinit import payload
+from controller.release import Releases
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -128,14 +129,35 @@ def test_what_goes_wrong_leaves_the_old_one_in_place(
     assert machine.start() == 0
     assert machine.current() == old
     assert "the release can't be had or installed" in capsys.readouterr().out
+    releases = Releases(machine.notes, running=old)
+    assert not releases.due("any other", datetime.now(UTC)), "or the old one would end again at once"
 
 
-def test_the_states_password_is_not_said(machine: Master) -> None:
-    line = 'error: unable to open state database "postgres://ecm:hush@db.example.org/pulumi": connection refused\n'
-    failed = subprocess.CalledProcessError(255, ["pulumi"], stderr=line)
-    assert machine.script.last_line(failed) == (
-        'error: unable to open state database "postgres://db.example.org/pulumi": connection refused'
-    )
+def test_what_was_missed_is_forgotten_when_it_is_had(machine: Master, tmp_path: Path) -> None:
+    machine.offer(tmp_path, "A = 1\n")
+    machine.start()
+    machine.note(missed=1)
+    machine.start()
+    assert "missed" not in json.loads(machine.notes.read_text())
+
+
+def test_notes_that_cannot_be_written_do_not_keep_the_controller_from_its_start(
+    machine: Master, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.offer(tmp_path, "A = 1\n")
+    machine.notes = tmp_path / "no folder" / "release.json"
+    assert machine.start() == 0
+    assert "can't be written" in capsys.readouterr().out
+
+
+def test_a_password_in_what_pulumi_says_is_not_shown(
+    machine: Master, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pulumi = tmp_path / "bin/pulumi"
+    pulumi.write_text("#!/bin/sh\necho 'error: open postgres://ecm:hunter2@db/pulumi: no route' >&2; exit 255\n")
+    machine.start()
+    said = capsys.readouterr().out
+    assert "postgres://ecm:***@db/pulumi: no route" in said
 
 
 def test_a_release_that_never_works_is_given_up_for_the_last_that_did(machine: Master, tmp_path: Path) -> None:
@@ -148,6 +170,7 @@ def test_a_release_that_never_works_is_given_up_for_the_last_that_did(machine: M
         assert machine.current() == bad
     machine.start()
     assert machine.current() == good
+    assert f"releases/{good}/requirements.txt" in machine.calls.read_text().splitlines()[-1], "with its pins"
     machine.start()
     assert machine.current() == good, "it isn't taken again"
     better = machine.offer(tmp_path, "A = 3\n")

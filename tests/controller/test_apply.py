@@ -122,7 +122,7 @@ def test_slaves_that_never_joined_are_told_with_their_last_words(
     plan = Plan(remove=(Removal("a", Reason(Why.NOT_JOINED, "not in the pool after 601 s")),))
     outcome = run(outside, tmp_path, plan, late)
     assert ("console", "id-a") in outside.asked
-    assert outcome.never_joined == (() if known else ("a: not in the pool after 601 s",))
+    assert outcome.never_joined == ({} if known else {"a": "not in the pool after 601 s"})
 
 
 @pytest.mark.parametrize("answer", [Drain.REFUSED, OutsideError("the startd doesn't answer")])

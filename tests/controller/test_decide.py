@@ -71,6 +71,10 @@ def test_small_jobs_fill_the_gaps_that_large_ones_leave() -> None:
     assert decide(Snapshot(jobs=(jobs(1), large)), limits, NOW).create == 1
 
 
+def test_jobs_that_ask_for_nothing_need_a_slave_all_the_same() -> None:
+    assert decide(Snapshot(jobs=(jobs(3, Room(0, 0, 0)),)), LIMITS, NOW).create == 2
+
+
 def test_growth_stops_at_the_maximum_and_says_so() -> None:
     plan = decide(Snapshot(jobs=(jobs(100),), slaves=(slave("a", Phase.BUSY, jobs=2),)), LIMITS, NOW)
     assert (plan.create, whys(plan)) == (3, [Why.GROW, Why.AT_MAXIMUM])
@@ -103,6 +107,11 @@ def test_jobs_wait_for_free_slots_of_busy_slaves() -> None:
 def test_a_full_slave_is_no_room_even_with_memory_left() -> None:
     full = slave("a", Phase.BUSY, jobs=2, free=Room(1, 1000, 5000))
     assert decide(Snapshot(jobs=(jobs(1),), slaves=(full,)), LIMITS, NOW).create == 1
+
+
+def test_a_busy_slave_that_left_the_pool_is_no_room() -> None:
+    lost = slave("a", Phase.BUSY, age=3000)
+    assert decide(Snapshot(jobs=(jobs(2),), slaves=(lost,)), LIMITS, NOW).create == 1
 
 
 def test_impossible_jobs_are_reported_and_never_grow_the_cluster() -> None:

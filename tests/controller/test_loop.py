@@ -171,10 +171,18 @@ def test_a_failed_update_is_recovered_from_and_tried_again_later(bench: Bench) -
 
 def test_slaves_that_never_joined_count_once_however_many_they_were(bench: Bench) -> None:
     bench.tick()
-    for times in (1, 2):
-        bench.worker.given[-1].set_result(Outcome(updated=True, never_joined=("a: late", "b: late")))
+    for times, names in enumerate((("a", "b"), ("c", "d")), start=1):
+        bench.worker.given[-1].set_result(Outcome(updated=True, never_joined=dict.fromkeys(names, "late")))
         bench.tick()
         assert bench.loop.memory.setbacks[Trouble.JOINS].times == times
+
+
+def test_a_slave_that_never_joined_and_cannot_be_removed_counts_once(bench: Bench) -> None:
+    for number in range(3):
+        bench.tick(timedelta(minutes=30))
+        bench.worker.given[number].set_result(Outcome(failed="no answer", never_joined={"a": "late"}))
+        bench.tick()
+    assert bench.loop.memory.setbacks[Trouble.JOINS].times == 1
 
 
 def test_new_settings_are_checked_once(bench: Bench) -> None:
@@ -270,6 +278,22 @@ def test_another_release_in_the_state_ends_the_controller_between_two_updates(be
     bench.tick()
     assert bench.loop.stop.is_set()
     assert len(bench.worker.given) == 1
+
+
+def test_settings_that_only_another_release_understands_are_no_reason_not_to_take_it(bench: Bench) -> None:
+    bench.state.view = View(lacking="the stack's output `settings` can't be used", release="old")
+    assert "can't be used" in bench.tick()
+    bench.state.view = View(lacking="the stack's output `settings` can't be used", release="new")
+    bench.tick(STATE_EVERY * 2)
+    assert bench.loop.stop.is_set()
+
+
+def test_a_release_that_cannot_be_noted_to_work_works_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Releases, "prove", full)
+    assert "grow" in bench.tick()
 
 
 def test_a_release_is_proved_by_its_first_whole_look(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

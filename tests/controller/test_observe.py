@@ -68,6 +68,12 @@ def test_a_slave_without_a_server_is_gone() -> None:
     assert slave.phase is Phase.GONE
 
 
+def test_a_server_that_was_renamed_by_hand_is_still_the_slave() -> None:
+    renamed = replace(server("a"), name="my-old-node")
+    (slave,) = put_together(Parts(STATE, [renamed], {"a": BUSY}), Memory(START), NOW)
+    assert (slave.name, slave.phase) == ("a", Phase.BUSY)
+
+
 def test_a_server_that_the_state_lacks_is_a_stray_even_under_a_known_name() -> None:
     twin = Server("id-twin", "a", "ACTIVE", NOW)
     slaves = put_together(Parts(STATE, [server("a"), twin]), Memory(START), NOW)
@@ -106,9 +112,9 @@ def test_idleness_counts_from_the_last_claim_that_was_seen() -> None:
 
 
 def test_memory_forgets_slaves_that_are_no_more() -> None:
-    memory = Memory(START, {"x": NOW}, {"x": NOW}, {"x"})
+    memory = Memory(START, {"x": NOW}, {"x": NOW}, {"x"}, {"x"})
     put_together(Parts({}), memory, NOW)
-    assert (memory.absent_since, memory.claimed_at, memory.joined) == ({}, {}, set())
+    assert (memory.absent_since, memory.claimed_at, memory.joined, memory.given_up) == ({}, {}, set(), set())
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,27 @@ def test_a_job_that_no_slave_can_run_is_told_why(ad: Any, says: str) -> None:
     assert says in why_impossible(ad)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "memory_mib"),
+    [
+        ('real("INF")', 2**62),
+        ('real("NaN")', 1),
+        ("RequestMemory + 1", 1),
+        ("undefined", 1),
+        ("1 / 0", 1),
+        ("-3", 0),
+        ("99.5", 100),
+    ],
+)
+def test_an_odd_request_is_no_reason_to_stop(wanted: str, memory_mib: int) -> None:
+    """Any user may write it, and it stays in the queue."""
+    assert pool._request(job(RequestMemory=wanted)).memory_mib == memory_mib
+
+
+def test_requirements_that_refer_to_themselves_are_never_met() -> None:
+    assert "their requirements have no value" in why_impossible(job(Requirements="Requirements && TARGET.HasDocker"))
+
+
 def test_requirements_that_cannot_be_judged_here_are_not_called_impossible() -> None:
     assert why_impossible(job(Requirements='TARGET.Machine == "x" || MY.Unknown')) == ""
 

@@ -31,6 +31,14 @@ def test_an_empty_stack_has_nothing() -> None:
     assert state.parse({}) == state.View()
 
 
+def test_settings_that_cannot_be_used_hide_neither_the_slaves_nor_the_release() -> None:
+    outputs = {"settings": {"minSlaves": "many"}, "controller": {"digest": "new"}}
+    stack = resource("dev", "pulumi:pulumi:Stack", outputs=outputs)
+    view = state.parse({"resources": [stack, resource("s1")]})
+    assert (view.settings, view.release, view.slaves) == (None, "new", {"s1": "id-s1"})
+    assert "can't be used" in view.lacking
+
+
 LOCKED = (
     "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the "
     "lock file with `pulumi cancel`.\n  postgres://db/pulumi/locks/x.json: "

@@ -15,12 +15,16 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
 HOME = Path("/opt/ecm")
 NOTES = Path("/var/lib/ecm/release.json")
 STARTS = 3
+PATIENCE = 120
+"""Seconds for the state to answer: the release that is here can start without."""
+TROUBLE = (OSError, ValueError, KeyError, tarfile.TarError, subprocess.SubprocessError)
 
 
 def main(home: Path = HOME, notes_file: Path = NOTES) -> int:
@@ -30,18 +34,19 @@ def main(home: Path = HOME, notes_file: Path = NOTES) -> int:
     try:
         wanted = asked()
         given_up = notes.get("failed", {})
+        notes.pop("missed", None)
         if wanted["digest"] not in (current.resolve().name, given_up.get("digest")):
             install(wanted, home)
             notes = {"proved": notes.get("proved")}
             say(f"release {wanted['digest']} is in place")
-    except subprocess.CalledProcessError as error:
-        say(f"the release can't be had or installed - {last_line(error)}")
-    except (OSError, ValueError, KeyError, tarfile.TarError) as error:
-        say(f"the release can't be had or installed - {error!r}")
+    except TROUBLE as error:
+        # The controller would otherwise end for the same release again at once, and never get to work.
+        notes["missed"] = int(time.time())
+        say(f"the release can't be had or installed - {told(error)}")
     if not current.exists():
         return 1
     count(notes, home)
-    notes_file.write_text(json.dumps(notes))
+    write(notes_file, notes)
     return 0
 
 
@@ -52,6 +57,16 @@ def read(notes_file: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return notes
+
+
+def write(notes_file: Path, notes: dict[str, Any]) -> None:
+    """Notes what the next run and the controller are to know, whole or not at all; a full disk is no reason to stop."""
+    draft = notes_file.with_name(f"{notes_file.name}.new")
+    try:
+        draft.write_text(json.dumps(notes))
+        draft.replace(notes_file)
+    except OSError as error:
+        say(f"{notes_file} can't be written - {error.strerror}")
 
 
 def asked() -> dict[str, str]:
@@ -66,7 +81,7 @@ def asked() -> dict[str, str]:
         "--stack",
         os.environ["ECM_STACK"],
     ]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
     release: dict[str, str] = json.loads(answer.stdout)
     return release
 
@@ -83,9 +98,14 @@ def install(release: dict[str, str], home: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:xz") as archive:
         archive.extractall(folder, filter="data")
     fit_bindings(folder / "requirements.txt", home / "bindings")
+    bring_pins(folder, home)
+    switch(folder, home)
+
+
+def bring_pins(folder: Path, home: Path) -> None:
+    """Brings the environment, which all releases share, to the pins of this one."""
     pip = [str(home / "venv/bin/python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
     subprocess.run([*pip, "-r", str(folder / "requirements.txt")], check=True, capture_output=True, text=True)
-    switch(folder, home)
 
 
 def fit_bindings(requirements: Path, bindings: Path) -> None:
@@ -119,13 +139,19 @@ def count(notes: dict[str, Any], home: Path) -> None:
         notes["failed"] = {"digest": digest, "why": f"it ended {STARTS} times before it had seen the whole cluster"}
         notes["starts"] = 0
         say(f"release {digest} is given up - {notes['failed']['why']} - back to {proved.name}")
+        try:
+            bring_pins(proved, home)
+        except TROUBLE as error:
+            say(f"its pins can't be installed - {told(error)}")
         switch(proved, home)
 
 
-def last_line(error: subprocess.CalledProcessError) -> str:
-    """What a program said at its end, without the passwords in its URLs: Pulumi names the state's."""
+def told(error: Exception) -> str:
+    """An error in one line: of a program what it said at its end, without the password of a URL."""
+    if not isinstance(error, subprocess.CalledProcessError):
+        return repr(error)
     said: str = error.stderr or error.stdout or f"{error.cmd[0]} failed"
-    return re.sub(r"://[^@/\s]*@", "://", said.strip().splitlines()[-1])
+    return re.sub(r"(://[^\s:/@]*):\S+@", r"\1:***@", said.strip().splitlines()[-1])
 
 
 def say(what: str) -> None:
