@@ -8,7 +8,7 @@ from itertools import product
 
 from tests.faults.proxy import Action, Rule
 
-SAMPLE = 6
+SAMPLE = 4
 RACE = "arriving-job"
 """The one case that isn't in the table: jobs that arrive at the moment of a drain, again and again."""
 
