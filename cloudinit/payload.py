@@ -13,6 +13,7 @@ import re
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def _tar(members: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+@cache
 def lean(source: str) -> str:
     """A module's source without comments and docstrings: the same program in fewer bytes.
 

@@ -49,9 +49,10 @@ def processes() -> set[int]:
     """Every process of the cloud, guests' included, by control group."""
     found: set[int] = set()
     for group in groups():
-        for listing in group.glob("**/cgroup.procs"):
+        # Not glob, which fails when a folder goes while it looks: guests end at any time.
+        for folder, _, _ in os.walk(group):
             try:
-                found |= {int(pid) for pid in listing.read_text().split()}
+                found |= {int(pid) for pid in Path(folder, "cgroup.procs").read_text().split()}
             except OSError:
                 continue  # the group went in the meantime
     return found - {0}

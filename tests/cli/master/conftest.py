@@ -15,8 +15,7 @@ from cli.master.machine import Machine
 from controller import status as controller_status
 from controller.model import Limits, Phase, Room, Seconds
 from controller.status import SlaveStatus, Status
-
-NOW = datetime.now(UTC)
+from tests.cli.master.made_up import NOW
 
 
 class FakeMachine(Machine):

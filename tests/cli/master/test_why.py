@@ -1,6 +1,6 @@
 """Each state of a job, a slave and the cluster has one answer in words."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,8 +8,7 @@ import pytest
 from cli.master.condor import Slot
 from cli.master.why import Explanation, Job, of_job, of_scaling, of_slave
 from controller.model import JobGroup, Phase, Room
-
-NOW = datetime.now(UTC)
+from tests.cli.master.made_up import NOW
 
 
 def job(**ad: Any) -> Job:
