@@ -58,7 +58,7 @@ def cluster(cloud: dict[str, str]) -> Iterator[Rig]:
     yield rig
     wait_for("a destroy", PATIENCE, lambda: user.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0)
     user.pulumi("stack", "rm", "--yes")
-    settings.unlink()
+    settings.unlink(missing_ok=True)  # Pulumi removes it with the stack
 
 
 @pytest.fixture
