@@ -52,14 +52,15 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
         return Plan(reasons=(Reason(Why.PAUSED, seen.paused),))
     if seen.unknown:
         return Plan(reasons=tuple(Reason(Why.BLIND, f"nothing is done while {part}") for part in seen.unknown))
-    if seen.locked:
-        return Plan(reasons=(Reason(Why.LOCKED, seen.locked),))
     broken = tuple(r for slave in seen.slaves if (r := fault(slave, limits, now)))
     unbroken = _without(seen.slaves, broken)
     old = dismissed(unbroken, seen)
     sound = _without(unbroken, old)
     packing = pack(demand(seen.jobs, limits), sound, limits)
     revive = tuple(s.name for s in sound if s.phase is Phase.DRAINED and s.name in packing.taken)
+    if seen.locked:
+        # HTCondor does that alone: jobs needn't wait for the lock's end.
+        return Plan(revive=revive, reasons=(Reason(Why.LOCKED, seen.locked), *revived(revive)))
     drained = tuple(
         Removal(s.name, Reason(Why.DRAINED, s.detail or "it has been drained and takes no more jobs"))
         for s in sound

@@ -194,7 +194,14 @@ def test_nothing_is_done_on_doubt() -> None:
     assert (plan.acts, whys(plan)) == (False, [Why.BLIND])
 
 
-def test_nothing_is_done_under_somebody_elses_lock() -> None:
+def test_a_drain_is_undone_under_somebody_elses_lock_too() -> None:
+    """They may sit at the prompt of `pulumi up` for an hour."""
+    seen = Snapshot(jobs=(jobs(5),), slaves=(drained("a"), slave("b", Phase.FAILED)), locked="by ada@laptop")
+    assert decide(seen, LIMITS, NOW) == Plan(revive=("a",), reasons=decide(seen, LIMITS, NOW).reasons)
+    assert whys(decide(seen, LIMITS, NOW)) == [Why.LOCKED, Why.REVIVED]
+
+
+def test_no_slave_is_made_or_removed_under_somebody_elses_lock() -> None:
     plan = decide(Snapshot(jobs=(jobs(5),), locked="the stack is locked by ada@laptop (pid 7)"), LIMITS, NOW)
     assert (plan.acts, whys(plan)) == (False, [Why.LOCKED])
 
@@ -356,7 +363,8 @@ def test_laws(seen: Snapshot, limits: Limits) -> None:
     on_demand = {s.name for s in seen.slaves if s.unwanted or (s.outdated and seen.recycling)}
     assert set(plan.retire) <= on_demand, "slaves are retired on demand only"
     assert plan.create >= 0
-    assert not plan.acts or not (seen.unknown or seen.locked or seen.paused), "nothing on doubt, or in a pause"
+    assert not plan.acts or not (seen.unknown or seen.paused), "nothing on doubt, or in a pause"
+    assert not seen.locked or not (plan.create or plan.remove or plan.retire), "no slave under another's lock"
     if plan.create:
         assert len(staying) + plan.create <= limits.max_slaves, "never over the maximum"
         assert seen.quota_left is None or plan.create <= seen.quota_left, "never over the quota"
