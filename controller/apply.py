@@ -69,15 +69,18 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         _try(f"{name} isn't drained", partial(pool.retire, name, f"{DRAINED_BY_US}{Why.RECYCLED}"))
     going = [removal for removal in plan.remove if _clear(slaves[removal.slave], removal.reason, tools)]
     _tell_consoles(going, slaves, tools)
-    undeleted = [why for removal in going if (why := _delete_by_hand(slaves[removal.slave], tools))]
+    undeleted = {r.slave: why for r in going if (why := _delete_by_hand(slaves[r.slave], tools))}
+    gone = [removal.slave for removal in going if removal.slave not in undeleted]
+    # The plan has given the places of those that go to new ones; some stay.
+    room = max(0, settings.max_slaves - len(seen.slaves) + len(gone))
     change = Change(
-        create=_new(plan.create, settings, tools),
-        remove=frozenset(removal.slave for removal in going if slaves[removal.slave].in_state),
+        create=_new(min(plan.create, room), settings, tools),
+        remove=frozenset(name for name in gone if slaves[name].in_state),
         fingerprint=settings.fingerprint,
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
     if undeleted and not outcome.failed:
-        outcome = replace(outcome, failed="; ".join(undeleted), trouble=Trouble.REMOVALS)
+        outcome = replace(outcome, failed="; ".join(undeleted.values()), trouble=Trouble.REMOVALS)
     failures = (r for r in going if r.reason.why in (Why.NOT_JOINED, Why.FAILED) and not slaves[r.slave].known)
     return replace(
         outcome,

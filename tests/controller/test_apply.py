@@ -172,6 +172,24 @@ def test_a_stray_that_cannot_be_deleted_is_a_failure_to_wait_after(outside: Outs
     assert ("forget", ["a"]) not in outside.asked
 
 
+def test_slaves_that_stay_keep_their_places_below_the_maximum(outside: Outside, tmp_path: Path) -> None:
+    """Or a hundred servers that don't answer would be replaced before they are gone."""
+    outside.drains["a"] = OutsideError("the startd doesn't answer")
+    names = ("a", "b", "c")
+    plan = Plan(create=3, remove=remove("a", "b").remove)
+    run(outside, tmp_path, plan, *(slave(name, Phase.IDLE) for name in names))
+    assert ("update", (2, ["b"])) in outside.asked, f"maxSlaves is {SETTINGS.max_slaves}"
+
+
+def test_a_failed_server_that_cannot_be_deleted_is_not_waited_for_a_second_time(
+    outside: Outside, tmp_path: Path
+) -> None:
+    outside.drains["a"], outside.undeletable = Drain.ABSENT, "it isn't gone 300 s after its deletion"
+    outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.FAILED))
+    assert outside.asked == [("drain", "a"), ("delete", "id-a")]
+    assert (outcome.failed, outcome.trouble) == (f"a can't be deleted - {outside.undeletable}", Trouble.REMOVALS)
+
+
 def test_new_slaves_get_new_names_and_their_own_tokens(outside: Outside, tmp_path: Path) -> None:
     run(outside, tmp_path, Plan(create=3))
     assert outside.change_seen is not None
