@@ -64,6 +64,8 @@ class Memory:
     locked: str = ""
     learned: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What a joined slave advertised, by the fingerprint of the settings that it was made from: the last one only."""
+    teacher: str = ""
+    """The slave that advertised it."""
     watch: Watch = field(default_factory=Watch)
     servers: Kept[tuple[Server, ...]] = field(default_factory=Kept)
     quota: Kept[tuple[int | None]] = field(default_factory=Kept)
@@ -137,13 +139,14 @@ def _servers(cloud: Cloud, view: View, settings: Shared) -> tuple[Server, ...]:
 
 
 def _learn(slaves: tuple[Slave, ...], settings: Shared, memory: Memory) -> None:
-    """Takes the offer of new slaves from one that has joined."""
-    if settings.fingerprint in memory.learned:
+    """Takes the offer of new slaves from the newest that has joined: an earlier one may have been misconfigured."""
+    joined = (slave for slave in slaves if slave.joined and not slave.outdated)
+    newest = max(joined, key=lambda slave: (slave.created_at, slave.name), default=None)
+    if newest is None or newest.name == memory.teacher:
         return
-    joined = next((slave for slave in slaves if slave.joined and not slave.outdated), None)
-    ad = _attempt([], lambda: pool.whole_slot(joined.name)) if joined else None
-    if ad:
-        memory.learned = {settings.fingerprint: template.learned(ad)}
+    ad = _attempt([], lambda: pool.whole_slot(newest.name))
+    if ad and (lasting := template.learned(ad)):
+        memory.learned, memory.teacher = {settings.fingerprint: lasting}, newest.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ def machine(ads: Iterable[Mapping[str, Any]], now: float) -> Machine:
 
 
 def whole_slot(name: str) -> dict[str, Any] | None:
-    """The whole ad of a slave's partitionable slot; None when it isn't in the collector.
+    """The ad of a slave's partitionable slot, without what has no value; None when it isn't in the collector.
 
     Raises:
         OutsideError: the collector can't be asked.
@@ -156,7 +156,8 @@ def whole_slot(name: str) -> dict[str, Any] | None:
         ads = htcondor2.Collector().query(htcondor2.AdType.Slot, f'EcmSlave == "{name}" && SlotType == "Partitionable"')
     except (htcondor2.HTCondorException, OSError) as error:
         raise OutsideError(f"the collector can't be asked - {_line(error)}") from error
-    return {key: ads[0].eval(key) for key in ads[0]} if ads else None
+    values = {key: _evaluated(ads[0], key) for key in ads[0]} if ads else {}
+    return {key: value for key, value in values.items() if not isinstance(value, classad2.Value)} or None
 
 
 def running_on() -> frozenset[str]:

@@ -41,13 +41,20 @@ def ad(offered: Offer) -> dict[str, Any]:
 
 
 def learned(whole_slot: Mapping[str, Any]) -> dict[str, Any]:
-    """The same out of the ad of a joined slave's partitionable slot, as if nothing had been taken of it."""
+    """The same out of the ad of a joined slave's partitionable slot, as if nothing had been taken of it.
+
+    Nothing when the ad doesn't tell the slot's size, or tells of none, as on a full disk: no job would ever fit.
+    """
+    sizes = {size: whole_slot.get(f"TotalSlot{size}") for size in ("Cpus", "Memory", "Disk")}
+    whole = {size: int(value) for size, value in sizes.items() if isinstance(value, int | float) and value >= 1}
+    if len(whole) < len(sizes):
+        return {}
     lasting = {
         name: value
         for name, value in whole_slot.items()
         if _LASTING.fullmatch(name) and isinstance(value, bool | int | float | str)
     }
-    return lasting | {size: int(whole_slot[f"TotalSlot{size}"]) for size in ("Cpus", "Memory", "Disk")}
+    return lasting | whole
 
 
 def room(template: Mapping[str, Any]) -> Room:

@@ -261,6 +261,17 @@ def test_a_joined_slave_teaches_what_new_ones_offer_until_the_settings_change(ou
     assert memory.offer(SETTINGS.model_copy(update={"jobs_per_slave": 1}))["Memory"] == SETTINGS.offer.memory_mib
 
 
+def test_the_newest_slave_teaches(outside: Outside) -> None:
+    """An earlier one may have been misconfigured, and what it taught would hold for as long as the settings do."""
+    memory = Memory(START)
+    for name, created in (("b", NOW), ("a", NOW + timedelta(hours=1))):
+        outside.servers.append(replace(server(name, created=created), made_from=SETTINGS.fingerprint))
+        outside.machines[name] = IDLE
+        look(outside, memory, created)
+        look(outside, memory, created)
+    assert [what for what in outside.asked if what.startswith("slot")] == ["slot b", "slot a"]
+
+
 def test_an_outdated_slave_teaches_nothing(outside: Outside) -> None:
     memory = Memory(START)
     outside.servers, outside.machines = [replace(server("a"), made_from="old")], {"a": IDLE}

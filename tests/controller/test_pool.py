@@ -68,6 +68,17 @@ def test_any_sign_of_a_claim_makes_it_busy(ads: list[dict[str, Any]]) -> None:
     assert pool.machine(ads, now=5000.0).claimed
 
 
+def test_of_a_slot_only_what_has_a_value_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    slot = classad2.ClassAd('[Cpus = 2; HasIt = NoSuchThing; Loop = Loop + 1; Name = "slot1@a.pool"]')
+
+    class Collector:
+        def query(self, *_: object) -> list[Any]:
+            return [slot]
+
+    monkeypatch.setattr(htcondor2, "Collector", Collector)
+    assert pool.whole_slot("a") == {"Cpus": 2, "Loop": None, "Name": "slot1@a.pool"}
+
+
 def test_a_usual_job_is_possible() -> None:
     assert why_impossible(job(Requirements=USUAL)) == ""
 
