@@ -4,6 +4,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,9 +110,12 @@ class State:
         try:
             stack.refresh(target=[SLAVES], clear_pending_creates=True, color="never", suppress_outputs=True)
         except auto.ConcurrentUpdateError as error:
-            if not stale(str(error), user=_user(), host=socket.gethostname(), alive=psutil.pid_exists):
+            if not stale(str(error), user=_user(), host=socket.gethostname(), alive=is_engine):
                 raise LockedError(_lock_line(error)) from error
-            stack.cancel()
+            try:
+                stack.cancel()
+            except auto.CommandError as refused:
+                raise OutsideError(f"the stack's own lock can't be freed - {_reason(refused)}") from refused
             self.recover()
         except auto.CommandError as error:
             raise OutsideError(f"the stack can't be refreshed - {_reason(error)}") from error
@@ -175,13 +179,22 @@ def stale(message: str, *, user: str, host: str, alive: Any) -> bool:  # noqa: A
     return len(locks) == 1 and locks[0]["user"] == user and locks[0]["host"] == host and not alive(int(locks[0]["pid"]))
 
 
+def is_engine(pid: int) -> bool:
+    """Whether a process is Pulumi's. After a reboot another one may have the number of an engine that was killed."""
+    try:
+        return psutil.Process(pid).name().startswith("pulumi")
+    except psutil.NoSuchProcess:
+        return False
+
+
 def end_orphans() -> None:
     """Kills providers whose engine is gone: they would go on creating servers that no state knows of."""
     for process in psutil.process_iter(["name", "ppid", "uids"]):
         orphan = process.info["ppid"] == 1 and str(process.info["name"]).startswith("pulumi")
         if orphan and process.info["uids"] and process.info["uids"].real == os.getuid():
-            process.kill()
-            process.wait(10)
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+                process.wait(10)
 
 
 def _tell_deleted(event: auto.EngineEvent, on_delete: Callable[[str], None]) -> None:

@@ -1,11 +1,18 @@
 """What an exported deployment says, and whose lock is stale."""
 
+import os
+import socket
+import subprocess
+from pathlib import Path
+from shutil import which
 from typing import Any
 
+import psutil
 import pulumi.automation as auto
 import pytest
 
 from controller import state
+from controller.errors import OutsideError
 
 INSTANCE = "openstack:compute/instance:Instance"
 
@@ -59,6 +66,40 @@ LOCKED = (
 )
 def test_only_ones_own_lock_of_a_dead_process_is_stale(message: str, alive: bool, stale: bool) -> None:
     assert state.stale(message, user="ecm", host="ecm-dev-master", alive=lambda _pid: alive) is stale
+
+
+def test_another_process_with_the_number_of_a_killed_engine_does_not_keep_its_lock() -> None:
+    """After a reboot of the master that is likely: the numbers begin anew."""
+    assert psutil.pid_exists(os.getpid())
+    assert not state.is_engine(os.getpid())
+    assert not state.is_engine(2**22 + 1)
+
+
+def test_an_engine_that_runs_keeps_its_lock(tmp_path: Path) -> None:
+    engine = tmp_path / "pulumi"
+    engine.symlink_to(which("sleep") or "")
+    with subprocess.Popen([engine, "60"]) as process:
+        assert state.is_engine(process.pid)
+        process.kill()
+
+
+class Stack:
+    """A stack with a lock of a dead process of this machine's, which can't be cancelled."""
+
+    def refresh(self, **_: object) -> None:
+        lock = f"created by {psutil.Process().username()}@{socket.gethostname()} (pid {2**22 + 1}) at noon"
+        raise auto.ConcurrentUpdateError(auto.CommandResult("", lock, 255))
+
+    def cancel(self) -> None:
+        raise auto.CommandError(auto.CommandResult("", "error: no route to postgres://ecm:hunter2@db/pulumi", 255))
+
+
+def test_a_lock_that_cannot_be_freed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "end_orphans", lambda: None)
+    of_cluster = state.State("organization/ecm/dev", tmp_path)
+    monkeypatch.setattr(of_cluster, "_selected", Stack)
+    with pytest.raises(OutsideError, match=r"the stack's own lock can't be freed - .*no route to postgres://ecm:"):
+        of_cluster.recover()
 
 
 def done(op: auto.OpType, kind: str, name: str) -> auto.EngineEvent:
