@@ -205,7 +205,8 @@ def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
 
 def backing_off(seen: Snapshot, now: datetime, *troubles: Trouble) -> tuple[Reason, ...]:
     """Why to wait after failures of these kinds; empty when there is nothing to wait for."""
-    setback = max((s for s in seen.setbacks if s.trouble in troubles), key=retry_at, default=None)
+    # One of the future is from before the clock was set back, maybe by days.
+    setback = max((s for s in seen.setbacks if s.trouble in troubles and s.at <= now), key=retry_at, default=None)
     if setback is None or (again := retry_at(setback)) <= now:
         return ()
     what = "removing" if setback.trouble is Trouble.REMOVALS else "growing"

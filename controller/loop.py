@@ -73,7 +73,7 @@ class Loop:
         self._beat()
         if self.applying and self.applying.done():
             self._settle(self.applying.result())
-        if self.locked_at and self.clock() - self.locked_at > LOCK_PAUSE:
+        if self.locked_at and _over(self.locked_at, LOCK_PAUSE, self.clock()):
             self.memory.locked, self.locked_at = "", None
         try:
             settings = self._settings()
@@ -109,7 +109,7 @@ class Loop:
     def _beat(self) -> None:
         """Tells the slaves that there is a controller, also one that can't do anything right now."""
         now = self.clock()
-        if self.beat_at is None or now - self.beat_at >= HEARTBEAT_EVERY:
+        if self.beat_at is None or _over(self.beat_at, HEARTBEAT_EVERY, now):
             self.beat_at = now
             try:
                 pool.heartbeat()
@@ -138,7 +138,7 @@ class Loop:
         if self.applying and self.view:
             return self.view.settings
         now = self.clock()
-        if self.view is None or self.view_at is None or now - self.view_at > STATE_EVERY:
+        if self.view is None or self.view_at is None or _over(self.view_at, STATE_EVERY, now):
             self.view, self.view_at = self.tools.state.read(), now
         if self.view.settings and (self.view.pending or not self.recovered) and not self.memory.locked:
             try:
@@ -149,6 +149,11 @@ class Loop:
                 self.view, self.view_at = self.tools.state.read(), now
                 self.recovered = True
         return self.view.settings
+
+
+def _over(since: datetime, span: timedelta, now: datetime) -> bool:
+    """Whether a span is over. One that begins in the future is: the clock was set back, maybe by hours."""
+    return not timedelta(0) <= now - since < span
 
 
 def limits(settings: Shared, offer: Room) -> Limits:

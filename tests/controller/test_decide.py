@@ -206,6 +206,12 @@ def test_no_slave_is_made_or_removed_under_somebody_elses_lock() -> None:
     assert (plan.acts, whys(plan)) == (False, [Why.LOCKED])
 
 
+def test_a_failure_of_the_future_is_not_waited_for() -> None:
+    """The clock was days ahead until it was set right."""
+    setbacks = (Setback(3, NOW + timedelta(days=2), "no host"),)
+    assert decide(Snapshot(jobs=(jobs(1),), setbacks=setbacks), LIMITS, NOW).create == 1
+
+
 def test_creating_waits_longer_after_each_failure_and_removing_doesnt() -> None:
     waits = [(retry_at(Setback(times, NOW, "no host")) - NOW).total_seconds() for times in (1, 2, 3, 50)]
     assert waits == [10, 20, 40, BACKOFF[Trouble.UPDATES].longest]

@@ -260,6 +260,19 @@ def test_the_heartbeat_goes_out_once_a_minute_also_when_the_state_cannot_be_read
     assert len(beats) == 3
 
 
+def test_a_clock_that_is_set_back_stops_neither_heartbeat_nor_reading(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a heartbeat for an hour slaves would take no more jobs."""
+    beats: list[datetime] = []
+    monkeypatch.setattr(pool, "heartbeat", lambda: beats.append(bench.now))
+    monkeypatch.setattr(loop, "observe", lambda *_: Snapshot())
+    bench.tick()
+    reads = bench.state.reads
+    bench.tick(timedelta(hours=-2))
+    assert (len(beats), bench.state.reads) == (2, reads + 1)
+
+
 def test_a_heartbeat_that_fails_stops_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise OutsideError("the collector can't be told of the controller - no route")
