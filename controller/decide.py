@@ -128,7 +128,7 @@ def pack(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Packing:
         if s.in_state and s.phase in order and (s.free or s.coming) and (s.phase is not Phase.DRAINED or s.revivable)
     ]
     rooms = [
-        _Bin(s.name, s.free or limits.offer, limits.jobs_per_slave - s.jobs)
+        _Bin(s.name, s.free or limits.offer, (s.places or limits.jobs_per_slave) - s.jobs)
         for s in sorted(open_to_jobs, key=lambda s: (order[s.phase], s.outdated, s.idle_for, s.name))
     ]
     new: list[_Bin] = []

@@ -100,6 +100,8 @@ class Slave:
     """What its startd still offers; None before it has joined."""
     jobs: int = 0
     """Claimed slots."""
+    places: int | None = None
+    """How many jobs it runs at once, which `jobsPerSlave` may not be any more; None while it doesn't say so."""
     revivable: bool = False
     """Whether the controller itself drained it, because it was idle: that can be undone."""
     outdated: bool = False

@@ -209,6 +209,7 @@ def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave
         absent_since=memory.absent_since.get(name),
         free=machine.free if machine else None,
         jobs=machine.jobs if machine else 0,
+        places=machine.places if machine else None,
         revivable=machine is not None and machine.drain_reason.startswith(f"{DRAINED_BY_US}{Why.IDLE}"),
         outdated=server.made_from != parts.fingerprint,
         detail=_detail(server, machine),

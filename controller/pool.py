@@ -34,7 +34,7 @@ _JOB = [
 _SLOT = [
     *(
         "EcmSlave",
-        "EcmTemplate",
+        "EcmJobs",
         "Name",
         "Machine",
         "SlotType",
@@ -62,8 +62,8 @@ class Machine:
     claimed: bool
     idle_for: Seconds
     free: Room
-    template: str = ""
-    """Fingerprint of the settings that it was made from."""
+    places: int | None = None
+    """How many jobs it runs at once; None for a slave that doesn't say so."""
     draining: bool = False
     """Whether it takes no more jobs."""
     drain_reason: str = ""
@@ -136,7 +136,7 @@ def machine(ads: Iterable[Mapping[str, Any]], now: float) -> Machine:
     idle_for = whole["MyCurrentTime"] - since + max(0.0, now - whole["LastHeardFrom"])
     claimed = jobs > 0 or any(ad.get("State") not in _FREE_STATES for ad in everything)
     return Machine(
-        template=str(whole.get("EcmTemplate", "")),
+        places=whole.get("EcmJobs"),
         draining=whole.get("Draining") is True or whole.get("State") == "Drained",
         drain_reason=str(whole.get("DrainReason", "")),
         jobs=jobs,

@@ -168,7 +168,7 @@ def looked(before: Status, seen: Snapshot, plan: Plan, limits: Limits, now: date
         seen_at=now,
         idle_jobs=sum(group.idle for group in seen.jobs),
         demand=seen.jobs,
-        slots=Slots(claimed, max(0, len(joined) * limits.jobs_per_slave - claimed)),
+        slots=Slots(claimed, max(0, sum(s.places or limits.jobs_per_slave for s in joined) - claimed)),
         slaves=tuple(_slave(s, was.get((s.name, s.phase), now), going.get(s.name, ""), now) for s in seen.slaves),
         quota_left=seen.quota_left,
     )

@@ -47,7 +47,8 @@ class Watch:
         Args:
             jobs: the groups of idle jobs.
             slaves: with their free room.
-            places: how many jobs a slave runs at once: one that is full is no free slot, whatever room it has left.
+            places: how many jobs a slave runs at once that doesn't say so itself: one that is full is no free slot,
+                whatever room it has left.
             now: the time of this look.
 
         A group is unmatched when one slave with room for it has stood unchanged beside it for `PATIENCE`. It stays so
@@ -59,7 +60,7 @@ class Watch:
             for request in waiting
             for slave in slaves
             if slave.phase in (Phase.IDLE, Phase.BUSY)
-            and slave.jobs < places
+            and slave.jobs < (slave.places or places)
             and slave.free
             and slave.free.holds(request)
         }

@@ -114,6 +114,12 @@ def test_a_busy_slave_that_left_the_pool_is_no_room() -> None:
     assert decide(Snapshot(jobs=(jobs(2),), slaves=(lost,)), LIMITS, NOW).create == 1
 
 
+def test_a_slave_made_for_fewer_jobs_has_no_more_places_than_it_says() -> None:
+    """Or jobs would be packed, after a new `jobsPerSlave`, where its START refuses them."""
+    old = replace(slave("a", Phase.BUSY, jobs=1, free=Room(1, 1000, 5000)), places=1)
+    assert decide(Snapshot(jobs=(jobs(1),), slaves=(old,)), LIMITS, NOW).create == 1
+
+
 def test_impossible_jobs_are_reported_and_never_grow_the_cluster() -> None:
     plan = decide(Snapshot(jobs=(jobs(9, impossible="they ask for 64 CPUs, a slave has 2"),)), LIMITS, NOW)
     assert (plan.create, whys(plan)) == (0, [Why.ENOUGH, Why.IMPOSSIBLE])
@@ -327,6 +333,7 @@ slaves_ = st.lists(
         absent_since=st.none() | st.integers(0, 2000).map(lambda s: NOW - timedelta(seconds=s)),
         free=st.none() | rooms,
         jobs=st.integers(0, 4),
+        places=st.none() | st.integers(1, 4),
         revivable=st.booleans(),
         outdated=st.booleans(),
         unwanted=st.booleans(),
@@ -405,7 +412,7 @@ class Place:
 def test_jobs_packed_in_groups_go_where_they_would_go_one_by_one(seen: Snapshot, limits: Limits) -> None:
     order = [Phase.BUSY, Phase.IDLE, (Phase.BUILDING, Phase.BOOTING), Phase.DRAINED]
     places = [
-        Place(s.name, s.free or limits.offer, limits.jobs_per_slave - s.jobs)
+        Place(s.name, s.free or limits.offer, (s.places or limits.jobs_per_slave) - s.jobs)
         for phase in order
         for s in sorted(seen.slaves, key=lambda s: (s.outdated, s.idle_for, s.name))
         if s.in_state and s.phase in (phase if isinstance(phase, tuple) else (phase,))

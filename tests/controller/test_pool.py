@@ -47,6 +47,8 @@ def test_a_slave_is_idle_since_its_last_dynamic_slot_on_its_own_clock() -> None:
     seen = pool.machine([WHOLE], now=5007.0)
     assert (seen.claimed, seen.jobs, seen.idle_for) == (False, 0, Seconds(107))
     assert seen.free == Room(2, 1900, 4000)
+    assert seen.places is None
+    assert pool.machine([WHOLE | {"EcmJobs": 4}], now=5007.0).places == 4
 
 
 def test_a_slave_that_never_had_a_job_is_idle_since_its_start() -> None:

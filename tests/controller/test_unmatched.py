@@ -54,6 +54,12 @@ def test_a_slave_with_as_many_jobs_as_it_may_have_is_no_free_slot() -> None:
     assert pool.unmatched(JOBS, full, after=PATIENCE, places=3)
 
 
+def test_a_slave_made_for_fewer_jobs_is_no_free_slot_when_it_has_those() -> None:
+    pool, full = Pool(), replace(SLAVE, phase=Phase.BUSY, jobs=1, places=1)
+    assert not pool.unmatched(JOBS, full)
+    assert not pool.unmatched(JOBS, full, after=PATIENCE)
+
+
 def test_a_slave_that_takes_other_jobs_shows_that_matching_works() -> None:
     pool = Pool()
     pool.unmatched(JOBS, SLAVE)
