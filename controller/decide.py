@@ -6,6 +6,7 @@ the number of new ones is held within the limits; slaves that nothing was packed
 long enough. A slave with a claimed slot is never removed.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -97,10 +98,11 @@ def demand(jobs: tuple[JobGroup, ...], limits: Limits) -> Need:
     """
     hopeful = [group for group in jobs if not group.impossible and not group.unmatched]
     crowd = sum(group.idle for group in hopeful) > limits.waiting_jobs_threshold
-    counted = [(group.request, group.idle if crowd else group.ripe) for group in hopeful]
-    return tuple(
-        sorted(((r, n) for r, n in counted if n > 0), key=lambda c: (c[0].cpus, c[0].memory_mib), reverse=True)
-    )
+    counted: Counter[Room] = Counter()
+    for group in hopeful:
+        counted[group.request] += group.idle if crowd else group.ripe
+    wanted = ((request, count) for request, count in counted.items() if count > 0)
+    return tuple(sorted(wanted, key=lambda c: (c[0].cpus, c[0].memory_mib), reverse=True))
 
 
 @dataclass(frozen=True, slots=True)

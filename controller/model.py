@@ -45,7 +45,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class JobGroup:
-    """Idle jobs that ask for the same."""
+    """Idle jobs that ask for the same, and that HTCondor looks at in the same way."""
 
     request: Room
     idle: int
@@ -56,6 +56,8 @@ class JobGroup:
     """Why no slave can ever run these jobs; empty when one can."""
     unmatched: bool = False
     """Whether they don't start although a slot is free that is large enough."""
+    kind: str = ""
+    """What tells them from others of the same request, as their owner and requirements do; opaque."""
 
 
 class Phase(StrEnum):

@@ -3,6 +3,7 @@
 Every failure becomes an `OutsideError`; an empty answer is believed only where HTCondor can be sure of it.
 """
 
+import hashlib
 import math
 import subprocess
 import time
@@ -26,10 +27,13 @@ NO_CLAIM = 'SlotType =!= "Dynamic" && State =!= "Claimed" && State =!= "Matched"
 HEARTBEAT_LIFE = 300
 """Seconds that the heartbeat's ad lives: some times as long as from one to the next."""
 
+_KIND = ("Owner", "AcctGroup", "ConcurrencyLimits")
+"""What may keep some jobs from a free slot and not others, beside their requirements."""
 _JOB = [
     *("JobStatus", "JobUniverse", "RequestCpus", "RequestMemory", "RequestDisk", "RequestGPUs", "Requirements"),
     # The default requests are expressions over these.
     *("ImageSize", "MemoryUsage", "DiskUsage"),
+    *_KIND,
 ]
 _SLOT = [
     *(
@@ -79,7 +83,7 @@ class Drain(StrEnum):
 
 
 def jobs(template: Mapping[str, Any], waiting_time: int | None) -> tuple[JobGroup, ...]:
-    """The idle jobs of all users, grouped by what they ask for.
+    """The idle jobs of all users, grouped by what they ask for and by what else HTCondor may judge them by.
 
     Args:
         template: what a slave advertises; jobs that can't match it are impossible, with the reason.
@@ -98,12 +102,13 @@ def jobs(template: Mapping[str, Any], waiting_time: int | None) -> tuple[JobGrou
     except (htcondor2.HTCondorException, OSError) as error:
         raise OutsideError(f"the schedd can't be asked - {_line(error)}") from error
     machine = classad2.ClassAd(dict(template))
-    counts: dict[tuple[Room, str], list[int]] = {}
+    counts: dict[tuple[Room, str, str], list[int]] = {}
     for column, ads in enumerate((everyone, ripe)):
         for ad in ads:
             request = _request(ad)
-            counts.setdefault((request, _impossible(ad, request, machine)), [0, 0])[column] += int(ad["JobCount"])
-    return tuple(JobGroup(request, idle, ripe, why) for (request, why), (idle, ripe) in counts.items())
+            why = _impossible(ad, request, machine)
+            counts.setdefault((request, why, "" if why else _kind(ad)), [0, 0])[column] += int(ad["JobCount"])
+    return tuple(JobGroup(request, idle, ripe, why, kind=kind) for (request, why, kind), (idle, ripe) in counts.items())
 
 
 def machines() -> dict[str, Machine]:
@@ -276,6 +281,11 @@ def _grouped(schedd: Any, constraint: str) -> list[Any]:  # noqa: ANN401 - the b
 
 def _request(ad: Any) -> Room:  # noqa: ANN401 - the bindings have no types
     return Room(_number(ad, "RequestCpus", 1), _number(ad, "RequestMemory", 1), _number(ad, "RequestDisk", 1))
+
+
+def _kind(ad: Any) -> str:  # noqa: ANN401 - the bindings have no types
+    parts = [str(ad.lookup(name)) for name in ("Requirements", *_KIND) if name in ad]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
 def _number(ad: Any, name: str, default: int) -> int:  # noqa: ANN401 - the bindings have no types

@@ -15,6 +15,10 @@ TRY_AGAIN = timedelta(minutes=30)
 """What kept the jobs may have gone while no slave was there to show it: they count again after that."""
 
 
+Group = tuple[Room, str]
+"""A group's request and kind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Beside:
     """A slave that has stood unchanged, with room to spare, since a time at which a group of jobs was waiting."""
@@ -34,10 +38,13 @@ class Stuck:
 
 @dataclass(slots=True)
 class Watch:
-    """What has been seen so far. Groups are told apart by what they request."""
+    """What has been seen so far, by group.
 
-    beside: dict[tuple[Room, str], Beside] = field(default_factory=dict)
-    stuck: dict[Room, Stuck] = field(default_factory=dict)
+    One user's limit, or one odd requirement, says nothing of other jobs of the same request.
+    """
+
+    beside: dict[tuple[Group, str], Beside] = field(default_factory=dict)
+    stuck: dict[Group, Stuck] = field(default_factory=dict)
 
     def look(
         self, jobs: tuple[JobGroup, ...], slaves: tuple[Slave, ...], places: int, now: datetime
@@ -54,31 +61,32 @@ class Watch:
         A group is unmatched when one slave with room for it has stood unchanged beside it for `PATIENCE`. It stays so
         when the slave goes, until one of its jobs starts or leaves, or `TRY_AGAIN` is over.
         """
-        waiting = {group.request: group.idle for group in jobs if group.idle and not group.impossible}
+        waiting = {(g.request, g.kind): g.idle for g in jobs if g.idle and not g.impossible}
         self.beside = {
-            (request, slave.name): self._beside(request, slave, slave.free, now)
-            for request in waiting
+            (group, slave.name): self._beside(group, slave, slave.free, now)
+            for group in waiting
             for slave in slaves
             if slave.phase in (Phase.IDLE, Phase.BUSY)
             and slave.jobs < (slave.places or places)
             and slave.free
-            and slave.free.holds(request)
+            and slave.free.holds(group[0])
         }
-        since = {
-            request: min((b.since for (wanted, _), b in self.beside.items() if wanted == request), default=now)
-            for request in waiting
-        }
+        since = dict.fromkeys(waiting, now)
+        for (group, _), beside in self.beside.items():
+            since[group] = min(since[group], beside.since)
         stuck = {}
-        for request, idle in waiting.items():
-            was = self.stuck.get(request)
-            if now - since[request] >= PATIENCE:
-                stuck[request] = Stuck(now, idle)
+        for group, idle in waiting.items():
+            was = self.stuck.get(group)
+            if now - since[group] >= PATIENCE:
+                stuck[group] = Stuck(now, idle)
             elif was and idle >= was.idle and now - was.since < TRY_AGAIN:
-                stuck[request] = replace(was, idle=idle)
+                stuck[group] = replace(was, idle=idle)
         self.stuck = stuck
-        return tuple(replace(g, unmatched=True) if g.request in stuck and not g.impossible else g for g in jobs)
+        return tuple(
+            replace(g, unmatched=True) if (g.request, g.kind) in stuck and not g.impossible else g for g in jobs
+        )
 
-    def _beside(self, request: Room, slave: Slave, free: Room, now: datetime) -> Beside:
-        was = self.beside.get((request, slave.name))
+    def _beside(self, group: Group, slave: Slave, free: Room, now: datetime) -> Beside:
+        was = self.beside.get((group, slave.name))
         same = was is not None and (was.jobs, was.free) == (slave.jobs, free)
         return was if was and same else Beside(now, slave.jobs, free)

@@ -109,6 +109,12 @@ def test_a_full_slave_is_no_room_even_with_memory_left() -> None:
     assert decide(Snapshot(jobs=(jobs(1),), slaves=(full,)), LIMITS, NOW).create == 1
 
 
+def test_jobs_of_one_request_are_one_demand_whoever_waits() -> None:
+    of_two = (jobs(3), replace(jobs(2), kind="of somebody else"))
+    assert demand(of_two, LIMITS) == ((SMALL, 5),)
+    assert demand((jobs(3), replace(jobs(2), unmatched=True)), LIMITS) == ((SMALL, 3),)
+
+
 def test_a_busy_slave_that_left_the_pool_is_no_room() -> None:
     lost = slave("a", Phase.BUSY, age=3000)
     assert decide(Snapshot(jobs=(jobs(2),), slaves=(lost,)), LIMITS, NOW).create == 1

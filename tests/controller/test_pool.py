@@ -117,6 +117,18 @@ def test_an_odd_request_is_no_reason_to_stop(wanted: str, memory_mib: int) -> No
     assert pool._request(job(RequestMemory=wanted)).memory_mib == memory_mib
 
 
+def test_jobs_are_told_apart_by_what_may_keep_them_from_a_slot() -> None:
+    usual = job(Requirements=USUAL, Owner='"ada"')
+    others = [
+        job(Requirements=USUAL, Owner='"bob"'),
+        job(Requirements="TARGET.HasFileTransfer", Owner='"ada"'),
+        job(Requirements=USUAL, Owner='"ada"', ConcurrencyLimits='"license"'),
+        job(Requirements=USUAL, Owner='"ada"', AcctGroup='"physics"'),
+    ]
+    assert pool._kind(usual) == pool._kind(job(Requirements=USUAL, Owner='"ada"', ImageSize=7))
+    assert len({pool._kind(ad) for ad in (usual, *others)}) == 5
+
+
 def test_requirements_that_refer_to_themselves_are_never_met() -> None:
     assert "their requirements have no value" in why_impossible(job(Requirements="Requirements && TARGET.HasDocker"))
 

@@ -74,6 +74,15 @@ def test_unmatched_jobs_stay_so_when_the_slave_goes() -> None:
     assert pool.unmatched(replace(JOBS, idle=30)), "more of the same"
 
 
+def test_other_jobs_of_the_same_request_count_beside_unmatched_ones() -> None:
+    """Or one user's odd job would keep slaves from everybody's."""
+    pool, others = Pool(), replace(JOBS, kind="of somebody else")
+    pool.unmatched(JOBS, SLAVE)
+    assert pool.unmatched(JOBS, SLAVE, after=PATIENCE)
+    marked = pool.watch.look((JOBS, others), (), 2, pool.now)
+    assert [group.unmatched for group in marked] == [True, False]
+
+
 def test_a_start_of_one_of_them_ends_it() -> None:
     pool = Pool()
     pool.unmatched(JOBS, SLAVE)
