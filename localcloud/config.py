@@ -42,6 +42,7 @@ PROGRAMS: Mapping[str, str] = {
     "libvirt_lxc.sh": "bin/libvirt_lxc",
     "ebtables.sh": "bin/ebtables",
     "consoles.py": "consoles.py",
+    "loops.py": "loops.py",
 }
 
 

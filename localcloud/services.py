@@ -176,6 +176,7 @@ SERVICES: tuple[Service, ...] = (
         after=("libvirt", "keystone", "placement", "nova-conductor"),
     ),
     Service("consoles", f"python3 {INSIDE}/etc/consoles.py", Alive(), after=("libvirt",)),
+    Service("loops", f"python3 {INSIDE}/etc/loops.py", Alive()),
     Service(
         "bridge-agent",
         _neutron("neutron-linuxbridge-agent", "linuxbridge"),
