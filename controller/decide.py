@@ -184,6 +184,8 @@ def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
         return 0, (_content(packing.jobs, living, seen),)
     if wait := backing_off(seen, now, Trouble.UPDATES, Trouble.JOINS):
         return 0, wait
+    if seen.quota_unread:
+        return 0, (Reason(Why.BLIND, f"no slave is made while {seen.quota_unread}"),)
     held: tuple[Reason, ...] = ()
     create = min(wanted, limits.max_slaves - taken)
     if create < wanted:

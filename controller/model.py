@@ -159,6 +159,8 @@ class Snapshot:
     """Who wants nothing to be done, since when and why."""
     recycling: bool = False
     """Whether the user has asked for outdated slaves to be replaced."""
+    quota_unread: str = ""
+    """Why the quota can't be read: then nothing is made, but what is idle goes."""
 
 
 @dataclass(frozen=True, slots=True)

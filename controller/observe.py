@@ -115,18 +115,19 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     machines = _attempt(unknown, pool.machines)
     every = UNSETTLED_EVERY if memory.unsettled or memory.updating else SERVERS_EVERY
     servers = _attempt(unknown, lambda: memory.servers.get(lambda: _servers(cloud, view, settings), every, now))
+    no_quota: list[str] = []
     quota = _attempt(
-        unknown, lambda: memory.quota.get(lambda: (cloud.quota_left(settings.slave.flavor),), QUOTA_EVERY, now)
+        no_quota, lambda: memory.quota.get(lambda: (cloud.quota_left(settings.slave.flavor),), QUOTA_EVERY, now)
     )
     running = _attempt(unknown, pool.running_on)
     setbacks = tuple(memory.setbacks.values())
-    if jobs is None or machines is None or servers is None or quota is None or running is None:
+    if jobs is None or machines is None or servers is None or running is None:
         return Snapshot(setbacks=setbacks, locked=memory.locked, unknown=tuple(unknown))
     slaves = put_together(Parts(view.slaves, servers, machines, running, settings.fingerprint), memory, now)
     memory.unsettled = any(slave.phase not in (Phase.IDLE, Phase.BUSY) for slave in slaves)
     _learn(slaves, settings, memory)
     jobs = memory.watch.look(jobs, slaves, settings.offer.jobs, now)
-    return Snapshot(jobs, slaves, quota[0], setbacks, memory.locked)
+    return Snapshot(jobs, slaves, quota[0] if quota else None, setbacks, memory.locked, quota_unread="".join(no_quota))
 
 
 def _servers(cloud: Cloud, view: View, settings: Shared) -> tuple[Server, ...]:

@@ -92,6 +92,12 @@ def test_no_quota_left_makes_nothing_but_still_removes() -> None:
     assert (plan.create, removed(plan)) == (0, [("dead", Why.FAILED)])
 
 
+def test_a_quota_that_cannot_be_read_makes_nothing_but_still_removes() -> None:
+    seen = Snapshot(jobs=(jobs(8),), slaves=(slave("dead", Phase.FAILED),), quota_unread="OpenStack can't be asked")
+    plan = decide(seen, LIMITS, NOW)
+    assert (plan.create, removed(plan), whys(plan)) == (0, [("dead", Why.FAILED)], [Why.BLIND])
+
+
 def test_jobs_wait_for_slaves_on_their_way() -> None:
     seen = Snapshot(jobs=(jobs(3),), slaves=(slave("a", Phase.BUILDING), slave("b", Phase.BOOTING)))
     plan = decide(seen, LIMITS, NOW)
@@ -352,6 +358,7 @@ snapshots = st.builds(
     jobs=st.lists(groups, max_size=5).map(tuple),
     slaves=slaves_,
     quota_left=st.none() | st.integers(0, 5),
+    quota_unread=st.sampled_from(["", "", "", "away"]),
     setbacks=st.lists(
         st.builds(Setback, st.integers(1, 9), st.just(NOW), st.just("why"), st.sampled_from(Trouble))
     ).map(tuple),
@@ -386,6 +393,7 @@ def test_laws(seen: Snapshot, limits: Limits) -> None:
     assert not seen.locked or not (plan.create or plan.remove or plan.retire), "no slave under another's lock"
     if plan.create:
         assert len(staying) + plan.create <= limits.max_slaves, "never over the maximum"
+        assert not seen.quota_unread, "nothing is made on doubt"
         assert seen.quota_left is None or plan.create <= seen.quota_left, "never over the quota"
     idle = [r.slave for r in plan.remove if r.reason.why is Why.IDLE]
     if idle:

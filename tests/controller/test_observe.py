@@ -287,6 +287,18 @@ def test_whatever_cannot_be_read_makes_the_look_a_blind_one(outside: Outside, mo
     assert look(outside, Memory(START)) == Snapshot(unknown=("the schedd can't be asked",))
 
 
+def test_a_quota_that_cannot_be_read_leaves_the_rest_to_be_seen(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_flavor: Flavor) -> NoReturn:
+        raise OutsideError("OpenStack can't be asked - 500")
+
+    monkeypatch.setattr(outside, "quota_left", away)
+    outside.servers = [server("a")]
+    seen = look(outside, Memory(START))
+    assert (seen.unknown, seen.quota_unread, len(seen.slaves)) == ((), "OpenStack can't be asked - 500", 1)
+
+
 def test_a_list_of_servers_that_lacks_one_of_ours_is_not_believed(outside: Outside) -> None:
     cloud: Any = outside
     outside.there = {"id-a"}
