@@ -17,6 +17,7 @@ pytestmark = pytest.mark.cloud
 
 STACK = "jobs"
 PATIENCE = 300
+CLOSED = 150  # seconds
 UPDATE_INTERVAL = 60  # of HTCondor's daemons, in cloudinit/files/common
 DOCKER_JOB = """universe = docker
 docker_image = localhost/busybox:1
@@ -184,18 +185,29 @@ def test_the_masters_login_does_what_the_controller_does_and_nothing_else(cluste
 
 def test_narrowed_rules_keep_strangers_out_and_slaves_in(cluster: User) -> None:
     address = cluster.outputs()["masterIp"]
-    wait_for("a reachable master", 30, lambda: reachable(cluster, address))
-    slaves = cluster.on_master("condor_status -af Machine | sort -u | wc -l")
+    jobs = cluster.submit(2, 300)
+    running = f"condor_q {jobs} -af JobStatus"
+    wait_for("two running jobs", PATIENCE, lambda: cluster.on_master(running).split() == ["2"] * 2)
     cluster.pulumi("config", "set", "--path", "ecm:allowedCidrs[0]", "192.0.2.0/24")
+    # Nobody can ask while the doors are closed: the master notes by itself how old its slaves' last words are.
+    cluster.on_master(
+        f"nohup sh -c 'sleep {CLOSED}; condor_status -af:, EcmSlave \"time() - LastHeardFrom\" >heard' >/dev/null 2>&1 &"
+    )
+    began = time.monotonic()
     cluster.up()
     wait_for("closed doors", 60, lambda: not reachable(cluster, address))
-    time.sleep(2 * UPDATE_INTERVAL)  # slaves advertise themselves once in that time, by connections to 9618
+    closed = time.monotonic()
+    assert closed - began + UPDATE_INTERVAL < CLOSED, "each slave had to speak while the doors were closed"
+    time.sleep(CLOSED - (closed - began) + 5)
+    assert not reachable(cluster, address)
     cluster.pulumi("config", "rm", "ecm:allowedCidrs")
     cluster.up()
     wait_for("open doors", 60, lambda: reachable(cluster, address))
-    heard = cluster.on_master("condor_status -af 'time() - LastHeardFrom'").split()
-    assert all(int(seconds) <= UPDATE_INTERVAL + 5 for seconds in heard)
-    assert cluster.on_master("condor_status -af Machine | sort -u | wc -l") == slaves
+    heard = dict(line.split(", ") for line in cluster.on_master("cat heard").splitlines())
+    assert heard
+    assert all(int(seconds) <= UPDATE_INTERVAL + 5 for seconds in heard.values()), heard
+    assert cluster.on_master(f"condor_q {jobs} -af NumJobStarts").split() == ["1"] * 2
+    cluster.on_master(f"condor_rm {jobs}")
 
 
 def reachable(cluster: User, address: str) -> bool:
