@@ -19,7 +19,7 @@ from controller.unmatched import Watch
 
 T = TypeVar("T")
 
-FAILED = ("ERROR", "SHUTOFF", "PAUSED", "SUSPENDED", "STOPPED", "SHELVED", "SHELVED_OFFLOADED", "RESCUED")
+FAILED = ("ERROR", "SHUTOFF", "PAUSED", "SUSPENDED", "STOPPED", "SHELVED", "SHELVED_OFFLOADED", "RESCUE")
 DRAINED_BY_US = "elastic-condor: "
 """How the reason of each drain by the controller begins."""
 

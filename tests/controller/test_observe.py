@@ -57,6 +57,7 @@ def one(
         (one("BUILD", IDLE), Phase.IDLE),  # Nova's list is a few seconds old: the pool knows better
         (one("ERROR"), Phase.FAILED),
         (one("SHUTOFF", BUSY), Phase.FAILED),
+        (one("RESCUE"), Phase.FAILED),
     ],
 )
 def test_phase(slave: Slave, phase: Phase) -> None:
