@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from localcloud import access, cloud, guests, leftovers, login, startup, status
+from localcloud import access, cloud, extras, guests, leftovers, login, rootfs, seed, startup, status
 from localcloud import secrets as secret_store
 from localcloud.errors import LocalCloudError
 from localcloud.machine import Machine
 from localcloud.paths import Paths, default_paths
 from localcloud.progress import say
-from localcloud.services import BY_NAME
+from localcloud.services import ADDRESS, BY_NAME, ENDPOINTS
 from localcloud.supervisor import Supervisor
 
 app = typer.Typer(
@@ -93,6 +93,29 @@ def proxy(host: str, port: int) -> None:
     """Join standard input and output to a guest's port (ssh's ProxyCommand)."""
     paths = default_paths()
     raise typer.Exit(guests.proxy(_running(paths), paths, _secrets(paths), host, port))
+
+
+@app.command()
+def bare() -> None:
+    """Add the image debian-13-bare, without HTCondor; print the proxy by which its guests get packages."""
+    paths = default_paths()
+    machine = _running(paths)
+    with cloud.turn(paths):
+        extras.bare(machine, paths, rootfs.location(paths), _secrets(paths))
+    say(f"image {seed.BARE_IMAGE}; the setting `proxy` for it:")
+    typer.echo(extras.PROXY)
+
+
+@app.command()
+def swift() -> None:
+    """Add Swift, with its S3 API."""
+    paths = default_paths()
+    machine = _running(paths)
+    with cloud.turn(paths):
+        extras.swift(machine, paths, _secrets(paths))
+    say(
+        f"Swift and its S3 API: http://127.0.0.1:{ENDPOINTS['swift']}, for guests http://{ADDRESS}:{ENDPOINTS['swift']}"
+    )
 
 
 @app.command("leftovers")

@@ -19,10 +19,9 @@ from localcloud.machine import Machine
 from localcloud.paths import Paths
 from localcloud.progress import say, step
 from localcloud.secrets import load_or_make, make_ssh_key
-from localcloud.services import ENDPOINTS, SERVICES
+from localcloud.services import ENDPOINTS, PACKAGES_PORT, USUAL
 from localcloud.supervisor import Supervisor
 
-ALL = [service.name for service in SERVICES]
 DATABASES = ["mysql", "postgres"]
 
 
@@ -78,7 +77,7 @@ def up(paths: Paths) -> None:
         if found and _generation(paths):
             say("the running cloud is of another version and has no guests: it is replaced")
         _clear(paths)
-        if taken := host.taken_ports(ENDPOINTS):
+        if taken := host.taken_ports({**ENDPOINTS, "packages": PACKAGES_PORT}):
             raise LocalCloudError(f"ports of this machine's loopback are taken: {', '.join(taken)} - free them first")
         startup.set_logs_aside(paths)
         config.write(paths, root, secrets)
@@ -129,7 +128,7 @@ def _clear(paths: Paths) -> None:
 
 def _start_all(born: Machine, paths: Paths, secrets: dict[str, str]) -> None:
     supervisor = Supervisor(paths.run / "supervisor.sock")
-    startup.start(born, supervisor, paths, ALL)
+    startup.start(born, supervisor, paths, USUAL)
     health.wait_healthy(secrets, 90, lambda: startup.check(paths, supervisor.states()))
 
 
@@ -148,12 +147,12 @@ def _make_seed(paths: Paths, root: Path, image: Path, secrets: dict[str, str], k
         startup.start(born, supervisor, paths, [*DATABASES, "memcached", "keystone"])
         seed.catalogue(secrets)
     with step("services"):
-        startup.start(born, supervisor, paths, ALL)
+        startup.start(born, supervisor, paths, USUAL)
     with step("project, networks, flavors, image"):
         seed.contents(secrets, paths, image)
         health.wait_healthy(secrets, 90, lambda: startup.check(paths, supervisor.states()))
     with step("keeping the seed"):
-        startup.stop(supervisor, [name for name in ALL if name not in DATABASES])
+        startup.stop(supervisor, [name for name in USUAL if name not in DATABASES])
         databases.forget_reports(born)
         startup.stop(supervisor, DATABASES)
         databases.keep_seed(paths, key)

@@ -8,7 +8,17 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from localcloud.paths import INSIDE, Paths
-from localcloud.services import ADDRESS, DOMAIN, ENDPOINTS, HOST, PUBLIC_NETWORK, REGION, SERVICES
+from localcloud.services import (
+    ADDRESS,
+    DOMAIN,
+    ENDPOINTS,
+    HOST,
+    PACKAGES_PORT,
+    PUBLIC_NETWORK,
+    REGION,
+    SERVICES,
+    SWIFT_STORES,
+)
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 PROGRAM_FOLDER = Path(__file__).resolve().parent / "inside"
@@ -34,6 +44,10 @@ READERS: Mapping[str, str] = {
     "rabbitmq.conf": "rabbitmq",
     "postgresql.conf": "postgres",
     "pg_hba.conf": "postgres",
+    "squid.conf": "proxy",
+    "swift.conf": "swift",
+    "swift-proxy.conf": "swift",
+    **dict.fromkeys((f"swift-{part}.conf" for part in SWIFT_STORES), "swift"),
 }
 PUBLIC = frozenset({"uwsgi.ini"})
 
@@ -64,10 +78,12 @@ def render(secrets: Mapping[str, str]) -> dict[str, str]:
         "inside": INSIDE,
         "keystone": f"http://{ADDRESS}:{ENDPOINTS['keystone']}/v3",
         "network": PUBLIC_NETWORK,
-        "ports": list(ENDPOINTS.values()),
+        "packages_port": PACKAGES_PORT,
+        "ports": [*ENDPOINTS.values(), PACKAGES_PORT],
         "region": REGION,
         "secrets": secrets,
         "services": SERVICES,
+        "swift_stores": SWIFT_STORES,
     }
     return {name: environment.get_template(f"{name}.j2").render() for name in READERS}
 

@@ -32,6 +32,8 @@ FOLDERS: Mapping[str, str] = {
     "nova/instances": "nova",
     "nova/instances/_base": "nova",
     "neutron": "neutron",
+    "swift": "swift",
+    "swift/one": "swift",
     "lock": "root",
     "lock/glance": "glance",
     "lock/nova": "nova",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from localcloud.errors import LocalCloudError
 
+HOSTS = "packages.hosts"
+"""Beside the bare image: the hosts of this machine's own apt and pip, a line each."""
 BUILD = Path(__file__).resolve().parent / "image" / "build"
 
 
@@ -19,8 +21,23 @@ def ensure() -> Path:
         if not Path(named).is_file():
             raise LocalCloudError(f"ECM_LOCALCLOUD_IMAGE: no file {named} - unset it, or name an image's file")
         return Path(named).absolute()
+    return _built()
+
+
+def ensure_bare() -> Path:
+    """The image without HTCondor and what the master needs: Debian, and this machine's way to packages.
+
+    Raises:
+        LocalCloudError: the build failed.
+    """
+    return _built("bare")
+
+
+def _built(*variant: str) -> Path:
     # It tells its progress, and what fails, on standard error by itself.
-    build = subprocess.run([str(BUILD)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    build = subprocess.run(
+        [str(BUILD), *variant], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False
+    )
     printed = build.stdout.strip().splitlines()
     if build.returncode or not printed or not Path(printed[-1]).is_file():
         raise LocalCloudError("the guest image can't be built - its build said why above")

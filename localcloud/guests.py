@@ -75,11 +75,19 @@ def proxy(machine: Machine, paths: Paths, secrets: Mapping[str, str], host: str,
             return _join(connection)
     for jump in guests:
         if jump.floating and jump.status == "ACTIVE" and jump != guest and guest.fixed:
-            # ssh in the guest between is the pipe.
-            command = ["ssh", "-F", str(paths.ssh_config), "-W", f"{guest.fixed[0]}:{port}", jump.floating[0]]
-            if subprocess.run(command, check=False).returncode == 0:
-                return 0
+            ssh = ["ssh", "-F", str(paths.ssh_config)]
+            if _leads_to(guest.fixed[0], port, [*ssh, jump.floating[0]]):
+                # ssh in the guest between is the pipe.
+                pipe = [*ssh, "-W", f"{guest.fixed[0]}:{port}", jump.floating[0]]
+                return subprocess.run(pipe, check=False).returncode
     raise LocalCloudError(f"{host} port {port} can't be reached - it isn't up yet, or no security group admits it")
+
+
+def _leads_to(address: str, port: int, login: list[str]) -> bool:
+    """Whether a guest is admitted there. Asked first: a pipe that fails has swallowed what the caller said already."""
+    knock = f"timeout {_PATIENCE:.0f} bash -c '</dev/tcp/{address}/{port}'"
+    ran = subprocess.run([*login, knock], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return ran.returncode == 0
 
 
 def _routers(machine: Machine) -> list[str]:

@@ -11,7 +11,7 @@ from localcloud.paths import Paths
 NAMES = (
     "admin",
     "physicist",
-    *(f"service_{name}" for name in ("glance", "placement", "nova", "neutron")),
+    *(f"service_{name}" for name in ("glance", "placement", "nova", "neutron", "swift")),
     *(f"mysql_{name}" for name in ("keystone", "glance", "placement", "nova_api", "nova", "neutron")),
     "rabbit",
     "metadata",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
 IMAGE = "debian-13-condor"
+BARE_IMAGE = "debian-13-bare"
 NETWORK = "cluster-net"
 PUBLIC = "public"
 KEYPAIR = "localcloud"
@@ -47,19 +48,33 @@ def _identity(connection: "Connection") -> Any:  # noqa: ANN401  # typed as vers
 def catalogue(secrets: Mapping[str, str]) -> None:
     """Service users and endpoints; Keystone alone runs."""
     identity = _identity(connect("admin", secrets))
-    project = identity.create_project(name="service", domain_id="default")
-    roles = [identity.find_role("admin"), identity.find_role("service") or identity.create_role(name="service")]
+    identity.create_project(name="service", domain_id="default")
+    if not identity.find_role("service"):
+        identity.create_role(name="service")
     for name, kind, path in _SERVICES:
-        user = identity.create_user(
-            name=name, password=secrets[f"service_{name}"], domain_id="default", default_project_id=project.id
-        )
-        for role in roles:
-            identity.assign_project_role_to_user(project, user, role)
-        service = identity.create_service(name=name, type=kind)
-        # The user of this machine has its loopback, guests and the services themselves the cloud's own address.
-        for interface, address in (("public", "127.0.0.1"), ("internal", ADDRESS), ("admin", ADDRESS)):
-            url = f"http://{address}:{ENDPOINTS[name]}{path}"
-            identity.create_endpoint(service_id=service.id, interface=interface, url=url, region_id=REGION)
+        list_service(identity, name, kind, path, secrets)
+
+
+def object_store(secrets: Mapping[str, str]) -> None:
+    """Swift's user and endpoints, unless they are there."""
+    identity = _identity(connect("admin", secrets))
+    if not any(service.type == "object-store" for service in identity.services()):
+        list_service(identity, "swift", "object-store", "/v1/AUTH_%(project_id)s", secrets)
+
+
+def list_service(identity: Any, name: str, kind: str, path: str, secrets: Mapping[str, str]) -> None:  # noqa: ANN401
+    """Make a service's user, and its entry in the catalogue."""
+    project = identity.find_project("service")
+    user = identity.create_user(
+        name=name, password=secrets[f"service_{name}"], domain_id="default", default_project_id=project.id
+    )
+    for role in ("admin", "service"):
+        identity.assign_project_role_to_user(project, user, identity.find_role(role))
+    service = identity.create_service(name=name, type=kind)
+    # The user of this machine has its loopback, guests and the services themselves the cloud's own address.
+    for interface, address in (("public", "127.0.0.1"), ("internal", ADDRESS), ("admin", ADDRESS)):
+        url = f"http://{address}:{ENDPOINTS[name]}{path}"
+        identity.create_endpoint(service_id=service.id, interface=interface, url=url, region_id=REGION)
 
 
 def contents(secrets: Mapping[str, str], paths: Paths, image: Path) -> None:
@@ -94,14 +109,15 @@ def contents(secrets: Mapping[str, str], paths: Paths, image: Path) -> None:
     own.network.add_interface_to_router(router, subnet=subnet.id)
     public_key = paths.key.with_suffix(".pub").read_text().strip()
     own.compute.create_keypair(name=KEYPAIR, public_key=public_key)
-    _upload(admin, paths, image)
+    upload(admin, paths, IMAGE, image)
 
 
-def _upload(admin: "Connection", paths: Paths, image: Path) -> None:
+def upload(admin: "Connection", paths: Paths, name: str, image: Path) -> None:
+    """Give all projects an image of Debian 13."""
     with image.open("rb") as file:
         kind = "qcow2" if file.read(4) == b"QFI\xfb" else "raw"
     made = admin.image.create_image(
-        IMAGE,
+        name,
         filename=str(image),
         disk_format=kind,
         container_format="bare",

@@ -19,7 +19,10 @@ ENDPOINTS: Mapping[str, int] = {
     "nova": 8774,
     "neutron": 9696,
     "postgres": 5432,
+    "swift": 8780,
 }
+PACKAGES_PORT = 13128
+"""The other way round: the archives of this machine's apt and pip, for guests, once `bare` was asked for."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_signal: str = "TERM"
     stop_seconds: int = 10
+    extra: bool = False
+    """Not part of every cloud: started when it is asked for."""
 
 
 def _uwsgi(name: str, script: str, processes: int) -> str:
@@ -81,6 +86,14 @@ def _nova(part: str) -> str:
 
 def _neutron(agent: str, own: str) -> str:
     return f"{agent} --config-file {INSIDE}/etc/neutron.conf --config-file {INSIDE}/etc/{own}.ini"
+
+
+SWIFT_STORES: Mapping[str, int] = {"object": 6200, "container": 6201, "account": 6202}
+
+
+def _swift(part: str, port: int) -> Service:
+    command = f"swift-{part}-server {INSIDE}/etc/swift-{part}.conf -v"
+    return Service(f"swift-{part}", command, Tcp(port, "127.0.0.1"), user="swift", extra=True)
 
 
 _RABBIT = {
@@ -187,6 +200,25 @@ SERVICES: tuple[Service, ...] = (
     Service("dhcp-agent", _neutron("neutron-dhcp-agent", "dhcp"), Alive(), after=("neutron",)),
     Service("l3-agent", _neutron("neutron-l3-agent", "l3"), Alive(), after=("neutron",)),
     Service("metadata-agent", _neutron("neutron-metadata-agent", "metadata"), Alive(), after=("neutron",)),
+    Service(
+        "packages",
+        f"nsenter --net=/run/host-netns squid -N -f {INSIDE}/etc/squid.conf",
+        Http(PACKAGES_PORT),
+        extra=True,
+    ),
+    *(_swift(*part) for part in SWIFT_STORES.items()),
+    Service(
+        "swift-updater", f"swift-object-updater {INSIDE}/etc/swift-object.conf -v", Alive(), user="swift", extra=True
+    ),
+    Service(
+        "swift",
+        f"swift-proxy-server {INSIDE}/etc/swift-proxy.conf -v",
+        Http(ENDPOINTS["swift"], "/healthcheck"),
+        after=("keystone", "memcached", *(f"swift-{part}" for part in SWIFT_STORES)),
+        user="swift",
+        extra=True,
+    ),
 )
 
+USUAL = tuple(service.name for service in SERVICES if not service.extra)
 BY_NAME: Mapping[str, Service] = {service.name: service for service in SERVICES}

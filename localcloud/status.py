@@ -28,6 +28,8 @@ def show(paths: Paths) -> int:
         problems.append(str(error))
     services = Table("service", "state", "on this machine", "for guests", box=None)
     for service in SERVICES:
+        if service.extra and states.get(service.name, "STOPPED") == "STOPPED":
+            continue
         state = states.get(service.name, "unknown").lower()
         if not startup.is_ready(machine, service, states.get(service.name, "")):
             state = "[red]not ready[/red]" if state == "running" else f"[red]{state}[/red]"

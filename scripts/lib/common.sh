@@ -17,6 +17,8 @@ trust_the_system() {
 }
 trust_the_system
 export PIP_DISABLE_PIP_VERSION_CHECK=1 UV_PYTHON_DOWNLOADS=never UV_CACHE_DIR="$ECM_CACHE/uv"
+export UV_HTTP_RETRIES=6 # each waits twice as long as the one before: a minute without a network ends nothing
+APT=(-q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=6)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -89,9 +91,11 @@ install_packages() {
 }
 
 apt_install() {
-  local options=(-q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=2)
-  update_package_lists "${options[@]}"
-  DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install --yes --no-install-recommends "$@"
+  local install=(apt-get "${APT[@]}" install --yes --no-install-recommends "$@")
+  export DEBIAN_FRONTEND=noninteractive
+  update_package_lists "${APT[@]}"
+  # Where an installation was killed in the middle, apt does nothing before this.
+  "${install[@]}" || { dpkg --configure -a && "${install[@]}"; }
 }
 
 # apt's timeout is for the lock on packages only: without this, somebody else's `apt-get update` ends ours at once.
@@ -119,6 +123,12 @@ python_is_there() {
 }
 
 install_uv() {
+  local own
+  # scripts/setup and scripts/toolchain may both be at it, in different turns; this one ends with `step`.
+  mkdir -p "$ECM_CACHE/lock"
+  exec {own}>"$ECM_CACHE/lock/uv"
+  flock "$own"
+  if [ -x "$1/bin/uv" ]; then return; fi
   rm -rf "$1.new" "$1"
   python3 -m venv "$1.new"
   "$1.new/bin/python" -m pip install --quiet --require-hashes --only-binary :all: -r "$ECM_ROOT/scripts/lib/uv.txt"

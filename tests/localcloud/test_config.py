@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from localcloud import config, secrets
-from localcloud.services import ADDRESS, ENDPOINTS, SERVICES
+from localcloud.services import ADDRESS, ENDPOINTS, PACKAGES_PORT, SERVICES, USUAL
 
 SECRETS = {name: f"secret-of-{name}" for name in secrets.NAMES}
 
@@ -60,20 +60,37 @@ def test_a_file_with_a_secret_is_readable_by_one_service(rendered: dict[str, str
         "nova",
         "neutron",
         "rabbitmq",
+        "swift",
     }
 
 
-def test_guests_reach_the_services_of_the_catalogue_and_no_other(rendered: dict[str, str]) -> None:
+def test_guests_reach_the_services_of_the_catalogue_the_proxy_and_no_other(rendered: dict[str, str]) -> None:
     firewall = rendered["firewall.nft"]
     assert "policy drop" in firewall
     (accepted,) = (line for line in firewall.splitlines() if "tcp dport" in line)
     ports = accepted.partition("{")[2].partition("}")[0]
-    assert [int(port) for port in ports.split(",")] == list(ENDPOINTS.values())
+    assert [int(port) for port in ports.split(",")] == [*ENDPOINTS.values(), PACKAGES_PORT]
 
 
-def test_front_listens_on_the_loopback_only(rendered: dict[str, str]) -> None:
+def test_front_listens_on_the_loopback_and_in_the_cloud_only(rendered: dict[str, str]) -> None:
     binds = [line.split()[1] for line in rendered["front.cfg"].splitlines() if line.strip().startswith("bind")]
-    assert binds == [f"127.0.0.1:{port}" for port in ENDPOINTS.values()]
+    assert binds == [*(f"127.0.0.1:{port}" for port in ENDPOINTS.values()), f"{ADDRESS}:{PACKAGES_PORT}"]
+    assert f"bind {ADDRESS}:{PACKAGES_PORT} namespace cloud\n" in rendered["front.cfg"]
+
+
+def test_the_proxy_is_for_the_hosts_of_this_machines_packages_only(rendered: dict[str, str]) -> None:
+    lines = rendered["squid.conf"].splitlines()
+    assert f"http_port 127.0.0.1:{PACKAGES_PORT}" in lines
+    assert 'acl archives dstdomain "/srv/localcloud/packages/hosts"' in lines
+    rules = [line for line in lines if line.startswith("http_access")]
+    assert rules == ["http_access deny CONNECT !tls", "http_access allow archives", "http_access deny all"]
+
+
+def test_what_is_asked_for_only_is_no_part_of_every_cloud() -> None:
+    extras = {service.name for service in SERVICES if service.extra}
+    assert extras == {"packages", "swift", "swift-object", "swift-container", "swift-account", "swift-updater"}
+    assert not extras & set(USUAL)
+    assert not {name for service in SERVICES if not service.extra for name in service.after} & extras
 
 
 def test_databases_and_messages_stay_on_loopback_or_sockets(rendered: dict[str, str]) -> None:
