@@ -17,6 +17,7 @@ from cloudinit.systems import BINDINGS, LEAST_CONDOR, UV_PYTHON, System
 FILES = Path(__file__).parent / "files"
 LIMIT = 65_535
 """Bytes of base64 that Nova takes as user-data."""
+METADATA = "169.254.169.254"
 UV_VERSION = "0.13.9"
 
 
@@ -59,6 +60,8 @@ class MasterBoot:
     """The controller's: its stack, the state's URL and passphrase, the login to the cloud. Secret."""
     pulumi_version: str
     provider_version: str
+    proxy: str | None = None
+    """URL of the HTTP proxy by which packages come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class SlaveBoot:
     docker: bool
     orphan_time: int
     """Without a controller's heartbeat for so long, it takes no more jobs."""
+    proxy: str | None = None
+    """URL of the HTTP proxy by which packages come, and images of containers."""
 
 
 def master(boot: MasterBoot) -> str:
@@ -101,10 +106,15 @@ def master(boot: MasterBoot) -> str:
             ),
             _condor_node(boot.name),
             *_own(boot.own),
-            File("/etc/ecm/controller.env", _environment(boot.environment), "0600"),
+            *_proxy(boot.proxy),
+            File("/etc/ecm/controller.env", _environment({**boot.environment, **_pip(boot.proxy)}), "0600"),
             File("/opt/ecm/bindings", "".join(f"{major} {pin}\n" for major, pin in BINDINGS.items()).encode()),
-        ],
-        boot.users,
+            # Not cloud-init's own `users`: those could log in before the metadata service is closed to them.
+            *(
+                File(f"/etc/ecm/users/{name}", "".join(f"{key}\n" for key in keys).encode(), "0600")
+                for name, keys in boot.users.items()
+            ),
+        ]
     )
 
 
@@ -142,19 +152,15 @@ def slave(boot: SlaveBoot) -> str:
             ),
             _condor_node(boot.name, **settings),
             *_own(boot.own),
+            *_proxy(boot.proxy),
             File("/etc/condor/tokens.d/slave", boot.token.encode(), "0600"),
         ]
     )
 
 
-def user_data(files: list[File], users: Mapping[str, tuple[str, ...]] | None = None) -> str:
-    """A cloud-config that writes the files, makes the accounts and runs the first boot; gzip, then base64."""
-    accounts = [
-        {"name": name, "shell": "/bin/bash", "lock_passwd": True, "ssh_authorized_keys": list(keys)}
-        for name, keys in (users or {}).items()
-    ]
+def user_data(files: list[File]) -> str:
+    """A cloud-config that writes the files and runs the first boot; gzip, then base64."""
     config = {
-        **({"users": ["default", *accounts]} if accounts else {}),
         "write_files": [{"path": f.path, "permissions": f.mode, **_content(f.content)} for f in files],
         "runcmd": [["/usr/local/sbin/ecm-first-boot"]],
     }
@@ -204,6 +210,18 @@ def _own(own: Additions) -> Iterator[File]:
         yield File("/etc/condor/config.d/60-ecm-user.conf", own.condor_config.encode())
     if own.script:
         yield File("/etc/ecm/user-script", own.script.encode(), "0700")
+
+
+def _proxy(url: str | None) -> Iterator[File]:
+    """For the first boot and the containers' engine, not for logins and jobs."""
+    if url:
+        variables = {"http_proxy": url, "https_proxy": url, "no_proxy": f"localhost,127.0.0.1,{METADATA}"}
+        yield File("/etc/ecm/proxy.env", _environment(variables))
+
+
+def _pip(proxy: str | None) -> dict[str, str]:
+    """A new release's packages come by the proxy, too; the cloud and the state are reached without."""
+    return {"PIP_PROXY": proxy} if proxy else {}
 
 
 def _node_env(system: System, own: Additions, **values: str) -> File:

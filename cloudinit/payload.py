@@ -9,7 +9,6 @@ import base64
 import hashlib
 import io
 import lzma
-import re
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from cloudinit import systems
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("cli", "cluster", "cloudinit", "controller")
 LAPTOP = "cli/laptop/"
 """What only the user's machine needs."""
 DIGITS = 16
 """Of a release's digest: its name, and the name of its folder on the master."""
-PIN = re.compile(r"^(?P<pin>[A-Za-z0-9._-]+(\[[^]]*\])?==[^\s\\]+)(?P<marker>\s*;[^\\]*)?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,5 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def requirements(root: Path = ROOT) -> str:
-    """The pins of `requirements.lock`, without its hashes, which would not fit into user-data."""
-    lock = (root / "requirements.lock").read_text()
-    return "".join(f"{m['pin']}{(m['marker'] or '').rstrip()}\n" for m in PIN.finditer(lock))
+    """The pins of `requirements.lock`, with their hashes, a line each."""
+    return "".join(f"{pin}\n" for pin in systems.requirements((root / "requirements.lock").read_text()))

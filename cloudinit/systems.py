@@ -6,6 +6,7 @@ Pure. What a first boot does differently on a system is in the trees of `files/`
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 LTS = "25.0"
@@ -64,8 +65,20 @@ SYSTEMS: Mapping[str, System] = MappingProxyType({system.name: system for system
 
 END_OF_LIFE = "CentOS 6 and SL6 are past their end of life, and have no HTCondor with tokens"
 
-BINDINGS: Mapping[str, str] = MappingProxyType({"23": "23.10.29", "24": "24.0.24", "25": "25.0.14"})
-"""By HTCondor's major version: the bindings that can log in to its daemons (newer ones can't to older daemons)."""
+
+def requirements(lock: str) -> tuple[str, ...]:
+    """Each pin of a lock, with its hashes, in one line."""
+    lines = lock.replace(" \\\n    ", " ").splitlines()
+    return tuple(line for line in lines if line and not line.lstrip().startswith("#"))
+
+
+BINDINGS: Mapping[str, str] = MappingProxyType(
+    {
+        pin.removeprefix("htcondor==").partition(".")[0]: pin
+        for pin in requirements(Path(__file__).with_name("bindings.lock").read_text())
+    }
+)
+"""By HTCondor's major version: the bindings that can log in to its daemons, as pip wants them, with their hashes."""
 
 _EL_NAMES = frozenset(
     {"almalinux", "alma", "rocky", "rockylinux", "rhel", "redhat", "centos", "el", "scientific", "scientificlinux"}

@@ -130,12 +130,29 @@ def test_what_the_user_adds_is_in_files_and_the_nodes_environment() -> None:
 
 
 def test_accounts_come_beside_the_images_own_user_and_have_no_password() -> None:
-    users = unpacked(boot.master(master(users=USERS)))["users"]
-    assert users[0] == "default"
-    assert [user["name"] for user in users[1:]] == ["alice", "bob"]
-    assert users[1]["ssh_authorized_keys"] == list(USERS["alice"])
-    assert all(user["lock_passwd"] for user in users[1:])
-    assert "users" not in unpacked(boot.master(master())), "cloud-init makes the image's own user by itself"
+    of_master = files(boot.master(master(users=USERS)))
+    keys = of_master["/etc/ecm/users/alice"]
+    assert (keys["permissions"], keys["content"].splitlines()) == ("0600", list(USERS["alice"]))
+    assert "/etc/ecm/users/bob" in of_master
+    # By cloud-init they would be there, and able to log in, before the metadata service is closed.
+    assert "users" not in unpacked(boot.master(master(users=USERS)))
+
+
+def test_a_proxy_serves_the_first_boot_and_the_containers_engine_but_not_the_controller() -> None:
+    site = "http://proxy.site:3128"
+    of_master, of_slave = (files(boot.master(master(proxy=site))), files(boot.slave(replace(SLAVE, proxy=site))))
+    for of_node in (of_master, of_slave):
+        assert of_node["/etc/ecm/proxy.env"]["content"].splitlines() == [
+            f"http_proxy='{site}'",
+            f"https_proxy='{site}'",
+            "no_proxy='localhost,127.0.0.1,169.254.169.254'",
+        ]
+    for unit in ("docker.service.d/ecm-proxy.conf", "ecm-podman.service"):
+        assert "EnvironmentFile=-/etc/ecm/proxy.env\n" in of_slave[f"/etc/systemd/system/{unit}"]["content"]
+    of_controller = of_master["/etc/ecm/controller.env"]["content"]
+    assert f"PIP_PROXY='{site}'\n" in of_controller
+    assert "http_proxy" not in of_controller, "the cloud and the state are reached without"
+    assert not any("proxy.env" in path for path in files(boot.slave(SLAVE)))
 
 
 def test_without_docker_an_images_docker_is_not_offered() -> None:

@@ -23,6 +23,7 @@ from cloudinit.systems import SYSTEMS, System
 GOLDEN = Path(__file__).parent / "golden"
 BIN = Path(sys.executable).parent
 OWN = boot.Additions(("git", "htop"), "# of the user\n", "#!/bin/bash\ntouch /made\n")
+PROXY = "http://proxy.site:3128"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIF0NkO1JhvTgFNn5Zq2S0dWqAx3wmNfwZP4m7l7bHcnZ alice@home"
 
 CASES = [(system, role) for system in SYSTEMS.values() for role in ("master", "slave")]
@@ -45,6 +46,7 @@ def user_data(system: System, role: str) -> str:
                 environment={"PULUMI_CONFIG_PASSPHRASE": "its $ecret"},
                 pulumi_version="1.2.3",
                 provider_version="4.5.6",
+                proxy=PROXY,
             )
         )
     return boot.slave(
@@ -59,6 +61,7 @@ def user_data(system: System, role: str) -> str:
             jobs=2,
             docker=True,
             orphan_time=3600,
+            proxy=PROXY,
         )
     )
 

@@ -42,7 +42,9 @@ class Master:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             path.chmod(0o755)
-        (self.home / "bindings").write_text("23 23.10.29\n25 25.0.99\n")
+        (self.home / "bindings").write_text(
+            "23 htcondor==23.10.29 --hash=sha256:1\n25 htcondor==25.0.99 --hash=sha256:2\n"
+        )
         for name, value in (
             ("PATH", f"{folder}/bin:/usr/bin:/bin"),
             ("ECM_STACK", "organization/ecm/dev"),
@@ -62,7 +64,9 @@ class Master:
         root = tmp_path / "checkout"
         (root / "controller").mkdir(parents=True, exist_ok=True)
         (root / "controller" / "decide.py").write_text(text)
-        (root / "requirements.lock").write_text("htcondor==23.10.29 \\\n    --hash=sha256:1\nrich==14.0.0 \\\n")
+        (root / "requirements.lock").write_text(
+            "htcondor==23.10.29 \\\n    --hash=sha256:1\nrich==14.0.0 \\\n    --hash=sha256:3\n"
+        )
         release = payload.release(root)
         self.output.write_text(json.dumps({"digest": release.digest, "archive": release.archive}))
         return release.digest
@@ -93,8 +97,8 @@ def test_the_first_start_waits_for_the_output_and_then_has_all(
     assert machine.start() == 0
     assert machine.current() == digest
     assert (machine.home / "current/controller/decide.py").read_text() == "A = 1\n"
-    assert "htcondor==25.0.99\n" in (machine.home / "current/requirements.txt").read_text()
-    assert f"-r {machine.home}/releases/{digest}/requirements.txt" in machine.calls.read_text()
+    assert "htcondor==25.0.99 --hash=sha256:2\n" in (machine.home / "current/requirements.txt").read_text()
+    assert f"--require-hashes -r {machine.home}/releases/{digest}/requirements.txt" in machine.calls.read_text()
 
 
 def test_a_start_with_nothing_new_installs_nothing(machine: Master, tmp_path: Path) -> None:
@@ -176,6 +180,29 @@ def test_a_release_that_never_works_is_given_up_for_the_last_that_did(machine: M
     better = machine.offer(tmp_path, "A = 3\n")
     machine.start()
     assert machine.current() == better
+
+
+def test_restarts_on_purpose_do_not_count_against_a_release(machine: Master, tmp_path: Path) -> None:
+    good = machine.offer(tmp_path, "A = 1\n")
+    machine.start()
+    machine.note(proved=good, starts=0)
+    new = machine.offer(tmp_path, "A = 2\n")
+    for _ in range(3 * machine.script.STARTS):
+        machine.start()
+        Releases(machine.notes, running=new).forgive()
+    assert machine.current() == new
+
+
+def test_a_pip_that_hangs_leaves_the_old_one_in_place(
+    machine: Master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = machine.offer(tmp_path, "A = 1\n")
+    machine.start()
+    machine.offer(tmp_path, "A = 2\n")
+    (machine.home / "venv/bin/python").write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr(machine.script, "PIP_PATIENCE", 0.1)
+    assert machine.start() == 0
+    assert machine.current() == old
 
 
 def test_a_release_that_works_may_be_started_any_number_of_times(machine: Master, tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ def test_slaves_may_be_older_than_the_master_and_not_newer() -> None:
 
 
 def test_the_pinned_bindings_are_those_of_their_series() -> None:
-    assert f"htcondor=={systems.BINDINGS['23']}\n" in payload.requirements()
+    assert f"\n{systems.BINDINGS['23']}\n" in payload.requirements()
+    assert all(pin.startswith(f"htcondor=={major}.") and "--hash" in pin for major, pin in systems.BINDINGS.items())
     for system in SYSTEMS.values():
         if system.condor and not system.no_master:
             assert system.condor.partition(".")[0] in systems.BINDINGS, system.name

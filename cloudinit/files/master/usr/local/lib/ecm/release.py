@@ -24,6 +24,8 @@ NOTES = Path("/var/lib/ecm/release.json")
 STARTS = 3
 PATIENCE = 120
 """Seconds for the state to answer: the release that is here can start without."""
+PIP_PATIENCE = 300
+"""Seconds for the environment's pins: the release that is here has those that it needs."""
 TROUBLE = (OSError, ValueError, KeyError, tarfile.TarError, subprocess.SubprocessError)
 
 
@@ -104,19 +106,20 @@ def install(release: dict[str, str], home: Path) -> None:
 
 def bring_pins(folder: Path, home: Path) -> None:
     """Brings the environment, which all releases share, to the pins of this one."""
-    pip = [str(home / "venv/bin/python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
-    subprocess.run([*pip, "-r", str(folder / "requirements.txt")], check=True, capture_output=True, text=True)
+    pip = [str(home / "venv/bin/python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    pip += ["--no-deps", "--require-hashes", "-r", str(folder / "requirements.txt")]
+    subprocess.run(pip, check=True, capture_output=True, text=True, timeout=PIP_PATIENCE)
 
 
 def fit_bindings(requirements: Path, bindings: Path) -> None:
     """Pins the HTCondor bindings that can log in to this master's daemons."""
     said = subprocess.run(["condor_version"], check=True, capture_output=True, text=True).stdout
     major = said.split("CondorVersion: ")[1].split(".")[0]
-    fitting = dict(line.split() for line in bindings.read_text().splitlines())
+    fitting = dict(line.split(" ", 1) for line in bindings.read_text().splitlines())
     if major not in fitting:
         raise ValueError(f"there are no bindings for HTCondor {major}, only for {', '.join(fitting)}")
     lines = requirements.read_text().splitlines()
-    pinned = [f"htcondor=={fitting[major]}" if line.startswith("htcondor==") else line for line in lines]
+    pinned = [fitting[major] if line.startswith("htcondor==") else line for line in lines]
     requirements.write_text("\n".join([*pinned, ""]))
 
 

@@ -1,0 +1,141 @@
+"""Who may say what to the master's collector: asked of a real one, with the product's own configuration."""
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import cloudinit
+from bench.realpool import RealPool, real_pool
+from controller.tokens import slave_token
+
+pytestmark = pytest.mark.cloud  # its image has the HTCondor
+
+WATCH = Path(cloudinit.__file__).parent / "files/slave/usr/local/sbin/ecm-watch"
+FORGED = {
+    "MyType": '"Machine"',
+    "Machine": '"b.pool"',
+    "Name": '"slot1@b.pool"',
+    "EcmSlave": '"b"',
+    "State": '"Forged"',
+}
+STARTD, MASTER = "UPDATE_STARTD_AD", "UPDATE_MASTER_AD"
+
+
+@pytest.fixture(scope="module")
+def condor() -> Iterator[RealPool]:
+    revoked = 'SEC_TOKEN_REVOCATION_EXPR = ($(SEC_TOKEN_REVOCATION_EXPR)) || member(sub, {"leaked@slaves.pool"})\n'
+    with real_pool(guarded=True, settings=revoked) as running:
+        yield running
+
+
+def as_slave(condor: RealPool, name: str, *command: str, stdin: str = "", key: bytes = b"") -> str:
+    """Runs a command with the token of a slave; gives what it says."""
+    return by_token(
+        condor, slave_token(name, key or condor.key, datetime.now(UTC)) if name else "", *command, stdin=stdin
+    )
+
+
+def by_token(condor: RealPool, token: str, *command: str, stdin: str = "") -> str:
+    """Runs a command with this token, and with nothing else that would let it in; gives what it says."""
+    script = (
+        'mkdir -p /tmp/tokens && printf %s "$0" >/tmp/tokens/t && chmod 600 /tmp/tokens/t && '
+        "export _CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS=IDTOKENS _CONDOR_SEC_TOKEN_DIRECTORY=/tmp/tokens "
+        '_CONDOR_SEC_TOKEN_SYSTEM_DIRECTORY=/tmp/tokens && exec "$@" 2>&1'
+    )
+    try:
+        # Not as root, who has the pool's key here.
+        return condor.run("sh", "-c", script, token, *command, user="ada", stdin=stdin)
+    except subprocess.CalledProcessError as error:
+        return f"refused: {error.stdout}"
+
+
+def advertise(condor: RealPool, name: str, command: str, ad: dict[str, str], key: bytes = b"") -> str:
+    text = "".join(f"{attribute} = {value}\n" for attribute, value in ad.items())
+    return as_slave(condor, name, "condor_advertise", command, "-", stdin=text, key=key)
+
+
+def seen(condor: RealPool, *what: str) -> list[str]:
+    return condor.run("condor_status", *what).split()
+
+
+def test_a_slave_is_seen_under_its_own_name(condor: RealPool) -> None:
+    a = FORGED | {"Machine": '"a.pool"', "Name": '"slot1@a.pool"', "EcmSlave": '"a"', "State": '"Unclaimed"'}
+    dynamic = a | {"Name": '"slot1_1@a.pool"', "SlotType": '"Dynamic"'}
+    own_master = {"MyType": '"DaemonMaster"', "Machine": '"a.pool"', "Name": '"a.pool"'}
+    for command, ad in ((STARTD, a), (STARTD, dynamic), (MASTER, own_master)):
+        assert "refused" not in advertise(condor, "a", command, ad)
+    assert set(seen(condor, "-constraint", 'Machine == "a.pool"', "-af", "Name")) == {"slot1@a.pool", "slot1_1@a.pool"}
+    assert "a.pool" in seen(condor, "-master", "-af", "Name")
+
+
+@pytest.mark.parametrize(
+    ("command", "forged"),
+    [
+        (STARTD, {}),
+        (STARTD, {"MyType": '"machine"'}),
+        (STARTD, {"MyType": '"Evil"'}),
+        (STARTD, {"Machine": '"a.pool"'}),
+        (STARTD, {"Machine": '"a.pool"', "EcmSlave": '"a"'}),
+        (STARTD, {"Machine": '"a.pool"', "Name": '"slot1@a.pool"'}),
+        (STARTD, {"Machine": '"a.elsewhere"', "EcmSlave": '"a"'}),
+        (STARTD, {"Machine": "undefined", "Name": '"slot1@b.pool"'}),
+        (STARTD, {"AuthenticatedIdentity": '"b@slaves.pool"'}),
+        (STARTD, {"AuthenticatedIdentity": "undefined"}),
+        (MASTER, {"MyType": '"Evil"', "Name": '"master.pool"', "Machine": '"master.pool"'}),
+        (MASTER, {"MyType": '"DaemonMaster"', "Name": '"master.pool"', "Machine": '"a.pool"', "EcmSlave": '"a"'}),
+        (MASTER, {"MyType": '"DaemonMaster"', "Name": '"b.pool"', "Machine": '"b.pool"'}),
+    ],
+)
+def test_a_slaves_token_serves_for_no_other_machine(condor: RealPool, command: str, forged: dict[str, str]) -> None:
+    assert "Sent 1 of 1" in advertise(condor, "a", command, FORGED | forged), "it got as far as the rule"
+    assert seen(condor, "-any", "-constraint", 'State =?= "Forged" || EcmSlave =?= "b"', "-af", "Name") == []
+    assert seen(condor, "-collector", "-af", "Name") != []
+
+
+@pytest.mark.parametrize(("name", "key"), [("", b""), ("b", b"of another pool")])
+def test_without_a_token_or_with_another_pools_nobody_joins_or_reads(condor: RealPool, name: str, key: bytes) -> None:
+    assert "Sent 0 of 1" in advertise(condor, name, STARTD, FORGED, key)
+    assert "AUTHENTICATE" in as_slave(condor, name, "condor_status", "-any", key=key)
+    assert seen(condor, "-constraint", 'EcmSlave == "b"', "-af", "Name") == []
+    assert "slot1@" not in as_slave(condor, name, "condor_status", "-any", "-af", "Name", key=key)
+    assert "refused" not in as_slave(condor, "a", "condor_status", "-any"), "a slave's own token reads"
+
+
+def test_a_slave_cannot_forge_the_controllers_heartbeat(condor: RealPool) -> None:
+    heartbeat = {"MyType": '"EcmController"', "Name": '"controller"'}
+    assert "Sent 0 of 1" in advertise(condor, "a", "UPDATE_AD_GENERIC", heartbeat)
+    assert seen(condor, "-subsystem", "EcmController", "-af", "Name") == []
+
+
+def test_slaves_see_a_heartbeat_until_it_ends_and_no_longer(condor: RealPool) -> None:
+    (alive,) = re.findall(r"^alive='(.*)'$", WATCH.read_text(), re.MULTILINE)
+    heartbeat = 'MyType = "EcmController"\nName = "controller"\nClassAdLifetime = {}\n'
+    for life, expected in (60, ["controller"]), (1, []):
+        condor.run("condor_advertise", "UPDATE_AD_GENERIC", "-", stdin=heartbeat.format(life))
+        time.sleep(3)
+        assert seen(condor, "-subsystem", "EcmController", "-constraint", alive, "-af", "Name") == expected
+    assert seen(condor, "-subsystem", "EcmController", "-af", "Name") == ["controller"], "it is still there"
+
+
+def test_a_slave_cannot_have_the_pools_queue_or_daemons_do_anything(condor: RealPool) -> None:
+    for command in (("condor_submit", "-"), ("condor_drain", "master.pool"), ("condor_off", "-name", "master.pool")):
+        assert "refused" in as_slave(condor, "a", *command, stdin="executable = /bin/true\nqueue\n")
+
+
+def test_a_leaked_token_can_be_revoked(condor: RealPool) -> None:
+    """As docs/security.md says."""
+    assert "refused" in as_slave(condor, "leaked", "condor_status", "-any")
+    assert "refused" not in as_slave(condor, "a", "condor_status", "-any")
+
+
+def test_a_token_that_an_account_fetches_serves_nowhere(condor: RealPool) -> None:
+    fetched = condor.run("condor_token_fetch", user="ada").strip()
+    assert "AUTHENTICATE" in by_token(condor, fetched, "condor_status", "-any") or "DENIED" in by_token(
+        condor, fetched, "condor_status", "-any"
+    )
+    condor.submit("ada", "executable = /bin/true\nqueue\n")

@@ -1,0 +1,80 @@
+"""Parts of the first boot, run on folders of a test, and the order of the whole."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+FILES = Path(__file__).parents[2] / "cloudinit" / "files"
+FIRST_BOOT = "usr/local/sbin/ecm-first-boot"
+NODE = FILES / "common/usr/local/sbin/ecm-node"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A node whose image brings keys and tokens of somebody's."""
+    for folder in ("etc/ecm", "etc/condor/passwords.d", "etc/condor/tokens.d", "usr/local/sbin", "var/lib/cloud/data"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "etc/ecm/node.env").touch()
+    (tmp_path / "usr/local/sbin/ecm-system").touch()
+    (tmp_path / "var/lib/cloud/data/instance-id").write_text("i-1\n")
+    for brought in ("passwords.d/POOL", "passwords.d/other", "tokens.d/admin", "tokens.d/slave", "pool_password"):
+        (tmp_path / "etc/condor" / brought).write_text("of the image")
+    return tmp_path
+
+
+def run(root: Path, role: str, function: str) -> None:
+    """Calls one function of a role's first boot."""
+    script = f". {NODE}; eval \"$(sed -n '/^[a-z_]*() {{/,/^}}/p' {FILES / role / FIRST_BOOT})\"; {function}"
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "ECM_ROOT": str(root)}
+    subprocess.run(["bash", "-c", script], env=environment, check=True, capture_output=True)
+
+
+def identities(root: Path) -> list[str]:
+    condor = root / "etc/condor"
+    return sorted(str(path.relative_to(condor)) for path in condor.rglob("*") if path.is_file())
+
+
+def test_the_pools_key_is_made_anew_on_an_image_that_brings_one(root: Path) -> None:
+    run(root, "master", "make_key")
+    key = root / "etc/condor/passwords.d/POOL"
+    first = key.read_text()
+    assert len(first) == 88
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert identities(root) == ["passwords.d/POOL"]
+    run(root, "master", "make_key")
+    assert key.read_text() == first, "once for each machine"
+    (root / "var/lib/cloud/data/instance-id").write_text("i-2\n")
+    run(root, "master", "make_key")
+    assert key.read_text() != first, "the image was made of a master"
+
+
+def test_a_key_is_made_anew_where_the_machines_id_is_not_known(root: Path) -> None:
+    (root / "var/lib/cloud/data/instance-id").write_text("")
+    run(root, "master", "make_key")
+    assert (root / "etc/condor/passwords.d/POOL").read_text() != "of the image"
+
+
+def test_a_slave_has_no_identity_but_its_own_token(root: Path) -> None:
+    run(root, "slave", "forget_identities slave")
+    assert identities(root) == ["tokens.d/slave"]
+
+
+def steps(role: str) -> list[str]:
+    return [line.split()[0] for line in (FILES / role / FIRST_BOOT).read_text().splitlines() if line[:1].isalpha()]
+
+
+def test_nobody_can_log_in_and_no_job_can_run_before_the_metadata_service_is_closed() -> None:
+    of_master, of_slave = steps("master"), steps("slave")
+    assert of_master.index("hold_condor") < of_master.index("close_metadata") < of_master.index("make_users")
+    for order in (of_master, of_slave):
+        assert order.index("hold_condor") < order.index("close_metadata") < order.index("start_condor")
+    assert of_slave.index("forget_identities") < of_slave.index("start_condor")
+    assert of_master.index("make_key") < of_master.index("start_condor")
+
+
+def test_what_flushes_the_firewall_closes_the_metadata_service_again() -> None:
+    drop_in = (FILES / "common/etc/systemd/system/nftables.service.d/ecm.conf").read_text()
+    again = "=/usr/sbin/nft -f /etc/ecm/metadata.nft"
+    for after in ("ExecStartPost", "ExecReload", "ExecStopPost"):
+        assert f"{after}{again}\n" in drop_in
