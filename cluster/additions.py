@@ -52,10 +52,15 @@ def _text(setting: str, path: str | None) -> str:
 
 
 def _check_script(setting: str, path: str, text: str) -> None:
-    first = text.splitlines()[0]
+    first = text.partition("\n")[0]
     if not first.startswith("#!/"):
         raise SettingsError(
             f"ecm:{setting} is {path!r} - its first line names no interpreter - begin it with #!/bin/bash"
+        )
+    if first.endswith("\r"):
+        raise SettingsError(
+            f"ecm:{setting} is {path!r} - its lines end as on Windows, no interpreter would be found - "
+            f"sed -i 's/\\r$//' {path}"
         )
     shell = first.removeprefix("#!").split()
     name = next((word for word in (Path(part).name for part in shell) if word != "env"), "")

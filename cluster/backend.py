@@ -63,12 +63,12 @@ def for_master(settings: Settings, environment: Mapping[str, str], catalogue: Ma
     given = settings.master_backend_url.get_secret_value() if settings.master_backend_url else None
     own_url = given or environment.get("ECM_MASTER_BACKEND_URL")
     url = own_url or environment.get("PULUMI_BACKEND_URL") or ""
-    parts = urlsplit(url)
-    if why := _unreachable(url, parts):
+    if why := _unreachable(url):
         raise SettingsError(
             f"the master has no way to the stack's state - {why}"
             " - keep the state in PostgreSQL or an object store and set ecm:masterBackendUrl or ECM_MASTER_BACKEND_URL"
         )
+    parts = urlsplit(url)
     login = _login(KINDS[parts.scheme], parts.scheme, environment)
     handed = {"PULUMI_BACKEND_URL": url, **login, **_passphrase(parts.scheme, environment)}
     shared = [
@@ -77,28 +77,51 @@ def for_master(settings: Settings, environment: Mapping[str, str], catalogue: Ma
         if name not in {"AWS_REGION", "AZURE_STORAGE_ACCOUNT"} and not environment.get(OWN + name)
     ]
     warnings = []
-    if shared or (not own_url and parts.password):
+    if shared or (not own_url and _has_password(parts)):
         what = ", ".join(f"{OWN}{name}" for name in shared) or "ECM_MASTER_BACKEND_URL"
         warnings.append(
             "the master gets your own login to the state - whoever is root there has it then - make it one of its own "
             f"and set {what}"
+        )
+    if parts.scheme == "postgres" and not _is_safe_on_the_way(parts):
+        warnings.append(
+            f"the state's server {parts.hostname} is not checked on the way there - whoever is in between reads the "
+            "password and the state, and can change which program the master runs - put sslmode=verify-full in the URL"
         )
     if parts.scheme == "s3":
         warnings += _of_this_cloud(parts, catalogue)
     return Handover(handed, tuple(warnings))
 
 
-def _unreachable(url: str, parts: SplitResult) -> str:
+def _unreachable(url: str) -> str:
     if not url:
         return "no URL is set"
+    try:
+        parts = urlsplit(url)
+        host = _endpoint(parts).hostname if parts.scheme == "s3" else parts.hostname
+    except ValueError:
+        return "its URL can't be read"
     if parts.scheme == "file":
         return "a file:// backend is on this machine only"
     if parts.scheme not in KINDS:
         return f"{parts.scheme or 'its URL'} is no backend that is known here, those are: {', '.join(KINDS)}"
-    host = _endpoint(parts).hostname if parts.scheme == "s3" else parts.hostname
     if host and (host == "localhost" or _is_loopback(host)):
         return f"{host} is this machine only"
     return ""
+
+
+def _has_password(parts: SplitResult) -> bool:
+    return bool(parts.password or parse_qs(parts.query).get("password"))
+
+
+def _is_safe_on_the_way(parts: SplitResult) -> bool:
+    """Whether nobody in between passes for the server: it is on a network of the site's own, or its key is checked."""
+    try:
+        if ipaddress.ip_address(parts.hostname or "").is_private:
+            return True
+    except ValueError:
+        pass
+    return parse_qs(parts.query).get("sslmode") == ["verify-full"]
 
 
 def _is_loopback(host: str) -> bool:
@@ -134,10 +157,10 @@ def _passphrase(scheme: str, environment: Mapping[str, str]) -> dict[str, str]:
     if phrase is None and file:
         try:
             phrase = Path(file).read_text().strip()
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
+            why = "it isn't text" if isinstance(error, UnicodeDecodeError) else error.strerror
             raise SettingsError(
-                f"PULUMI_CONFIG_PASSPHRASE_FILE can't be read - {error.strerror}: {file} - "
-                "name a file with the passphrase"
+                f"PULUMI_CONFIG_PASSPHRASE_FILE can't be read - {why}: {file} - name a file with the passphrase"
             ) from None
     if phrase is not None:
         return {"PULUMI_CONFIG_PASSPHRASE": phrase}

@@ -1,10 +1,12 @@
 """The master's login to the cloud: an application credential that can do what the controller does, and no more.
 
 `access-rules.json` lists the calls: those by which the provider makes, reads and deletes a slave, then those by which
-the controller looks at servers and quota. `*` is one segment of a path, `**` any number.
+the controller looks at servers and quota. `*` is one segment of a path, `**` any number. Nova's are there twice: on
+some clouds its URL has the project's id in it.
 """
 
 import json
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,11 +32,15 @@ if TYPE_CHECKING:
 RULES = Path(__file__).with_name("access-rules.json")
 CREDENTIAL_TYPE = "openstack:identity/applicationCredential:ApplicationCredential"
 RULED = "master"
+CONSOLE_RULE = {"service": "compute", "method": "POST", "path": "/v2.1/servers/*/action"}
+"""Lets the master read consoles, and do to any server of the project whatever else Nova calls an action."""
 WITHOUT_RULES = "master-without-rules"
+MEMBER = "member"
+"""The role that making and deleting servers takes."""
 MAKE_ONE = (
-    "openstack application credential create --access-rules cluster/access-rules.json ecm-master, then "
+    "openstack application credential create --role member --access-rules cluster/access-rules.json ecm-master, then "
     "pulumi config set ecm:applicationCredentialId ID and "
-    "pulumi config set --secret ecm:applicationCredentialSecret SECRET"
+    "pulumi config set --secret ecm:applicationCredentialSecret, which asks for the secret"
 )
 
 
@@ -66,6 +72,8 @@ def given(settings: Settings, connection: "Connection") -> Login | None:
         raise CloudError(
             f"ecm:applicationCredentialId is {login.id} - it is for another project - as a user of this one: {MAKE_ONE}"
         )
+    if administers(theirs):
+        _warn_of_admin(f"the application credential {login.id} has")
     if excess := too_wide(_credential_in(theirs)):
         pulumi.log.warn(
             f"the master's login can do more than it needs to - the application credential {login.id} {excess} - "
@@ -77,6 +85,23 @@ def given(settings: Settings, connection: "Connection") -> Login | None:
             "openstack application credential create ecm-master"
         )
     return login
+
+
+def narrow_roles(token: "AccessInfoV3") -> list[str] | None:
+    """The roles that the master's credential gets of those that this login has; None for all, where it needs them."""
+    return [name for name in token.role_names or [] if name.lower() == MEMBER][:1] or None
+
+
+def administers(token: "AccessInfoV3") -> bool:
+    """Whether the cloud may take this login for one of its operators'."""
+    return any("admin" in name.lower() for name in token.role_names or [])
+
+
+def _warn_of_admin(whose: str) -> None:
+    pulumi.log.warn(
+        f"{whose} the role of an administrator - with it the calls of the access rules may reach EVERY server of the "
+        f"cloud, also other projects' - run pulumi up as a user with the role {MEMBER} in this project"
+    )
 
 
 def _credential_in(token: "AccessInfoV3") -> "Mapping[str, Any]":
@@ -122,13 +147,14 @@ def refused_by(connection: "Connection") -> str:
     return ""
 
 
-def made(
+def made(  # noqa: PLR0913 - all that it depends on, two of them by name
     prefix: str,
     cluster_id: pulumi.Output[str],
     connection: "Connection",
     was: "Remembered",
     *,
     fixed: bool,
+    consoles: bool,
 ) -> pulumi.Output[Login]:
     """Declares the stack's own credential. It belongs to whoever runs `pulumi up`, and dies with the stack.
 
@@ -141,33 +167,57 @@ def made(
         connection: the user's login.
         was: what is in the state.
         fixed: whether the master is there and stays.
+        consoles: whether it may read consoles.
     """
     name = pulumi.Output.concat(prefix, "-master-", cluster_id)
-    ruled = _declare(RULED, name, rules(), fixed=fixed)
+    own = access(connection)
+    roles = narrow_roles(own)
+    admin = administers(own) and not roles
+    if admin and not fixed:
+        _warn_of_admin("the master's login gets all roles of yours, and among them")
+    declare = partial(_declare, roles=roles, fixed=fixed)
+    ruled = declare(RULED, name, rules(consoles=consoles))
     if fixed:
-        return _declare(WITHOUT_RULES, name, None, fixed=True) if _has_second(was) else ruled
-    return ruled.apply(lambda login: _or_without_rules(login, name, connection))
+        return declare(WITHOUT_RULES, name, None) if _has_second(was) else ruled
+
+    def or_without_rules(login: Login) -> pulumi.Output[Login]:
+        try:
+            refused = refused_by(connect_as(login, connection))
+        except EcmError as error:
+            end_with(error)
+        if not refused:
+            return pulumi.Output.secret(login)
+        why = _refusal("an application credential with access rules", refused)
+        if admin:
+            end_with(
+                CloudError(
+                    f"{why}, and without them the master could do all that an administrator of the cloud can - "
+                    f"run pulumi up as a user with the role {MEMBER} in this project"
+                )
+            )
+        pulumi.log.warn(why)
+        return declare(WITHOUT_RULES, name, None)
+
+    return ruled.apply(or_without_rules)
 
 
-def rules() -> list[dict[str, str]]:
+def rules(*, consoles: bool) -> list[dict[str, str]]:
     """Service, method and path of every call that the master makes."""
     listed: list[dict[str, str]] = json.loads(RULES.read_text())
-    return listed
+    project_in_path = {**CONSOLE_RULE, "path": CONSOLE_RULE["path"].replace("/v2.1/", "/v2.1/*/")}
+    return [*listed, CONSOLE_RULE, project_in_path] if consoles else listed
+
+
+def lacks_consoles(was: "Remembered") -> bool:
+    """Whether the stack has made the master that is there a login that can't read consoles."""
+    made_one = was.resources.get((CREDENTIAL_TYPE, RULED))
+    if made_one is None or _has_second(was):
+        return False
+    return CONSOLE_RULE["path"] not in {rule["path"] for rule in made_one.get("accessRules") or ()}
 
 
 def _has_second(was: "Remembered") -> bool:
     return (CREDENTIAL_TYPE, WITHOUT_RULES) in was.resources
-
-
-def _or_without_rules(login: Login, name: pulumi.Output[str], connection: "Connection") -> pulumi.Output[Login]:
-    try:
-        refused = refused_by(connect_as(login, connection))
-    except EcmError as error:
-        end_with(error)
-    if not refused:
-        return pulumi.Output.secret(login)
-    pulumi.log.warn(_refusal("an application credential with access rules", refused))
-    return _declare(WITHOUT_RULES, name, None, fixed=False)
 
 
 def _refusal(what: str, service: str) -> str:
@@ -178,12 +228,18 @@ def _refusal(what: str, service: str) -> str:
 
 
 def _declare(
-    name: str, title: pulumi.Output[str], wanted: list[dict[str, str]] | None, *, fixed: bool
+    name: str,
+    title: pulumi.Output[str],
+    wanted: list[dict[str, str]] | None,
+    *,
+    roles: list[str] | None,
+    fixed: bool,
 ) -> pulumi.Output[Login]:
     credential = identity.ApplicationCredential(
         name,
         name=title if wanted else pulumi.Output.concat(title, "-without-rules"),
         description="The controller of an elastic-condor cluster",
+        roles=roles,
         access_rules=[identity.ApplicationCredentialAccessRuleArgs(**rule) for rule in wanted] if wanted else None,
         opts=pulumi.ResourceOptions(
             # The master has been told of it: another one would cut it off.

@@ -1,5 +1,7 @@
 """The way into the cloud: the user's own login, and any other one to the same place."""
 
+import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ import openstack
 import openstack.exceptions as sdk_errors
 from keystoneauth1.access.access import AccessInfoV3
 from keystoneauth1.identity.v3 import ApplicationCredential
+from openstack.config import OpenStackConfig
 from openstack.config.cloud_region import CloudRegion
 from openstack.connection import Connection
 
@@ -17,6 +20,7 @@ from cluster.errors import CloudError
 
 PATIENCE = 60
 """Seconds that one answer of the cloud may take."""
+CHECK = "check OS_CLOUD and clouds.yaml, or the OS_* variables"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +37,28 @@ def connect() -> Connection:
     Raises:
         CloudError: there is no login, or the cloud refuses it or is out of reach.
     """
+    # It would print a line of its own beside the one error.
+    logging.getLogger("keystoneauth").setLevel(logging.ERROR)
     with translated():
-        connection = openstack.connect(api_timeout=PATIENCE)
-        # Not authorize(), which hides what kind of failure it was.
-        connection.session.get_token()
+        try:
+            if names := unchosen():
+                raise CloudError(f"no cloud is chosen - clouds.yaml has {', '.join(names)} - export OS_CLOUD=NAME")
+            connection = openstack.connect(api_timeout=PATIENCE)
+            # Not authorize(), which hides what kind of failure it was.
+            connection.session.get_token()
+        except (AttributeError, TypeError, ValueError) as error:
+            # openstacksdk doesn't look whether clouds.yaml has text where text belongs, and a URL where a URL does.
+            raise CloudError(
+                f"there is no usable cloud login - it has no valid form: {first_line(error)} - {CHECK}"
+            ) from None
         return connection
+
+
+def unchosen() -> list[str]:
+    """The clouds of clouds.yaml when neither OS_CLOUD nor another variable says which; empty when one is chosen."""
+    if os.environ.get("OS_CLOUD") or os.environ.get("OS_AUTH_URL"):
+        return []
+    return sorted(set(OpenStackConfig().get_cloud_names()) - {"envvars", "defaults"})
 
 
 def connect_as(login: Login, connection: Connection) -> Connection:
@@ -100,15 +121,14 @@ def translated() -> Iterator[None]:
     Raises:
         CloudError: whatever went wrong between here and the cloud.
     """
-    check = "check OS_CLOUD and clouds.yaml, or the OS_* variables"
     try:
         yield
     except auth_errors.Unauthorized as error:
-        raise CloudError(f"the cloud refuses the login - {first_line(error)} - {check}") from None
+        raise CloudError(f"the cloud refuses the login - {first_line(error)} - {CHECK}") from None
     except (auth_errors.ConnectFailure, auth_errors.ConnectTimeout) as error:
         raise CloudError(f"the cloud is out of reach - {first_line(error)} - check the network and auth_url") from None
     except (auth_errors.ClientException, sdk_errors.ConfigException) as error:
-        raise CloudError(f"there is no usable cloud login - {first_line(error)} - {check}") from None
+        raise CloudError(f"there is no usable cloud login - {first_line(error)} - {CHECK}") from None
     except sdk_errors.SDKException as error:
         raise CloudError(f"the cloud fails to answer - {first_line(error)} - try again, or ask its operators") from None
 

@@ -88,6 +88,9 @@ def new_slave(
         security_groups=[template.security_group],
         metadata={CLUSTER_TAG: template.cluster_id, ROLE_TAG: "slave", MADE_FROM_TAG: fingerprint},
         user_data=pulumi.Output.secret(user_data),
+        # The default. Pulumi notes in the state what the provider adds by itself, and drops the note at the next
+        # `pulumi up`: that would be a write of the whole state for each slave.
+        power_state="active",
         opts=pulumi.ResourceOptions(custom_timeouts=_TIMEOUTS, deleted_with=swept_by),
     )
 

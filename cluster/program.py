@@ -46,6 +46,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     ready = credential.given(settings, connection)
     was = stack.remembered()
     master = Master.remembered(was)
+    fixed = master is not None and master.generation == settings.master_generation
     swept = was.resources.get((SWEEP_TYPE, SWEEP))
     known: tuple[Server, ...] = ()
     if swept:
@@ -59,6 +60,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         *_unlike_systems(found),
         *running.warnings(master, known, settings, found),
         *quota.judge(shares, settings),
+        *(_without_consoles(settings, was) if fixed and not ready else ()),
     ):
         pulumi.log.warn(warning)
 
@@ -78,6 +80,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
                 },
                 pulumi_version=PULUMI_VERSION,
                 provider_version=PROVIDER_VERSION,
+                proxy=settings.proxy,
             )
         )
 
@@ -86,10 +89,9 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         user_data(Login("x" * 32, "x" * 86))
     except boot.UserDataError as error:
         raise SettingsError(str(error)) from None
-    fixed = master is not None and master.generation == settings.master_generation
     if swept and not fixed and not pulumi.runtime.is_dry_run():
-        # The user has given it up, and the provider doesn't wait for a server in ERROR to go.
-        remove_all(swept["cluster"], connection, which=running.is_broken_master)
+        # The user has given them up, and the provider doesn't wait for a server in ERROR to go.
+        remove_all(swept["cluster"], connection, which=running.goes_before_a_new_master)
     network = master_network(
         prefix,
         network_id=found.network_id,
@@ -99,7 +101,11 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         fixed=fixed,
     )
     cluster_id = network.group.id
-    login = pulumi.Output.secret(ready) if ready else credential.made(prefix, cluster_id, connection, was, fixed=fixed)
+    login = (
+        pulumi.Output.secret(ready)
+        if ready
+        else credential.made(prefix, cluster_id, connection, was, fixed=fixed, consoles=settings.console_logs)
+    )
     sweep = Sweep(cluster_id, found.project_id, network.resources)
 
     nodes.master(
@@ -116,19 +122,21 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         fixed=fixed,
         swept_by=sweep,
     )
-    slaves = [nodes.kept_slave(name, sweep) for name in was.slaves]
+    slaves = {name: nodes.kept_slave(name, sweep).id for name in was.slaves} if fixed else {}
     settings_output = report.shared(settings, found, slaves_own, cluster_id=cluster_id, master_address=network.address)
     additions_wanted = report.master_additions(own, settings.users)
     additions_had = was.outputs.get("settings", {}).get("master", additions_wanted) if fixed else additions_wanted
     if changed := running.changed_additions(additions_had, additions_wanted):
         pulumi.log.warn(changed)
     settings_output["master"] = additions_had
+    if pulumi.runtime.is_dry_run():
+        _show_new_texts(was, slaves_own, None if fixed else own)
     report.export(slaves, network.public_address, settings_output, asdict(payload.release()))
 
 
 def _plain_text() -> Iterator[str]:
     for key in in_plain_text(stack_config(), is_config_secret):
-        yield f"{key} is in the stack's file in plain text - pulumi config set --secret {key} VALUE"
+        yield f"{key} is in the stack's file in plain text - pulumi config set --secret {key}, which asks for the value"
 
 
 def _unlike_systems(found: Found) -> Iterator[str]:
@@ -137,6 +145,21 @@ def _unlike_systems(found: Found) -> Iterator[str]:
             f"ecm:image and ecm:slaveImage may not go together - {why} - "
             "take the same system for both, unless the images bring their own HTCondor"
         )
+
+
+def _without_consoles(settings: Settings, was: stack.Remembered) -> Iterator[str]:
+    if settings.console_logs and credential.lacks_consoles(was):
+        yield (
+            "ecm:consoleLogs is true - the running master keeps its login, which can't read consoles - "
+            "docs/operations.md says how to replace the master"
+        )
+
+
+def _show_new_texts(was: stack.Remembered, slaves_own: boot.Additions, masters_own: boot.Additions | None) -> None:
+    had = was.outputs.get("settings", {})
+    for role, own in (("slave", slaves_own), ("master", masters_own)):
+        for text in report.new_texts(role, own, had.get(role, {})) if own else ():
+            pulumi.log.info(text)
 
 
 def _cloud_login(login: Login, settings: Settings, found: Found) -> dict[str, str]:
@@ -163,17 +186,21 @@ class Change:
 
 
 def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
-    """Declares the slaves that the state has, less those to remove, and the new ones.
+    """Declares the new slaves, and nothing else.
 
-    The other outputs are re-exported as they were. The update that runs this is targeted at slaves: the master and its
-    network aren't declared, and not touched.
+    The update that runs this is targeted at those that it makes and at those that it removes: what is targeted and not
+    declared goes, and what isn't targeted isn't touched, be it another slave or the master. The other outputs are
+    re-exported as they were.
     """
     was = stack.remembered()
     sweep = declared()
-    kept = [nodes.kept_slave(name, sweep) for name in was.slaves if name not in change.remove]
-    made = [
-        nodes.new_slave(name, template, change.fingerprint, data, sweep)
+    kept = {name: server_id for name, server_id in was.server_ids.items() if name not in change.remove}
+    made = {
+        name: (
+            nodes.kept_slave(name, sweep)
+            if name in kept
+            else nodes.new_slave(name, template, change.fingerprint, data, sweep)
+        ).id
         for name, data in change.create.items()
-        if name not in was.slaves
-    ]
-    report.export([*kept, *made], was.outputs["masterIp"], was.outputs["settings"], was.outputs["controller"])
+    }
+    report.export({**kept, **made}, was.outputs["masterIp"], was.outputs["settings"], was.outputs["controller"])

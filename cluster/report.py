@@ -4,7 +4,8 @@
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from textwrap import indent
 from typing import Any, Self
 
 import pulumi
@@ -42,6 +43,7 @@ class SlaveTemplate(_Output):
     condor_config: str = ""
     script: str = ""
     orphan_time: int = 3600
+    proxy: str | None = None
 
 
 class Shared(_Output):
@@ -55,6 +57,7 @@ class Shared(_Output):
     waiting_jobs_time: int
     join_timeout: int
     poll_interval: int
+    console_logs: bool = False
     master_address: str
     slave: SlaveTemplate
 
@@ -127,6 +130,7 @@ def shared(
             condor_config=own.condor_config,
             script=own.script,
             orphan_time=settings.orphan_time,
+            proxy=settings.proxy,
         ),
     ).model_dump(mode="json", by_alias=True, exclude_none=True)
     return {**known, "masterAddress": master_address, "slave": {**known["slave"], "clusterId": cluster_id}}
@@ -142,17 +146,30 @@ def master_additions(own: Additions, users: Iterable[str]) -> dict[str, Any]:
     }
 
 
+def new_texts(role: str, own: Additions, had: Mapping[str, Any]) -> Iterator[str]:
+    """The texts of a role's additions that the report didn't have, line by line.
+
+    Pulumi shows what of a text changes in that way, too, but of a new one three lines in one.
+    """
+    for setting, key, text in (
+        ("CondorConfig", "condorConfig", own.condor_config),
+        ("Script", "script", own.script),
+    ):
+        if text and not had.get(key):
+            yield f"new is ecm:{role}{setting}:\n{indent(text, '    + ')}"
+
+
 def export(
-    slaves: Sequence[pulumi.CustomResource],
+    slaves: Mapping[str, pulumi.Input[str]],
     master_ip: pulumi.Input[str],
     settings: pulumi.Input[Any],
     release: Mapping[str, Any],
 ) -> None:
     """Exports all outputs. An update replaces a stack's outputs as a whole, so every caller exports them all.
 
-    The release's archive is no secret, but as one it isn't shown.
+    Slaves are given by name with their ids. The release's archive is no secret, but as one it isn't shown.
     """
-    pulumi.export("slaves", [{"name": slave._name, "id": slave.id} for slave in slaves])  # noqa: SLF001
+    pulumi.export("slaves", [{"name": name, "id": server_id} for name, server_id in sorted(slaves.items())])
     pulumi.export("slaveCount", len(slaves))
     pulumi.export("masterIp", master_ip)
     pulumi.export("settings", settings)

@@ -68,6 +68,11 @@ def is_broken_master(server: Server) -> bool:
     return server.role == MASTER and server.status == "ERROR"
 
 
+def goes_before_a_new_master(server: Server) -> bool:
+    """Whether another generation has no use for it: a broken master, or a slave, which knows the old key only."""
+    return server.role != MASTER or is_broken_master(server)
+
+
 def warnings(master: Master | None, servers: Iterable[Server], settings: Settings, found: Found) -> tuple[str, ...]:
     """What the user should know of the master before the update goes on.
 

@@ -4,7 +4,6 @@ They are checked here for themselves; `cluster.cloud` checks them against the cl
 """
 
 import difflib
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from pydantic.alias_generators import to_camel
 
 from cluster.errors import SettingsError
-from cluster.values import Cidrs, FilePath, Name, Packages, System, Users
+from cluster.values import Cidrs, FilePath, Name, Packages, Proxy, System, Users, shown
 
 
 class Settings(BaseModel):
@@ -57,7 +56,7 @@ class Settings(BaseModel):
     )
     idle_time: int = Field(600, ge=10, le=604_800, description="Seconds that a slave is idle before it goes.")
     waiting_jobs_threshold: int = Field(
-        0, ge=0, description="Jobs that may wait without a new slave being made at once."
+        0, ge=0, le=1_000_000, description="Jobs that may wait without a new slave being made at once."
     )
     waiting_jobs_time: int = Field(
         60, ge=0, le=86_400, description="Seconds after which a waiting job counts in any case."
@@ -85,11 +84,16 @@ class Settings(BaseModel):
     slave_script: FilePath | None = Field(
         None, description="File in the project: a script that root runs at a slave's first boot."
     )
+    proxy: Proxy | None = Field(None, description="URL of the HTTP proxy by which nodes get packages; none if unset.")
     orphan_time: int = Field(
         3600,
         ge=600,
         le=604_800,
         description="Seconds without a sign of the controller after which a slave takes no more jobs, then powers off.",
+    )
+
+    console_logs: bool = Field(
+        default=False, description="Whether the master may read the consoles of slaves that fail: docs/security.md."
     )
 
     endpoints: Literal["public", "internal"] = Field(
@@ -128,13 +132,20 @@ def read(values: Mapping[str, Any]) -> Settings:
     Raises:
         SettingsError: one line for all that is wrong, each with what to do.
     """
-    ours = {key.removeprefix("ecm:"): value for key, value in values.items() if key.startswith("ecm:")}
+    ours = _ours(values)
     try:
         return Settings.model_validate(ours)
     except ValidationError as error:
-        raise SettingsError(
-            "; ".join(_problem(e) for e in error.errors(include_url=False, include_context=False))
-        ) from None
+        raise SettingsError("; ".join(_problems(error))) from None
+
+
+def problems(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is wrong with a stack's configuration, a line each; the same as `read` says."""
+    try:
+        Settings.model_validate(_ours(values))
+    except ValidationError as error:
+        return tuple(_problems(error))
+    return ()
 
 
 def stack_config() -> dict[str, Any]:
@@ -150,29 +161,43 @@ def keys() -> dict[str, str]:
     return {field.alias or name: field.description or "" for name, field in Settings.model_fields.items()}
 
 
+def secrets() -> frozenset[str]:
+    """The keys of the settings that are encrypted, and never shown."""
+    return frozenset(f.alias or name for name, f in Settings.model_fields.items() if f.annotation == SecretStr | None)
+
+
 def in_plain_text(values: Mapping[str, Any], is_secret: Callable[[str], bool]) -> tuple[str, ...]:
     """The keys of secret settings that stand in the stack's file for everybody to read."""
-    secret = [field.alias for field in Settings.model_fields.values() if field.annotation == SecretStr | None]
-    return tuple(f"ecm:{name}" for name in secret if f"ecm:{name}" in values and not is_secret(f"ecm:{name}"))
+    return tuple(f"ecm:{key}" for key in sorted(secrets()) if f"ecm:{key}" in values and not is_secret(f"ecm:{key}"))
+
+
+def _ours(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix("ecm:"): value for key, value in values.items() if key.startswith("ecm:")}
+
+
+def _problems(error: ValidationError) -> list[str]:
+    return [_problem(e) for e in error.errors(include_url=False, include_context=False)]
 
 
 def _problem(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, of which three entries are read
     key = str(error["loc"][0]) if error["loc"] else ""
+    meaning = keys().get(key, "").rstrip(".")
     match error["type"]:
         case "missing":
-            return f"ecm:{key} is not set - {keys()[key]} - pulumi config set ecm:{key} VALUE"
+            return f"ecm:{key} is not set - {meaning} - pulumi config set ecm:{key} VALUE"
         case "extra_forbidden":
             near = difflib.get_close_matches(key, keys(), n=1)
             meant = f"did you mean ecm:{near[0]}?" if near else f"the settings are: {', '.join(keys())}"
             return f"ecm:{key} is no setting - {meant} - pulumi config rm ecm:{key}"
         case "value_error":
-            said = str(error["msg"]).removeprefix("Value error, ")
-            return said if said.startswith("ecm:") or not key else f"ecm:{key}: {said}"
-        case "int_parsing" | "int_from_float":
+            return str(error["msg"]).removeprefix("Value error, ").replace("ecm:KEY", f"ecm:{key}")
+        case "int_parsing" | "int_parsing_size" | "int_from_float" | "int_type":
             wish = "should be a whole number"
+        case "bool_parsing" | "bool_type":
+            wish = "should be true or false"
         case "string_too_short":
             wish = "should not be empty"
         case _:
             wish = str(error["msg"]).removeprefix("Input ").removeprefix("String ")
-    meaning = keys()[key].rstrip(".")
-    return f"ecm:{key} is {json.dumps(error['input'])} - it {wish} - {meaning} - pulumi config set ecm:{key} VALUE"
+    has = "a secret" if key in secrets() else shown(error["input"])
+    return f"ecm:{key} is {has} - it {wish} - {meaning} - pulumi config set ecm:{key} VALUE"

@@ -21,12 +21,27 @@ class Remembered:
     @property
     def slaves(self) -> tuple[str, ...]:
         """Their names."""
-        return tuple(sorted(name for kind, name in self.resources if kind == SLAVE_TYPE and name != MASTER))
+        return tuple(sorted(self.server_ids))
+
+    @property
+    def server_ids(self) -> Mapping[str, str]:
+        """Of the slaves, by name; empty where a create failed before there was one."""
+        return {
+            name: str(said.get("id", ""))
+            for (kind, name), said in self.resources.items()
+            if kind == SLAVE_TYPE and name != MASTER
+        }
 
 
 def name() -> str:
     """The stack's full name: `organization/project/stack`."""
     return f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+
+
+def slave_urn(full_name: str, slave: str) -> str:
+    """A slave's name in the state of the stack `organization/project/stack`."""
+    _, project, short = full_name.split("/")
+    return f"urn:pulumi:{short}::{project}::{SLAVE_TYPE}::{slave}"
 
 
 def remembered() -> Remembered:

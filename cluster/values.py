@@ -1,23 +1,36 @@
 """Values of settings: how one of the stack's file becomes ours, or is refused with what to write instead.
 
-Pulumi's configuration has strings only; lists and maps come as JSON.
+Pulumi's configuration has strings only; lists and maps come as JSON. Where a message has `ecm:KEY`, the setting's own
+key belongs: `cluster.settings` puts it there.
 """
 
 import base64
-import binascii
 import difflib
 import json
 import re
 from ipaddress import IPv4Network
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
 from cloudinit.systems import SYSTEMS
 
+_SHOWN = 80
+"""Characters of a value in a message."""
 _PACKAGE = re.compile(r"[A-Za-z0-9@][A-Za-z0-9@:.+_~=*-]*")
+_PROXY = re.compile(r"http://[A-Za-z0-9.-]+:[0-9]+/?")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_TAKEN = frozenset({"root", "ecm", "condor", "nobody"})
+_NAMES = """
+root ecm condor nobody admin administrator almalinux cloud-user debian ubuntu fedora centos rocky ec2-user cernvm
+adm audio avahi backup bin cdrom chrony daemon dbus dialout disk docker floppy ftp games gdm gnats groups halt input
+irc kmem kvm lock lp lxd mail man messagebus mysql named netdev news nogroup operator plugdev podman polkitd postfix
+postgres proxy render rpc rpcuser shadow shutdown src sshd sshd-keygen sssd staff sudo sync sys syslog systemd-network
+systemd-resolve systemd-timesync tape tcpdump tss tty users utmp uucp uuidd video voice wheel www-data _apt
+_chrony
+"""
+# Ours, and those that systems and images have: a key would open another one's account, or a group of its name.
+_TAKEN = frozenset(_NAMES.split())
 _KEY_TYPES = (
     "ssh-ed25519",
     "ssh-rsa",
@@ -27,11 +40,17 @@ _KEY_TYPES = (
 )
 
 
+def shown(value: object) -> str:
+    """A value in a message: whole, unless it would fill the screen."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
 def _system(value: str) -> str:
     if value not in SYSTEMS:
         near = difflib.get_close_matches(value, SYSTEMS, n=1)
         meant = f"did you mean {near[0]}?" if near else f"take one of: {', '.join(SYSTEMS)}"
-        raise ValueError(f"ecm:os is {value!r} - there is no such system here - {meant}")
+        raise ValueError(f"ecm:KEY is {shown(value)} - there is no such system here - {meant}")
     return value
 
 
@@ -40,9 +59,9 @@ def _json(value: object) -> object:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError(
-            f"{value!r} is no list or map - in the stack's file write it as YAML's - "
+            f"ecm:KEY is {shown(value)} - it should be a list or map - in the stack's file write it as YAML's, "
             "or pulumi config set --path 'ecm:KEY[0]' VALUE"
         ) from None
 
@@ -51,8 +70,8 @@ def _packages(value: object) -> tuple[str, ...]:
     names = _json(value)
     if not isinstance(names, list | tuple) or not all(isinstance(n, str) and _PACKAGE.fullmatch(n) for n in names):
         raise ValueError(
-            f"{value!r} is no list of packages - each is a name as the system's package manager has it - "
-            "pulumi config set --path 'ecm:slavePackages[0]' NAME"
+            f"ecm:KEY is {shown(names)} - it should be a list of packages, by the names that the system has - "
+            "pulumi config set --path 'ecm:KEY[0]' NAME"
         )
     return tuple(names)
 
@@ -61,13 +80,13 @@ def _users(value: object) -> dict[str, tuple[str, ...]]:
     accounts = _json(value)
     if not isinstance(accounts, dict):
         raise ValueError(  # noqa: TRY004 - pydantic passes a TypeError on as it is
-            f"ecm:users is {value!r} - it maps account names to lists of public ssh keys - "
+            f"ecm:users is {shown(accounts)} - it maps account names to lists of public ssh keys - "
             "pulumi config set --path 'ecm:users.alice[0]' \"$(cat alice.pub)\""
         )
     for name, keys in accounts.items():
         if not _ACCOUNT.fullmatch(name) or name in _TAKEN:
             raise ValueError(
-                f"ecm:users has an account {name!r} - no account can be made of that name - "
+                f"ecm:users has an account {shown(name)} - no account can be made of that name - "
                 "take lower-case letters and digits"
             )
         if not isinstance(keys, list | tuple) or not keys or not all(_is_key(key) for key in keys):
@@ -85,7 +104,7 @@ def _is_key(key: object) -> bool:
     kind, _, rest = key.partition(" ")
     try:
         blob = base64.b64decode(rest.split(" ")[0], validate=True)
-    except binascii.Error:
+    except ValueError:
         return False
     return blob[4 : 4 + len(kind)] == kind.encode()
 
@@ -94,15 +113,30 @@ def _cidrs(value: object) -> tuple[str, ...]:
     hint = "pulumi config set --path 'ecm:allowedCidrs[0]' 192.0.2.0/24"
     try:
         listed = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        listed = None
+    except (ValueError, RecursionError):
+        listed = value
     if not isinstance(listed, list | tuple) or not listed:
-        raise ValueError(f"ecm:allowedCidrs is {value!r} - it should be a list of networks - {hint}")
+        raise ValueError(f"ecm:allowedCidrs is {shown(listed)} - it should be a list of networks - {hint}")
     try:
         # The same network twice would be the same rule twice, which Neutron refuses.
         return tuple(dict.fromkeys(str(IPv4Network(str(cidr))) for cidr in listed))
     except ValueError as error:
-        raise ValueError(f"ecm:allowedCidrs is {value!r} - {error} - {hint}") from None
+        raise ValueError(f"ecm:allowedCidrs is {shown(listed)} - {error} - {hint}") from None
+
+
+def _proxy(value: str) -> str:
+    hint = "pulumi config set ecm:proxy http://HOST:PORT"
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"ecm:proxy is {value!r} - {error} - {hint}") from None
+    if parts.username or parts.password:
+        # Not shown: it may be a password.
+        raise ValueError(f"ecm:proxy has a login - everybody on the slaves could read it - {hint}, without one")
+    if not _PROXY.fullmatch(value) or not port:
+        raise ValueError(f"ecm:proxy is {value!r} - it should be the URL of an HTTP proxy with its port - {hint}")
+    return value.rstrip("/")
 
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
@@ -111,3 +145,4 @@ Packages = Annotated[tuple[str, ...], BeforeValidator(_packages)]
 Users = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_users)]
 FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
 Cidrs = Annotated[tuple[str, ...], Field(max_length=64), BeforeValidator(_cidrs)]
+Proxy = Annotated[str, BeforeValidator(_proxy)]

@@ -25,6 +25,7 @@ def test_nothing_set_is_nothing_added() -> None:
     [
         (b"echo done\n", "names no interpreter - begin it with #!/bin/bash"),
         (b"#!/bin/bash\nif true; then\n", "syntax error"),
+        (b"#!/bin/sh\r\necho done\r\n", "its lines end as on Windows"),
         (b"#!/usr/bin/env bash\nfi\n", "syntax error"),
         (b"", "it is empty - pulumi config rm ecm:slaveScript"),
         (b"#!/bin/sh\n\xff", "it isn't text"),

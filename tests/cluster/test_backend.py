@@ -7,17 +7,12 @@ import pytest
 
 from cluster import backend
 from cluster.errors import SettingsError
-from cluster.settings import Settings
+from tests.cluster.made_up import settings
 
 PHRASE = {"PULUMI_CONFIG_PASSPHRASE": "phrase"}
 KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "hush"}
 SWIFT = {"identity": ["http://cloud:5000"], "object-store": ["http://cloud:8080/v1/AUTH_project"]}
 RGW = {"object-store": ["http://cloud:8080/swift/v1/AUTH_project"]}
-
-
-def settings(**changes: Any) -> Settings:
-    values = {"image": "i", "masterFlavor": "m", "slaveFlavor": "s", "keyName": "k"} | changes
-    return Settings.model_validate(values)
 
 
 def handed(environment: dict[str, str], **changes: Any) -> dict[str, str]:
@@ -47,6 +42,8 @@ def test_the_setting_goes_before_the_masters_variable_and_that_before_the_users(
         ("postgres://me:hush@127.0.0.2:5432/db", "127.0.0.2 is this machine only"),
         ("s3://state?endpoint=localhost:9000", "localhost is this machine only"),
         ("mysql://db", "mysql is no backend that is known here"),
+        ("postgres://me:hush@[::1/db", "its URL can't be read"),
+        ("s3://state?endpoint=[::1", "its URL can't be read"),
         ("db.example.org", "its URL is no backend that is known here"),
     ],
 )
@@ -115,6 +112,9 @@ def test_without_a_passphrase_the_master_could_not_read_the_state(tmp_path: Path
         backend.for_master(settings(), url, {})
     with pytest.raises(SettingsError, match="PULUMI_CONFIG_PASSPHRASE_FILE can't be read"):
         backend.for_master(settings(), url | {"PULUMI_CONFIG_PASSPHRASE_FILE": str(tmp_path / "none")}, {})
+    (tmp_path / "picture").write_bytes(b"\xff\xd8")
+    with pytest.raises(SettingsError, match="PULUMI_CONFIG_PASSPHRASE_FILE can't be read - it isn't text"):
+        backend.for_master(settings(), url | {"PULUMI_CONFIG_PASSPHRASE_FILE": str(tmp_path / "picture")}, {})
     on_cloud = {"PULUMI_BACKEND_URL": "https://api.pulumi.com", "PULUMI_ACCESS_TOKEN": "t"}
     assert "PULUMI_CONFIG_PASSPHRASE" not in backend.for_master(settings(), on_cloud, {}).environment
 
@@ -122,9 +122,10 @@ def test_without_a_passphrase_the_master_could_not_read_the_state(tmp_path: Path
 @pytest.mark.parametrize(
     ("environment", "warns"),
     [
-        ({"PULUMI_BACKEND_URL": "postgres://me:hush@db/x"}, "ECM_MASTER_BACKEND_URL"),
-        ({"PULUMI_BACKEND_URL": "postgres://db/x"}, ""),
-        ({"PULUMI_BACKEND_URL": "postgres://me:x@db/x", "ECM_MASTER_BACKEND_URL": "postgres://you:y@db/x"}, ""),
+        ({"PULUMI_BACKEND_URL": "postgres://me:hush@10.0.0.1/x"}, "ECM_MASTER_BACKEND_URL"),
+        ({"PULUMI_BACKEND_URL": "postgres://10.0.0.1/x?user=me&password=hush"}, "ECM_MASTER_BACKEND_URL"),
+        ({"PULUMI_BACKEND_URL": "postgres://10.0.0.1/x"}, ""),
+        ({"PULUMI_BACKEND_URL": "postgres://me:x@db/x", "ECM_MASTER_BACKEND_URL": "postgres://you:y@10.0.0.1/x"}, ""),
         ({"PULUMI_BACKEND_URL": "s3://b", **KEYS}, "ECM_MASTER_AWS_ACCESS_KEY_ID, ECM_MASTER_AWS_SECRET_ACCESS_KEY"),
         ({"PULUMI_BACKEND_URL": "s3://b", **{f"ECM_MASTER_{name}": value for name, value in KEYS.items()}}, ""),
     ],
@@ -133,6 +134,21 @@ def test_the_users_own_login_in_the_masters_hands_is_warned_of(environment: dict
     warnings = backend.for_master(settings(), PHRASE | environment, {}).warnings
     assert bool(warnings) == bool(warns)
     assert warns in "".join(warnings)
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        ("postgres://db.site/x", False),
+        ("postgres://db.site/x?sslmode=require", False),
+        ("postgres://198.18.0.1/x?sslmode=verify-full", True),
+        ("postgres://8.8.8.8/x", False),
+        ("postgres://192.168.3.4/x", True),
+    ],
+)
+def test_a_state_that_can_be_read_on_the_way_is_warned_of(url: str, safe: bool) -> None:
+    warnings = backend.for_master(settings(), PHRASE | {"PULUMI_BACKEND_URL": url}, {}).warnings
+    assert ("put sslmode=verify-full in the URL" in "".join(warnings)) is not safe
 
 
 def of_cloud(catalogue: dict[str, list[str]], endpoint: str = "http://cloud:8080") -> str:

@@ -7,16 +7,11 @@ import pytest
 
 from cluster import credential
 from cluster.errors import CloudError
-from cluster.settings import Settings
-from tests.cluster.made_up import token
+from cluster.stack import Remembered
+from tests.cluster.made_up import settings, token
 
 NARROW = {"id": "cred", "restricted": True, "access_rules": [{"path": "/v2.1/servers"}]}
 READY = {"applicationCredentialId": "cred", "applicationCredentialSecret": "hush"}
-
-
-def settings(**changes: Any) -> Settings:
-    values = {"image": "i", "masterFlavor": "m", "slaveFlavor": "s", "keyName": "k"} | changes
-    return Settings.model_validate(values)
 
 
 @pytest.fixture
@@ -44,7 +39,7 @@ def test_a_login_that_may_not_make_one_is_told_how(cloud: Any) -> None:
     cloud.token = token(credential={"id": "mine", "restricted": True})
     with pytest.raises(CloudError) as raised:
         credential.given(settings(), cloud)
-    assert "openstack application credential create --access-rules cluster/access-rules.json" in str(raised.value)
+    assert "openstack application credential create --role member --access-rules" in str(raised.value)
     assert "pulumi config set ecm:applicationCredentialId ID" in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -111,5 +106,39 @@ def test_a_service_that_fails_is_no_answer(cloud: Any) -> None:
 
 
 def test_the_rules_let_the_master_read_and_touch_servers_and_nothing_else() -> None:
-    changes = {(r["service"], r["method"], r["path"]) for r in credential.rules() if r["method"] != "GET"}
-    assert changes == {("compute", "POST", "/v2.1/servers"), ("compute", "DELETE", "/v2.1/servers/*")}
+    paths = ("/v2.1", "/v2.1/*")
+    needed = {("compute", "POST", f"{p}/servers") for p in paths} | {
+        ("compute", "DELETE", f"{p}/servers/*") for p in paths
+    }
+    assert changes(consoles=False) == needed
+    assert changes(consoles=True) == needed | {("compute", "POST", f"{p}/servers/*/action") for p in paths}
+
+
+def changes(*, consoles: bool) -> set[tuple[str, str, str]]:
+    listed = credential.rules(consoles=consoles)
+    return {(r["service"], r["method"], r["path"]) for r in listed if r["method"] != "GET"}
+
+
+@pytest.mark.parametrize(
+    ("resources", "lacks"),
+    [
+        ({}, False),
+        ({credential.RULED: {"accessRules": credential.rules(consoles=False)}}, True),
+        ({credential.RULED: {"accessRules": credential.rules(consoles=True)}}, False),
+        ({credential.RULED: {"accessRules": credential.rules(consoles=False)}, credential.WITHOUT_RULES: {}}, False),
+    ],
+)
+def test_a_running_master_keeps_a_login_that_cannot_read_consoles(resources: dict[str, Any], *, lacks: bool) -> None:
+    was = Remembered({(credential.CREDENTIAL_TYPE, name): outputs for name, outputs in resources.items()})
+    assert credential.lacks_consoles(was) is lacks
+
+
+def test_of_the_users_roles_the_master_gets_the_one_that_it_needs() -> None:
+    assert credential.narrow_roles(token(roles=("admin", "Member", "reader"))) == ["Member"]
+    assert credential.narrow_roles(token(roles=("_member_", "compute"))) is None
+
+
+def test_a_ready_one_of_an_administrator_is_warned_of(cloud: Any, master: Any, warned: list[str]) -> None:
+    master.token = token(credential=NARROW, roles=("admin", "member"))
+    assert credential.given(settings(**READY), cloud)
+    assert "the application credential cred has the role of an administrator" in warned[0]

@@ -1,5 +1,6 @@
 """Whose login it is, and what a user is told when it fails."""
 
+from pathlib import Path
 from typing import Any
 
 import keystoneauth1.exceptions as auth_errors
@@ -26,9 +27,22 @@ def test_a_login_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, error: 
     def refuse(**_: object) -> None:
         raise error
 
+    monkeypatch.setenv("OS_CLOUD", "mine")
     monkeypatch.setattr(openstack, "connect", refuse)
     with pytest.raises(CloudError, match=says):
         login.connect()
+
+
+@pytest.mark.parametrize(
+    "cloud", ["5", "{auth: nonsense}", "{auth: {auth_url: 'http://[::1/v3', username: u, password: hush}}"]
+)
+def test_a_clouds_yaml_of_another_form_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cloud: str) -> None:
+    (tmp_path / "clouds.yaml").write_text(f"clouds: {{mine: {cloud}}}")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    monkeypatch.setenv("OS_CLOUD", "mine")
+    with pytest.raises(CloudError, match="there is no usable cloud login - it has no valid form: ") as raised:
+        login.connect()
+    assert "hush" not in str(raised.value)
 
 
 def test_another_login_goes_to_the_same_place_with_nothing_of_the_first() -> None:
@@ -65,3 +79,11 @@ def test_another_project_is_refused_because_everything_would_seem_gone_there(clo
 def test_the_catalogue_is_the_services_urls(cloud: Any) -> None:
     cloud.token = token(catalogue={"image": ["http://a", "http://b"]})
     assert login.catalogue(cloud) == {"image": ("http://a", "http://b")}
+
+
+def test_the_clouds_to_choose_from_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OS_CLOUD", "OS_AUTH_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(OpenStackConfig, "get_cloud_names", lambda _: ["mine", "envvars", "defaults", "lab"])
+    with pytest.raises(CloudError, match=r"^no cloud is chosen - clouds.yaml has lab, mine - export OS_CLOUD=NAME$"):
+        login.connect()

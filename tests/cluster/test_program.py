@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pulumi
 import pytest
@@ -15,27 +16,11 @@ from pydantic import SecretStr
 
 from cloudinit import boot
 from cloudinit.systems import SYSTEMS
-from cluster import credential, program, report, settings, stack, sweep
-from cluster.cloud import Flavor, Found
+from cluster import credential, program, report, stack, sweep
 from cluster.errors import CloudError, MasterError, SettingsError
+from tests.cluster.made_up import FOUND, settings, token
 
-FOUND = Found(
-    image_id="image-id",
-    slave_image_id="slave-image-id",
-    master_flavor=Flavor("mf", "medium", 2, 2048, 4),
-    slave_flavor=Flavor("sf", "small", 1, 1024, 4),
-    network_id="net-id",
-    slave_group_id="default-id",
-    master_volume_gib=None,
-    slave_volume_gib=None,
-    floating_network="public",
-    project_id="project",
-    auth_url="http://cloud/v3",
-    region="RegionOne",
-    master_system=SYSTEMS["debian-13"],
-    slave_system=SYSTEMS["debian-13"],
-)
-SETTINGS = settings.Settings(image="i", masterFlavor="m", slaveFlavor="s", keyName="k", floatingNetwork="public")
+SETTINGS = settings(floatingNetwork="public")
 INSTANCE = "openstack:compute/instance:Instance"
 PORT = "openstack:networking/port:Port"
 CREDENTIAL = "openstack:identity/applicationCredential:ApplicationCredential"
@@ -86,7 +71,7 @@ Run = Callable[[Engine, Callable[[], None]], dict[str, Any]]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a program in Pulumi's runtime and gives its outputs."""
-    monkeypatch.setenv("PULUMI_BACKEND_URL", "postgres://db/pulumi")
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "postgres://10.0.0.9/pulumi")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "phrase")
 
     def run_it(engine: Engine, body: Callable[[], None]) -> dict[str, Any]:
@@ -213,21 +198,68 @@ def test_systems_whose_htcondors_do_not_go_together_are_warned_of(
     assert "the slaves' debian-12 gets HTCondor 25.0, the master's debian-13 23.9" in warned[0]
 
 
-def test_a_report_of_an_older_version_still_parses() -> None:
-    new = ("system", "docker", "packages", "condor_config", "script", "orphan_time")
-    shared = report.Shared(
-        min_slaves=0,
-        max_slaves=4,
-        idle_time=30,
-        waiting_jobs_threshold=0,
-        waiting_jobs_time=60,
-        join_timeout=600,
-        poll_interval=3,
-        master_address="10.0.0.5",
-        slave=TEMPLATE,
+def test_a_preview_shows_new_texts_of_the_users_line_by_line() -> None:
+    own = boot.Additions(("git",), "MAX = 3\n", "#!/bin/sh\n\necho done\n")
+    assert list(report.new_texts("slave", own, {"condorConfig": "", "script": "#!/bin/sh\n"})) == [
+        "new is ecm:slaveCondorConfig:\n    + MAX = 3\n"
+    ]
+    assert list(report.new_texts("master", own, {}))[1] == (
+        "new is ecm:masterScript:\n    + #!/bin/sh\n\n    + echo done\n"
     )
-    output = shared.model_dump(by_alias=True, exclude_none=True, exclude={"slave": set(new)})
-    assert report.Shared.parse(output).slave.system == "debian-13"
+
+
+BOOT_VOLUME = {
+    "sourceType": "image",
+    "destinationType": "volume",
+    "volumeSize": 20,
+    "bootIndex": 0,
+    "deleteOnTermination": True,
+}
+
+
+def test_a_master_with_a_boot_volume_boots_from_it_and_takes_it_along(run: Run, cloud: Any) -> None:
+    cloud.volume_limits = SimpleNamespace(
+        max_total_volumes=10, total_volumes_used=0, max_total_volume_gigabytes=1000, total_gigabytes_used=0
+    )
+    engine = Engine({})
+    run(engine, lambda: program.cluster(SETTINGS, replace(FOUND, master_volume_gib=20), cloud))
+    master = engine.resources[INSTANCE, "master"]
+    assert "imageId" not in master, "the provider would boot the flavor's own disk"
+    assert master["blockDevices"] == [{**BOOT_VOLUME, "uuid": "image-id"}]
+
+
+def test_a_slave_whose_flavor_has_no_disk_boots_from_a_volume(run: Run) -> None:
+    outputs = {"masterIp": "198.51.100.7", "settings": {}, "controller": RELEASE}
+    engine = Engine({**running_state(), STACK_URN: outputs})
+    on_volume = TEMPLATE.model_copy(update={"volume_gib": 20})
+    change = program.Change(create={"ecm-dev-slave-x": "data"}, remove=frozenset())
+    run(engine, lambda: program.change_slaves(change, on_volume))
+    slave = engine.resources[INSTANCE, "ecm-dev-slave-x"]
+    assert "imageId" not in slave
+    assert slave["blockDevices"] == [{**BOOT_VOLUME, "uuid": "slave-image-id"}]
+
+
+def test_a_report_of_an_older_version_still_parses() -> None:
+    output = {
+        "minSlaves": 0.0,
+        "maxSlaves": 4.0,
+        "idleTime": 30.0,
+        "waitingJobsThreshold": 0.0,
+        "waitingJobsTime": 60.0,
+        "joinTimeout": 600.0,
+        "pollInterval": 3.0,
+        "masterAddress": "10.0.0.5",
+        "slave": {
+            "clusterId": "group-id",
+            "imageId": "slave-image-id",
+            "flavor": {"id": "sf", "name": "small", "vcpus": 1.0, "ram_mib": 1024.0, "disk_gib": 4.0},
+            "networkId": "net-id",
+            "securityGroup": "default",
+            "keyName": "k",
+        },
+    }
+    parsed = report.Shared.parse(output)
+    assert (parsed.idle_time, parsed.slave.flavor, parsed.slave.system) == (30, FOUND.slave_flavor, "debian-13")
 
 
 def test_the_slaves_group_gets_one_rule_anything_from_the_master(run: Run, cloud: Any) -> None:
@@ -255,24 +287,37 @@ def test_up_declares_the_slaves_of_the_state_whatever_the_outputs_say(run: Run, 
     assert (INSTANCE, "ecm-dev-slave-a") in engine.resources
 
 
-def test_a_change_declares_slaves_only_and_keeps_the_other_outputs(run: Run) -> None:
+def test_a_change_declares_new_slaves_only_and_keeps_the_other_outputs(run: Run) -> None:
     state = {
         STACK_URN: {"masterIp": "1.2.3.4", "settings": {"maxSlaves": 5}, "slaveCount": 2, "controller": RELEASE},
         urn("master"): {},
         urn("ecm-dev-slave-a"): {},
-        urn("ecm-dev-slave-b"): {},
+        urn("ecm-dev-slave-b"): {"id": "b-id"},
     }
     engine = Engine(state)
     change = program.Change({"ecm-dev-slave-c": "user-data"}, frozenset({"ecm-dev-slave-a"}), fingerprint="abc")
     outputs = run(engine, lambda: program.change_slaves(change, TEMPLATE))
-    assert sorted(engine.resources) == [(INSTANCE, "ecm-dev-slave-b"), (INSTANCE, "ecm-dev-slave-c")]
+    assert sorted(engine.resources) == [(INSTANCE, "ecm-dev-slave-c")], "what isn't declared and no target stays"
     assert outputs["masterIp"] == "1.2.3.4"
     assert outputs["settings"] == {"maxSlaves": 5}
     assert outputs["controller"] == RELEASE
     assert outputs["slaveCount"] == 2
+    assert outputs["slaves"] == [
+        {"name": "ecm-dev-slave-b", "id": "b-id"},
+        {"name": "ecm-dev-slave-c", "id": "ecm-dev-slave-c-id"},
+    ]
     made = engine.resources[INSTANCE, "ecm-dev-slave-c"]
     assert made["metadata"] == {"ecm-cluster": "group-id", "ecm-role": "slave", "ecm-made-from": "abc"}
     assert (made["name"], made["imageId"], made["flavorId"]) == ("ecm-dev-slave-c", "slave-image-id", "sf")
+
+
+def test_a_slave_that_is_there_already_is_declared_as_it_is(run: Run) -> None:
+    """It is a target of the update, which would otherwise remove it."""
+    stack_outputs = {"masterIp": "1.2.3.4", "settings": {}, "controller": RELEASE}
+    engine = Engine({STACK_URN: stack_outputs, urn("ecm-dev-slave-c"): {"id": "c-id"}})
+    run(engine, lambda: program.change_slaves(program.Change({"ecm-dev-slave-c": "data"}, frozenset()), TEMPLATE))
+    assert engine.options[INSTANCE, "ecm-dev-slave-c"].ignore_changes == ["*"]
+    assert "userData" not in engine.resources[INSTANCE, "ecm-dev-slave-c"]
 
 
 def running_state(generation: int = 1, **master: Any) -> dict[str, Any]:
@@ -295,6 +340,17 @@ def test_the_running_master_its_port_and_its_login_stay_as_they_are(run: Run, cl
     assert engine.options[CREDENTIAL, "master"].ignore_changes == ["*"]
 
 
+def test_a_running_master_that_cannot_read_consoles_is_warned_of(
+    run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    wanted = SETTINGS.model_copy(update={"console_logs": True})
+    run(Engine(running_state()), lambda: program.cluster(wanted, FOUND, cloud))
+    assert [line for line in warned if "can't read consoles" in line]
+
+
 def test_another_generation_lets_everything_reach_a_new_master(run: Run, cloud: Any) -> None:
     cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
     engine = Engine(running_state())
@@ -306,6 +362,22 @@ def test_another_generation_lets_everything_reach_a_new_master(run: Run, cloud: 
     assert engine.options[INSTANCE, "master"].delete_before_replace
     assert engine.options[INSTANCE, "master"].replace_on_changes == ["metadata"]
     assert engine.resources[INSTANCE, "master"]["metadata"]["ecm-generation"] == "2"
+
+
+def test_another_generation_ends_the_slaves_which_know_the_old_key_only(run: Run, cloud: Any) -> None:
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    cloud.server("ecm-dev-slave-b", metadata={"ecm-role": "slave"})
+    cloud.server("ecm-dev-slave-stray", metadata={"ecm-role": "slave"})
+    state = running_state() | {urn("ecm-dev-slave-b"): {"id": "b-id"}}
+    engine = Engine(state)
+    run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    assert (INSTANCE, "ecm-dev-slave-b") in engine.resources, "a master that stays keeps them"
+    engine = Engine(state)
+    wanted = SETTINGS.model_copy(update={"master_generation": 2})
+    outputs = run(engine, lambda: program.cluster(wanted, FOUND, cloud))
+    assert (INSTANCE, "ecm-dev-slave-b") not in engine.resources
+    assert outputs["slaveCount"] == 0
+    assert [server.name for server in cloud.servers] == ["ecm-dev-master"], "the provider replaces that one"
 
 
 def test_another_generation_removes_a_broken_master_first_but_not_in_a_preview(
@@ -373,6 +445,36 @@ def test_where_access_rules_cannot_be_checked_the_master_gets_a_login_without_lo
     assert first["name"] != second["name"]
     assert "network refuses an application credential with access rules" in warned[0]
     assert "OS_APPLICATION_CREDENTIAL_ID='master-without-rules-id'" in controller_environment(engine)
+
+
+def test_the_masters_login_has_one_role_of_the_users(run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    cloud.token = token(roles=("admin", "member"))
+    engine = Engine({})
+    run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    assert engine.resources[CREDENTIAL, "master"]["roles"] == ["member"]
+    assert not [line for line in warned if "administrator" in line]
+
+
+def ended(error: Exception) -> NoReturn:
+    raise error
+
+
+def test_an_administrators_roles_are_given_with_a_warning_and_never_without_rules(
+    run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    cloud.token = token(roles=("admin",))
+    engine = Engine({})
+    run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    assert "roles" not in engine.resources[CREDENTIAL, "master"]
+    assert "among them the role of an administrator - " in said[0]
+    cloud.refuses = {"network": 401}
+    monkeypatch.setattr(credential, "end_with", ended)
+    with pytest.raises(CloudError, match="the master could do all that an administrator of the cloud can"):
+        run(Engine({}), lambda: program.cluster(SETTINGS, FOUND, cloud))
 
 
 def test_the_running_master_keeps_the_login_that_it_was_given_without_being_asked_again(run: Run, cloud: Any) -> None:

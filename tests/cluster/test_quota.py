@@ -1,39 +1,23 @@
 """The cluster has room in the project, or the user is told what lacks before anything is made."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from cloudinit.systems import SYSTEMS
 from cluster import quota
 from cluster.cloud import Flavor, Found
 from cluster.errors import CloudError
-from cluster.settings import Settings
+from tests.cluster import made_up
 
-FOUND = Found(
-    image_id="i",
-    slave_image_id="i",
-    master_flavor=Flavor("m", "m", 2, 2048, 4),
-    slave_flavor=Flavor("s", "s", 4, 8192, 4),
-    network_id="net-id",
-    slave_group_id="default-id",
-    master_volume_gib=None,
-    slave_volume_gib=None,
-    floating_network="public",
-    project_id="project",
-    auth_url="",
-    region="",
-    master_system=SYSTEMS["debian-13"],
-    slave_system=SYSTEMS["debian-13"],
-)
+FOUND = replace(made_up.FOUND, slave_flavor=Flavor("s", "s", 4, 8192, 4))
 
 
 def judged(
     cloud: Any, found: Found = FOUND, *, there: bool = False, slaves: int = 0, **changes: Any
 ) -> tuple[str, ...]:
-    values = {"image": "i", "masterFlavor": "m", "slaveFlavor": "s", "keyName": "k"} | changes
-    settings = Settings.model_validate(values)
+    settings = made_up.settings(**changes)
     return quota.judge(quota.shares(settings, found, cloud, master_is_there=there, slaves=slaves), settings)
 
 
@@ -102,7 +86,7 @@ def test_the_networks_parts_must_fit_where_the_cloud_tells(
 
 
 def test_boot_volumes_must_fit_where_there_are_any(cloud: Any) -> None:
-    on_volumes = Found(**{name: getattr(FOUND, name) for name in Found.__slots__} | {"master_volume_gib": 20})
+    on_volumes = replace(FOUND, master_volume_gib=20)
     with pytest.raises(CloudError, match="the cloud has no volumes"):
         judged(cloud, on_volumes)
     cloud.volume_limits = volumes(10, 19)

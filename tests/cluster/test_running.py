@@ -5,39 +5,15 @@ from typing import Any
 
 import pytest
 
-from cloudinit.systems import SYSTEMS
 from cluster import running
-from cluster.cloud import Flavor, Found
 from cluster.errors import MasterError
 from cluster.running import Master
 from cluster.servers import Server
-from cluster.settings import Settings
 from cluster.stack import Remembered
+from tests.cluster.made_up import FOUND, settings
 
-FLAVOR = Flavor("mf", "medium", 2, 2048, 4)
-FOUND = Found(
-    image_id="image-id",
-    slave_image_id="image-id",
-    master_flavor=FLAVOR,
-    slave_flavor=FLAVOR,
-    network_id="net-id",
-    slave_group_id="default-id",
-    master_volume_gib=None,
-    slave_volume_gib=None,
-    floating_network=None,
-    project_id="project",
-    auth_url="",
-    region="",
-    master_system=SYSTEMS["debian-13"],
-    slave_system=SYSTEMS["debian-13"],
-)
 MASTER = Master(1, "image-id", "mf", "k", "nova", None, "net-id")
 SERVER = Server("id", "ecm-dev-master", "master", "ACTIVE")
-
-
-def settings(**changes: Any) -> Settings:
-    values = {"image": "i", "masterFlavor": "m", "slaveFlavor": "s", "keyName": "k"} | changes
-    return Settings.model_validate(values)
 
 
 def state(**master: Any) -> Remembered:
@@ -81,7 +57,7 @@ def test_a_working_master_with_the_same_settings_is_nothing_to_speak_of() -> Non
     ("changes", "found", "named"),
     [
         ({}, {"image_id": "new"}, "ecm:image"),
-        ({}, {"master_flavor": replace(FLAVOR, id="new")}, "ecm:masterFlavor"),
+        ({}, {"master_flavor": replace(FOUND.master_flavor, id="new")}, "ecm:masterFlavor"),
         ({"keyName": "new"}, {}, "ecm:keyName"),
         ({}, {"network_id": "new"}, "ecm:network"),
         ({"availabilityZone": "new"}, {}, "ecm:availabilityZone"),

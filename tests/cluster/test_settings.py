@@ -55,22 +55,45 @@ def test_other_namespaces_are_not_ours() -> None:
             {"ecm:maxSlaves": "many"},
             'ecm:maxSlaves is "many" - it should be a whole number - Most slaves there may be at once - pulumi config',
         ),
+        ({"ecm:maxSlaves": "9" * 5000}, "999… - it should be a whole number - Most slaves"),
         ({"ecm:maxSlaves": "2.5"}, 'ecm:maxSlaves is "2.5" - it should be a whole number'),
         ({"ecm:maxSlaves": "yes"}, 'ecm:maxSlaves is "yes" - it should be a whole number'),
         ({"ecm:idleTime": "10m"}, 'ecm:idleTime is "10m" - it should be a whole number - Seconds that a slave is idle'),
+        ({"ecm:waitingJobsThreshold": "9" * 100}, "it should be less than or equal to 1000000"),
+        ({"ecm:docker": "maybe"}, 'ecm:docker is "maybe" - it should be true or false - Whether slaves run jobs'),
         ({"ecm:idleTime": "1"}, 'ecm:idleTime is "1" - it should be greater than or equal to 10'),
         ({"ecm:minSlaves": "5", "ecm:maxSlaves": "2"}, "minSlaves is 5 and maxSlaves 2"),
         ({"ecm:image": ""}, 'ecm:image is "" - it should not be empty - Image of master and slaves: its name or id'),
         ({"ecm:image": "  "}, 'ecm:image is "  " - it should not be empty'),
-        ({"ecm:allowedCidrs": "192.0.2.0/24"}, "ecm:allowedCidrs is '192.0.2.0/24' - it should be a list of networks"),
-        ({"ecm:allowedCidrs": "[]"}, "ecm:allowedCidrs is '[]' - it should be a list of networks"),
+        ({"ecm:allowedCidrs": "192.0.2.0/24"}, 'ecm:allowedCidrs is "192.0.2.0/24" - it should be a list of networks'),
+        ({"ecm:allowedCidrs": "[]"}, "ecm:allowedCidrs is [] - it should be a list of networks"),
         ({"ecm:allowedCidrs": '{"a": 1}'}, "it should be a list of networks - pulumi config set --path"),
         ({"ecm:allowedCidrs": '["192.0.2.1/24"]'}, "192.0.2.1/24 has host bits set"),
         ({"ecm:allowedCidrs": '["2001:db8::/32"]'}, "Expected 4 octets"),
         ({"ecm:allowedCidrs": '["everywhere"]'}, "Expected 4 octets in 'everywhere'"),
+        ({"ecm:allowedCidrs": "[" * 100_000}, "[[[… - it should be a list of networks"),
+        ({"ecm:slaveOs": "debian-99"}, 'ecm:slaveOs is "debian-99" - there is no such system here - did you mean'),
+        ({"ecm:masterPackages": "git"}, "it should be a list or map - in the stack's file write it as YAML's"),
+        ({"ecm:masterPackages": "[1]"}, "ecm:masterPackages is [1] - it should be a list of packages"),
+        ({"ecm:masterPackages": "[1]"}, "pulumi config set --path 'ecm:masterPackages[0]' NAME"),
+        ({"ecm:slavePackages": "[" * 100_000}, "it should be a list or map"),
+        ({"ecm:users": '{"sudo": ["ssh-rsa AAAA"]}'}, 'an account "sudo" - no account can be made of that name'),
+        ({"ecm:users": '{"debian": ["ssh-rsa AAAA"]}'}, 'an account "debian" - no account can be made'),
+        ({"ecm:users": '{"alice": ["ssh-rsa ä"]}'}, "ecm:users.alice is no list of public ssh keys"),
         ({"ecm:bootVolumeGiB": "0"}, 'ecm:bootVolumeGiB is "0" - it should be greater than or equal to 1'),
         ({"ecm:bootVolumeGib": "9"}, "ecm:bootVolumeGib is no setting - did you mean ecm:bootVolumeGiB?"),
         ({"ecm:applicationCredentialId": "x"}, "ecm:applicationCredentialSecret one is set - a login needs both"),
+        (
+            {"ecm:proxy": "proxy.site"},
+            "ecm:proxy is 'proxy.site' - it should be the URL of an HTTP proxy with its port",
+        ),
+        (
+            {"ecm:proxy": "https://proxy.site:3128"},
+            "it should be the URL of an HTTP proxy with its port - pulumi config",
+        ),
+        ({"ecm:proxy": "http://proxy.site"}, "with its port - pulumi config set ecm:proxy http://HOST:PORT"),
+        ({"ecm:proxy": "http://proxy.site:99999"}, "Port out of range"),
+        ({"ecm:proxy": "http://a' b:80"}, "it should be the URL of an HTTP proxy"),
         ({"ecm:endpoints": "admin"}, "ecm:endpoints is \"admin\" - it should be 'public' or 'internal'"),
     ],
 )
@@ -86,9 +109,17 @@ def test_everything_that_is_missing_is_said_at_once() -> None:
         settings.read({"ecm:slaveFlavor": "s"})
 
 
+def test_a_proxy_with_a_login_is_refused_and_not_shown() -> None:
+    with pytest.raises(SettingsError) as raised:
+        settings.read(GOOD | {"ecm:proxy": "http://me:hush@proxy.site:3128"})
+    assert "ecm:proxy has a login" in str(raised.value)
+    assert "hush" not in str(raised.value)
+
+
 def test_a_secret_is_never_shown() -> None:
     secret = {"ecm:masterBackendUrl": "postgres://me:hush@host/db", "ecm:applicationCredentialSecret": "hush"}
     assert "hush" not in repr(settings.read(GOOD | secret | {"ecm:applicationCredentialId": "id"}))
-    with pytest.raises(SettingsError) as raised:
-        settings.read(GOOD | secret)
-    assert "hush" not in str(raised.value)
+    for wrong in (secret, {"ecm:masterBackendUrl": ["hush"]}):
+        with pytest.raises(SettingsError) as raised:
+            settings.read(GOOD | wrong)
+        assert "hush" not in str(raised.value)
