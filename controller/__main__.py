@@ -77,6 +77,7 @@ def replay_journal(path: Annotated[Path, typer.Argument(exists=True)] = JOURNAL)
 def _run(metrics_port: int) -> None:
     now = _now()
     with only_one(HOME / "controller.lock", now):
+        stop = _stop_by_signal()
         log.info("controller starts", version=status.CONTROLLER, **masking.configuration(os.environ))
         stack = _stack()
         memory_file = MemoryFile(MEMORY)
@@ -92,7 +93,7 @@ def _run(metrics_port: int) -> None:
         file = RUN / "status.json"
         reporter = Reporter(file, status.begin(file, now), Journal(JOURNAL), Metrics(registry))
         metrics.serve(registry, metrics_port)
-        Loop(tools, memory_file.load(now), memory_file, reporter, Releases(RELEASE), _stop_by_signal(), _now).run()
+        Loop(tools, memory_file.load(now), memory_file, reporter, Releases(RELEASE), stop, _now).run()
         log.info("controller ends")
 
 

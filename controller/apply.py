@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -14,7 +15,7 @@ from cloudinit.systems import SYSTEMS
 from cluster.program import Change
 from cluster.report import Shared
 from controller import pool, tokens
-from controller.errors import LockedError, OutsideError
+from controller.errors import LockedError, OutsideError, UpdateFailedError
 from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Trouble, Why
 from controller.observe import DRAINED_BY_US
 from controller.pool import Drain
@@ -23,8 +24,12 @@ from controller.state import State
 
 log = structlog.get_logger()
 
+ABREAST = 16
+"""Slaves that are drained or deleted at a time: one that doesn't answer holds up nothing but itself."""
+
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _LETTERS = 6
+_RECYCLED = f"{DRAINED_BY_US}{Why.RECYCLED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +52,20 @@ class Outcome:
     """Slaves that were to go and stay: a job came first, or no answer."""
     updated: bool = False
     """Whether an update of the stack ran, and succeeded."""
-    failed: str = ""
-    """Why an update failed."""
-    trouble: Trouble = Trouble.UPDATES
-    """Which kind of update it was."""
+    tried: frozenset[Trouble] = frozenset()
+    """What the update was to do: what could have failed."""
+    failures: Mapping[Trouble, str] = field(default_factory=dict)
+    """What of it failed, and why. One kind says nothing of the other."""
     locked: str = ""
     """Who held the stack's lock."""
     never_joined: Mapping[str, str] = field(default_factory=dict)
     """Slaves that were to go without having ever been in the pool, with the reason: told at each try to remove one."""
+    consoles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The last lines of slaves that failed, where the master may read them."""
+
+    @property
+    def failed(self) -> str:
+        return "; ".join(dict.fromkeys(self.failures.values()))
 
 
 def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome:
@@ -63,13 +74,21 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     A slave is removed only when its startd has taken a drain, or has none.
     """
     slaves = {slave.name: slave for slave in seen.slaves}
-    for name in plan.revive:
-        _try(f"{name} stays drained", partial(pool.revive, name))
-    for name in plan.retire:
-        _try(f"{name} isn't drained", partial(pool.retire, name, f"{DRAINED_BY_US}{Why.RECYCLED}"))
-    going = [removal for removal in plan.remove if _clear(slaves[removal.slave], removal.reason, tools)]
-    _tell_consoles(going, slaves, tools)
-    undeleted = {r.slave: why for r in going if (why := _delete_by_hand(slaves[r.slave], tools))}
+    # HTCondor's bindings keep Python's lock while they ask: from several threads that is safe, and one call after the
+    # other. What takes its time, condor_drain and Nova, waits outside of it.
+    with ThreadPoolExecutor(ABREAST) as crew:
+        drains = [
+            *((f"{name} stays drained", partial(pool.revive, name)) for name in plan.revive),
+            *((f"{name} isn't drained", partial(pool.retire, name, _RECYCLED)) for name in plan.retire),
+        ]
+        done = [crew.submit(_try, what, action) for what, action in drains]
+        clear = crew.map(lambda removal: _clear(slaves[removal.slave], removal.reason, tools), plan.remove)
+        going = [removal for removal, free in zip(plan.remove, clear, strict=True) if free]
+        consoles = _consoles(going, slaves, tools) if settings.console_logs else {}
+        answers = crew.map(lambda removal: _delete_by_hand(slaves[removal.slave], tools), going)
+        undeleted = {removal.slave: why for removal, why in zip(going, answers, strict=True) if why}
+        for drain in done:
+            drain.result()
     gone = [removal.slave for removal in going if removal.slave not in undeleted]
     # The plan has given the places of those that go to new ones; some stay.
     room = max(0, settings.max_slaves - len(seen.slaves) + len(gone))
@@ -79,12 +98,14 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         fingerprint=settings.fingerprint,
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
-    if undeleted and not outcome.failed:
-        outcome = replace(outcome, failed="; ".join(undeleted.values()), trouble=Trouble.REMOVALS)
+    if undeleted:
+        why = "; ".join([*filter(None, [outcome.failures.get(Trouble.REMOVALS)]), *undeleted.values()])
+        outcome = replace(outcome, failures={**outcome.failures, Trouble.REMOVALS: why})
     failures = (r for r in going if r.reason.why in (Why.NOT_JOINED, Why.FAILED) and not slaves[r.slave].known)
     return replace(
         outcome,
         refused=frozenset(removal.slave for removal in plan.remove if removal not in going),
+        consoles=consoles,
         never_joined={r.slave: r.reason.text for r in failures},
     )
 
@@ -106,7 +127,6 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool:
     if answer is Drain.REFUSED:
         log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
         return False
-    log.info("slave goes", slave=slave.name, why=str(reason))
     return True
 
 
@@ -124,24 +144,32 @@ def _delete_by_hand(slave: Slave, tools: Tools) -> str:
     return ""
 
 
-def _tell_consoles(going: Iterable[Removal], slaves: Mapping[str, Slave], tools: Tools) -> None:
-    """Logs the last words of slaves that failed: nobody can ask them later."""
+def _consoles(going: Iterable[Removal], slaves: Mapping[str, Slave], tools: Tools) -> dict[str, tuple[str, ...]]:
+    """The last words of slaves that failed, logged too: nobody can ask them later."""
+    told = {}
     for removal in going:
         if removal.reason.why in (Why.NOT_JOINED, Why.FAILED, Why.LOST):
             try:
                 tail = tools.cloud.console_tail(slaves[removal.slave].server_id)
             except OutsideError as error:
                 tail = str(error)
-            log.warning("slave failed", slave=removal.slave, why=removal.reason.text, console=tail.splitlines())
+            told[removal.slave] = tuple(tail.splitlines())
+            log.warning("console of a slave that failed", slave=removal.slave, console=told[removal.slave])
+    return told
 
 
 def _new(count: int, settings: Shared, tools: Tools) -> dict[str, str]:
     """Names, never used before, with their user-data."""
+    key = tools.key_file.read_bytes() if count else b""
+    names = [tools.prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_LETTERS)) for _ in range(count)]
+    return user_data(names, settings, key, tools.clock())
+
+
+def user_data(names: Iterable[str], settings: Shared, key: bytes, now: datetime) -> dict[str, str]:
+    """What new slaves boot with, by name; `key` is the pool's, which signs the token of each."""
     offered = settings.offer
     template = settings.slave
     own = boot.Additions(template.packages, template.condor_config, template.script)
-    key = tools.key_file.read_bytes() if count else b""
-    names = [tools.prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_LETTERS)) for _ in range(count)]
     return {
         name: boot.slave(
             boot.SlaveBoot(
@@ -149,12 +177,13 @@ def _new(count: int, settings: Shared, tools: Tools) -> dict[str, str]:
                 system=SYSTEMS[template.system],
                 own=own,
                 master_address=settings.master_address,
-                token=tokens.slave_token(name, key, tools.clock()),
+                token=tokens.slave_token(name, key, now),
                 cpus=offered.cpus,
                 memory_mib=offered.memory_mib,
                 jobs=offered.jobs,
                 docker=template.docker,
                 orphan_time=template.orphan_time,
+                proxy=template.proxy,
             )
         )
         for name in names
@@ -163,19 +192,28 @@ def _new(count: int, settings: Shared, tools: Tools) -> dict[str, str]:
 
 def _update(change: Change, settings: Shared, tools: Tools) -> Outcome:
     started = tools.clock()
-    trouble = Trouble.UPDATES if change.create else Trouble.REMOVALS
+    tried = frozenset(
+        trouble for trouble, names in ((Trouble.UPDATES, change.create), (Trouble.REMOVALS, change.remove)) if names
+    )
     names = {"create": sorted(change.create), "remove": sorted(change.remove)}
     log.info("update starts", **names)
     try:
         tools.state.change(change, settings.slave, on_delete=_forget)
     except LockedError as error:
         log.warning("update waits", why=str(error))
-        return Outcome(locked=str(error), trouble=trouble)
+        return Outcome(locked=str(error))
     except OutsideError as error:
         log.error("update failed", why=str(error))
-        return Outcome(failed=str(error), trouble=trouble)
+        return Outcome(tried=tried, failures=dict.fromkeys(tried & _troubles(error), str(error)))
     log.info("update done", seconds=round((tools.clock() - started).total_seconds(), 1), **names)
-    return Outcome(updated=True, trouble=trouble)
+    return Outcome(updated=True, tried=tried)
+
+
+def _troubles(error: OutsideError) -> set[Trouble]:
+    """What an update's error is about."""
+    if not isinstance(error, UpdateFailedError):
+        return {Trouble.UPDATES, Trouble.REMOVALS}
+    return {trouble for trouble, so in ((Trouble.UPDATES, error.creates), (Trouble.REMOVALS, error.deletes)) if so}
 
 
 def _forget(name: str) -> None:

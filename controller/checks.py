@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -22,8 +23,14 @@ def outside(cloud: Cloud, state: State) -> None:
 
 def settings(new: Shared, cloud: Cloud) -> None:
     """What the user set, and whether the cloud has what new slaves are made of."""
-    log.info("settings", **new.model_dump())
+    log.info("settings", **_shortened(new.model_dump()))
     _check("image and flavor are there", partial(_lacks_nothing, new, cloud))
+
+
+def _shortened(settings: dict[str, Any]) -> dict[str, Any]:
+    """The same, of the user's own texts only how long they are: somebody may have written a secret into one."""
+    texts = {name: f"{len(settings['slave'][name])} characters" for name in ("condor_config", "script")}
+    return settings | {"slave": settings["slave"] | texts}
 
 
 def _lacks_nothing(new: Shared, cloud: Cloud) -> None:

@@ -36,12 +36,20 @@ class Backoff:
     longest: Seconds
 
 
+BATCH = 100
+"""Most slaves that one update makes: what the cloud refuses shows after the first batch, and no update holds the
+stack's lock for very long. The next batch follows as soon as the last one is made."""
+
 BACKOFF = {
     Trouble.UPDATES: Backoff(tolerated=0, first=Seconds(10), longest=Seconds(900)),
     Trouble.REMOVALS: Backoff(tolerated=0, first=Seconds(5), longest=Seconds(60)),
     # One slave that doesn't join is bad luck and is replaced at once; three in a row are a bad image, or no network.
     Trouble.JOINS: Backoff(tolerated=2, first=Seconds(300), longest=Seconds(3600)),
 }
+
+
+LOST_TOGETHER = 6
+"""Times `joinTimeout` that slaves have to come back to the pool, when several are missing."""
 
 
 def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
@@ -53,7 +61,8 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
         return Plan(reasons=(Reason(Why.PAUSED, seen.paused),))
     if seen.unknown:
         return Plan(reasons=tuple(Reason(Why.BLIND, f"nothing is done while {part}") for part in seen.unknown))
-    broken = tuple(r for slave in seen.slaves if (r := fault(slave, limits, now)))
+    together = sum(slave.phase is Phase.MISSING for slave in seen.slaves) > 1
+    broken = tuple(r for slave in seen.slaves if (r := fault(slave, limits, now, together=together)))
     unbroken = _without(seen.slaves, broken)
     old = dismissed(unbroken, seen)
     sound = _without(unbroken, old)
@@ -200,6 +209,9 @@ def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
         held += (
             Reason(Why.AT_QUOTA, f"requesting {create} (out of desired {wanted}): the quota has no room for more"),
         )
+    if create > BATCH:
+        create = BATCH
+        held += (Reason(Why.BATCH, f"requesting {BATCH} (out of desired {wanted}): an update makes no more at once"),)
     if create <= 0:
         return 0, held
     if packing.new:
@@ -253,25 +265,28 @@ def shrink(packing: Packing, living: tuple[Slave, ...], limits: Limits) -> tuple
     )
 
 
-def fault(slave: Slave, limits: Limits, now: datetime) -> Removal | None:
-    """Why this slave has to go whatever the demand; None for a slave in good health and for every busy one."""
-    building = (now - slave.created_at).total_seconds()
+def fault(slave: Slave, limits: Limits, now: datetime, *, together: bool) -> Removal | None:
+    """Why this slave has to go whatever the demand; None for a slave in good health and for every busy one.
+
+    Slaves that leave the pool `together` have likely one cause elsewhere: the network, or somebody with the token of
+    one slave, which is enough to take others' ads out of the collector (docs/security.md). They get more time.
+    """
     absent = (now - slave.absent_since).total_seconds() if slave.absent_since else 0.0
     limit = limits.join_timeout
     match slave.phase:
-        case Phase.BUSY | Phase.DRAINING:
+        case Phase.BUSY | Phase.DRAINING | Phase.DOUBTFUL:
             return None
         case Phase.GONE:
             reason = Reason(Why.GONE, "OpenStack has no such server any more")
         case Phase.FAILED:
             reason = Reason(Why.FAILED, slave.detail or "its server failed")
-        case Phase.BUILDING if building > limit:
+        case Phase.BUILDING if absent > limit:
             reason = Reason(
-                Why.NOT_JOINED, f"its server is being built for {building:.0f} s, joinTimeout is {limit:.0f} s"
+                Why.NOT_JOINED, f"its server is being built for {absent:.0f} s, joinTimeout is {limit:.0f} s"
             )
         case Phase.BOOTING if absent > limit:
             reason = Reason(Why.NOT_JOINED, f"not in the pool after {absent:.0f} s, joinTimeout is {limit:.0f} s")
-        case Phase.MISSING if absent > limit:
+        case Phase.MISSING if absent > limit * (LOST_TOGETHER if together else 1):
             reason = Reason(Why.LOST, f"no longer in the pool for {absent:.0f} s, joinTimeout is {limit:.0f} s")
         case _ if not slave.in_state:
             reason = Reason(Why.STRAY, "an interrupted update left it outside the Pulumi state")
@@ -316,10 +331,20 @@ def hopeless(jobs: tuple[JobGroup, ...]) -> tuple[Reason, ...]:
     stuck = (
         Reason(
             Why.UNMATCHED,
-            f"{g.idle} jobs ({g.request.cpus} CPUs, {g.request.memory_mib} MiB) don't start although a slot is free:"
-            " a limit or a requirement holds them - condor_q -better-analyze",
+            f"{g.idle} jobs ({g.request.cpus} CPUs, {g.request.memory_mib} MiB) don't start although {_free(g)}:"
+            f" a limit or a requirement holds them - condor_q -better-analyze{_again(g)}",
         )
         for g in jobs
         if g.unmatched and not g.impossible
     )
     return (*never, *stuck)
+
+
+def _free(group: JobGroup) -> str:
+    return f"{group.beside} is free" if group.beside else "a slot is free"
+
+
+def _again(group: JobGroup) -> str:
+    if group.again_at is None:
+        return ""
+    return f" - or {group.beside} is out of reach; they count again at {group.again_at:%H:%M:%S}"

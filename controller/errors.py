@@ -12,6 +12,11 @@ class LockedError(OutsideError):
 class UpdateFailedError(OutsideError):
     """An update of the stack failed or was interrupted; the state has what it reached."""
 
+    def __init__(self, message: str, *, creates: bool = True, deletes: bool = True) -> None:
+        """Args: message: one line. creates, deletes: whether some of these failed; both, as far as is known."""
+        super().__init__(message)
+        self.creates, self.deletes = creates, deletes
+
 
 _SYSTEMS = {"the schedd": "schedd", "the collector": "collector", "OpenStack": "OpenStack", "the stack": "state"}
 

@@ -1,6 +1,7 @@
 """Observe, decide, apply, and again: what runs on the master, and when it looks at what."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,13 +11,13 @@ import structlog
 
 from cluster.errors import EcmError
 from cluster.report import Shared
-from controller import checks, pool, template
+from controller import checks, heartbeat, pool, template
 from controller.apply import Outcome, Tools, apply
 from controller.decide import decide
 from controller.disk import BestEffort
 from controller.errors import LockedError, OutsideError
 from controller.memory_file import MemoryFile
-from controller.model import Limits, Room, Seconds
+from controller.model import Limits, Phase, Room, Seconds
 from controller.observe import Memory, observe
 from controller.release import Releases
 from controller.reporter import Reporter
@@ -25,9 +26,12 @@ from controller.state import View
 
 log = structlog.get_logger()
 
-STATE_EVERY = timedelta(seconds=30)
-"""How often the state is read without a cause: this is how a new `maxSlaves` gets here."""
-HEARTBEAT_EVERY = timedelta(minutes=1)
+STATE_EVERY = timedelta(seconds=50)
+"""How often the state is read without a cause: this is how a new `maxSlaves` gets here, within a minute.
+
+It takes a third of a second of a core: most of what the controller needs when there is nothing to do."""
+GLANCE_EVERY = 1.0
+"""Seconds between two short looks for a first job: a tenth of what a whole one takes."""
 LOCK_PAUSE = timedelta(seconds=5)
 WITHOUT_STATE = 5.0
 
@@ -50,27 +54,35 @@ class Loop:
     locked_at: datetime | None = None
     recovered: bool = False
     checked: Shared | None = None
-    beat_at: datetime | None = None
     proved: bool = False
     requests: Requests = field(default_factory=Requests)
     attempt: BestEffort = field(default_factory=BestEffort)
 
     def run(self) -> None:
         """Ticks until it is stopped, then lets a running update end."""
-        with self.worker:
+        with heartbeat.beating(), self.worker:
             while not self.stop.is_set():
-                self.stop.wait(self.tick())
+                self._rest(self.tick())
+            if not self.proved:
+                self.attempt("end of the release", self.releases.forgive)
             if self.applying:
                 log.info("controller waits for the running update")
         if self.applying:
             self._settle(self.applying.result())
+
+    def _rest(self, seconds: float) -> None:
+        """Waits for the next look; where no job was seen, the first that comes ends it."""
+        until = time.monotonic() + seconds
+        empty = not self.applying and self.reporter.seen is not None and not self.reporter.seen.jobs
+        while (left := until - time.monotonic()) > 0 and not self.stop.wait(min(left, GLANCE_EVERY) if empty else left):
+            if empty and left > GLANCE_EVERY and pool.waiting():
+                return
 
     def tick(self) -> float:
         """One look, and a decision unless the last one is still being carried out.
 
         Returns the seconds until the next.
         """
-        self._beat()
         if self.applying and self.applying.done():
             self._settle(self.applying.result())
         if self.locked_at and _over(self.locked_at, LOCK_PAUSE, self.clock()):
@@ -89,7 +101,7 @@ class Loop:
             self.reporter.waits(view.lacking, now)
             return WITHOUT_STATE
         if settings != self.checked:
-            self.checked = settings
+            self.checked, self.reporter.console_logs = settings, settings.console_logs
             checks.settings(settings, self.tools.cloud)
         seen = self.requests.into(observe(self.tools.cloud, view, settings, self.memory, now))
         self.memory_file.save(self.memory)
@@ -98,6 +110,7 @@ class Loop:
         if not seen.unknown and not self.proved:
             self.proved = True
             self.attempt("proof of the release", self.releases.prove)
+        self.recovered = self.recovered and not any(slave.phase is Phase.DOUBTFUL for slave in seen.slaves)
         if not self.applying:
             plan = decide(seen, allowed, now)
             self.reporter.decided(plan, seen, allowed, now)
@@ -106,32 +119,34 @@ class Loop:
                 self.memory.updating = True
         return settings.poll_interval
 
-    def _beat(self) -> None:
-        """Tells the slaves that there is a controller, also one that can't do anything right now."""
-        now = self.clock()
-        if self.beat_at is None or _over(self.beat_at, HEARTBEAT_EVERY, now):
-            self.beat_at = now
-            try:
-                pool.heartbeat()
-            except OutsideError as error:
-                log.warning("no heartbeat", why=str(error))
-
     def _settle(self, outcome: Outcome) -> None:
         """Takes in what came of the last plan. The state has to be read anew, and after a failure to be recovered."""
         now = self.clock()
         self.applying, self.view_at, self.memory.updating = None, None, False
         self.reporter.ended(outcome, now)
         self.memory.updated()
-        if outcome.updated:
-            self.memory.setbacks.pop(outcome.trouble, None)
-        if outcome.failed:
-            self.memory.failed(outcome.trouble, outcome.failed, now)
+        for trouble in outcome.tried - outcome.failures.keys():
+            self.memory.setbacks.pop(trouble, None)
+        for trouble, why in outcome.failures.items():
+            self.memory.failed(trouble, why, now)
         self.memory.never_joined(outcome.never_joined, now)
         if outcome.locked:
             self.memory.locked, self.locked_at = outcome.locked, now
         if outcome.failed or outcome.locked:
             self.recovered = False
         self.memory_file.save(self.memory)
+
+    def _recover(self, settings: Shared) -> None:
+        """Puts the state right after an interrupted update, and finds out which servers that one left.
+
+        A recovery holds the lock for a moment. What was there before it, and isn't in the state that is read after it,
+        no update is making any more: that one would have held the lock, or have noted the server in the state.
+        """
+        there = {server.id for server in self.tools.cloud.slaves(settings.slave.cluster_id)}
+        self.tools.state.recover()
+        self.view, self.view_at = self.tools.state.read(), self.clock()
+        self.memory.left_over = frozenset(there - set(self.view.slaves.values()))
+        self.recovered = True
 
     def _settings(self) -> Shared | None:
         """What the user set, no older than `STATE_EVERY`; the state is recovered from interrupted updates first."""
@@ -142,12 +157,9 @@ class Loop:
             self.view, self.view_at = self.tools.state.read(), now
         if self.view.settings and (self.view.pending or not self.recovered) and not self.memory.locked:
             try:
-                self.tools.state.recover()
+                self._recover(self.view.settings)
             except LockedError as error:
                 self.memory.locked, self.locked_at = str(error), now
-            else:
-                self.view, self.view_at = self.tools.state.read(), now
-                self.recovered = True
         return self.view.settings
 
 

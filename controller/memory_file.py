@@ -6,7 +6,7 @@ finds an empty collector. What runs or drains is asked of HTCondor, never rememb
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ class _Kept:
     joined: frozenset[str] = frozenset()
     setbacks: Mapping[Trouble, Setback] = field(default_factory=dict)
     learned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    taught_on: date | None = None
+    """To the day, so that not each look writes the file."""
 
 
 _ADAPTER = TypeAdapter(_Kept)
@@ -49,11 +51,13 @@ class MemoryFile:
             log.warning("controller remembers nothing: its file can't be used", file=str(self.path), why=why)
         kept = self._written
         learned = {fingerprint: dict(ad) for fingerprint, ad in kept.learned.items()}
-        return Memory(now, joined=set(kept.joined), setbacks=dict(kept.setbacks), learned=learned)
+        taught_at = datetime.combine(kept.taught_on, time.max, UTC) if kept.taught_on else None
+        return Memory(now, joined=set(kept.joined), setbacks=dict(kept.setbacks), learned=learned, taught_at=taught_at)
 
     def save(self, memory: Memory) -> None:
         """Writes what changed. A full disk is said once, and no reason to stop."""
-        kept = _Kept(frozenset(memory.joined), dict(memory.setbacks), dict(memory.learned))
+        taught_on = memory.taught_at.date() if memory.taught_at and memory.learned else None
+        kept = _Kept(frozenset(memory.joined), dict(memory.setbacks), dict(memory.learned), taught_on)
         if kept != self._written:
             self._attempt("memory", lambda: self._write(kept))
 

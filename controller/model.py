@@ -20,6 +20,7 @@ class Room:
     cpus: int
     memory_mib: int
     disk_kib: int
+    gpus: int = 0
 
     def holds(self, request: "Room") -> int:
         """How many jobs of this request fit, if a slave may run that many at once; all that ask for nothing."""
@@ -29,6 +30,7 @@ class Room:
                 (self.cpus, request.cpus),
                 (self.memory_mib, request.memory_mib),
                 (self.disk_kib, request.disk_kib),
+                (self.gpus, request.gpus),
             )
             if want > 0
         ]
@@ -40,6 +42,7 @@ class Room:
             self.cpus - times * request.cpus,
             self.memory_mib - times * request.memory_mib,
             self.disk_kib - times * request.disk_kib,
+            self.gpus - times * request.gpus,
         )
 
 
@@ -58,6 +61,10 @@ class JobGroup:
     """Whether they don't start although a slot is free that is large enough."""
     kind: str = ""
     """What tells them from others of the same request, as their owner and requirements do; opaque."""
+    beside: str = ""
+    """The slave that is free, when they are unmatched."""
+    again_at: datetime | None = None
+    """When unmatched jobs count again."""
 
 
 class Phase(StrEnum):
@@ -80,6 +87,8 @@ class Phase(StrEnum):
     """Nova says ERROR, or the server is switched off."""
     GONE = "gone"
     """The state has the slave, Nova has no such server."""
+    DOUBTFUL = "doubtful"
+    """Nova has the server, the state doesn't, and an update that makes it may still run somewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +196,7 @@ class Why(StrEnum):
     MINIMUM = "minimum"
     AT_MAXIMUM = "at maximum"
     AT_QUOTA = "at quota"
+    BATCH = "batch"
     BACKING_OFF = "backing off"
     ON_THEIR_WAY = "on their way"
     ENOUGH = "enough"

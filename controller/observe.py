@@ -8,20 +8,33 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
+import structlog
+
 from cluster.report import Shared
+from cluster.servers import GONE
 from controller import pool, template
 from controller.errors import OutsideError
 from controller.model import Phase, Seconds, Setback, Slave, Snapshot, Trouble, Why
 from controller.pool import Machine
-from controller.servers import GONE, Cloud, Server
+from controller.servers import Cloud, Server
 from controller.state import View
 from controller.unmatched import Watch
 
 T = TypeVar("T")
 
+log = structlog.get_logger()
+
 FAILED = ("ERROR", "SHUTOFF", "PAUSED", "SUSPENDED", "STOPPED", "SHELVED", "SHELVED_OFFLOADED", "RESCUE")
 DRAINED_BY_US = "elastic-condor: "
 """How the reason of each drain by the controller begins."""
+
+LONGEST_STEP = timedelta(seconds=60)
+"""What passes at most from one look to the next: a clock that says more has jumped."""
+FRESH = Seconds(150)
+"""A slave's ad is renewed each minute (cloudinit/files/common): one that is older is of a slave in trouble."""
+
+LEARNED_FOR = timedelta(days=1)
+"""How long what slaves offered is believed when there is none any more: too small, it would keep them from coming."""
 
 QUOTA_EVERY = timedelta(seconds=60)
 SERVERS_EVERY = timedelta(seconds=30)
@@ -55,17 +68,23 @@ class Memory:
 
     started: datetime
     absent_since: dict[str, datetime] = field(default_factory=dict)
-    claimed_at: dict[str, datetime] = field(default_factory=dict)
-    """When a claim was last seen on a slave: its startd's own word on idleness can be older than its last job."""
+    idle_since: dict[str, datetime] = field(default_factory=dict)
+    """Since when at most a slave is idle: its startd's word can be older than its last job, or from another clock."""
     joined: set[str] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
     """Slaves that have been counted as never joined: one that can't be removed is one failure, however often tried."""
     setbacks: dict[Trouble, Setback] = field(default_factory=dict)
     locked: str = ""
+    left_over: frozenset[str] = frozenset()
+    """Ids of servers outside the state that no update makes any more: see `Loop`."""
     learned: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What a joined slave advertised, by the fingerprint of the settings that it was made from: the last one only."""
+    taught_at: datetime | None = None
+    """When a slave of those settings was last in the pool."""
     teacher: str = ""
     """The slave that advertised it."""
+    unreadable: frozenset[str] = frozenset()
+    """Slaves whose ads can't be read, which has been said."""
     watch: Watch = field(default_factory=Watch)
     servers: Kept[tuple[Server, ...]] = field(default_factory=Kept)
     quota: Kept[tuple[int | None]] = field(default_factory=Kept)
@@ -73,6 +92,18 @@ class Memory:
     """Whether some slave wasn't in the pool at the last look."""
     updating: bool = False
     """Whether the controller is making or removing slaves."""
+    looked_at: datetime | None = None
+
+    def keep_time(self, now: datetime) -> None:
+        """Takes the times along when the clock has jumped: what has passed until then has passed, and no more."""
+        if self.looked_at is not None:
+            step = now - self.looked_at
+            jump = step - min(max(step, timedelta(0)), LONGEST_STEP)
+            if jump:
+                for times in (self.absent_since, self.idle_since):
+                    times.update((name, at + jump) for name, at in list(times.items()))
+                self.watch.shift(jump)
+        self.looked_at = now
 
     def offer(self, settings: Shared) -> dict[str, Any]:
         """What a new slave will advertise: as one of the same settings did, or as predicted."""
@@ -109,10 +140,12 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
         memory: what earlier looks left; brought up to date.
         now: the time of this look.
     """
+    memory.keep_time(now)
     unknown: list[str] = []
     ripe_after = settings.waiting_jobs_time if settings.waiting_jobs_threshold else None
-    jobs = _attempt(unknown, lambda: pool.jobs(memory.offer(settings), ripe_after))
+    # Slots before jobs: one that starts in between is then seen in neither, instead of in need of yet another slave.
     machines = _attempt(unknown, pool.machines)
+    jobs = _attempt(unknown, lambda: pool.jobs(memory.offer(settings), ripe_after))
     every = UNSETTLED_EVERY if memory.unsettled or memory.updating else SERVERS_EVERY
     servers = _attempt(unknown, lambda: memory.servers.get(lambda: _servers(cloud, view, settings), every, now))
     no_quota: list[str] = []
@@ -123,11 +156,20 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     setbacks = tuple(memory.setbacks.values())
     if jobs is None or machines is None or servers is None or running is None:
         return Snapshot(setbacks=setbacks, locked=memory.locked, unknown=tuple(unknown))
+    _warn_of_unreadable(machines, memory)
     slaves = put_together(Parts(view.slaves, servers, machines, running, settings.fingerprint), memory, now)
     memory.unsettled = any(slave.phase not in (Phase.IDLE, Phase.BUSY) for slave in slaves)
-    _learn(slaves, settings, memory)
-    jobs = memory.watch.look(jobs, slaves, settings.offer.jobs, now)
+    _learn(slaves, settings, memory, now)
+    heard = tuple(slave for slave in slaves if slave.name in machines and machines[slave.name].ad_age <= FRESH)
+    jobs = memory.watch.look(jobs, heard, settings.offer.jobs, now)
     return Snapshot(jobs, slaves, quota[0] if quota else None, setbacks, memory.locked, quota_unread="".join(no_quota))
+
+
+def _warn_of_unreadable(machines: Mapping[str, Machine], memory: Memory) -> None:
+    now = {name: machine.unreadable for name, machine in machines.items() if machine.unreadable}
+    for name in set(now) - memory.unreadable:
+        log.warning("slave can't be understood: it counts as busy", slave=name, why=now[name])
+    memory.unreadable = frozenset(now)
 
 
 def _servers(cloud: Cloud, view: View, settings: Shared) -> tuple[Server, ...]:
@@ -139,15 +181,22 @@ def _servers(cloud: Cloud, view: View, settings: Shared) -> tuple[Server, ...]:
     return listed
 
 
-def _learn(slaves: tuple[Slave, ...], settings: Shared, memory: Memory) -> None:
-    """Takes the offer of new slaves from the newest that has joined: an earlier one may have been misconfigured."""
+def _learn(slaves: tuple[Slave, ...], settings: Shared, memory: Memory, now: datetime) -> None:
+    """Takes the offer of new slaves from the newest that has joined: an earlier one may have been misconfigured.
+
+    What slaves of other settings taught is forgotten, and in the end what those that are no more did.
+    """
     joined = (slave for slave in slaves if slave.joined and not slave.outdated)
     newest = max(joined, key=lambda slave: (slave.created_at, slave.name), default=None)
-    if newest is None or newest.name == memory.teacher:
-        return
-    ad = _attempt([], lambda: pool.whole_slot(newest.name))
-    if ad and (lasting := template.learned(ad)):
-        memory.learned, memory.teacher = {settings.fingerprint: lasting}, newest.name
+    if newest:
+        memory.taught_at = now
+        if newest.name != memory.teacher:
+            ad = _attempt([], lambda: pool.whole_slot(newest.name))
+            if ad and (lasting := template.learned(ad)):
+                memory.learned, memory.teacher = {settings.fingerprint: lasting}, newest.name
+    memory.taught_at = memory.taught_at or now
+    if settings.fingerprint not in memory.learned or now - memory.taught_at > LEARNED_FOR:
+        memory.learned, memory.teacher = {}, ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +226,11 @@ def put_together(parts: Parts, memory: Memory, now: datetime) -> tuple[Slave, ..
         for name, id_ in parts.in_state.items()
     ]
     strays = [server for server in by_id.values() if server.id not in known]
-    slaves += [replace(_slave(server, parts, memory, now), in_state=False) for server in strays]
+    slaves += [_stray(_slave(server, parts, memory, now), memory) for server in strays]
     names = {slave.name for slave in slaves}
     memory.joined &= names
     memory.given_up &= names
-    for times in (memory.absent_since, memory.claimed_at):
+    for times in (memory.absent_since, memory.idle_since):
         for name in set(times) - names:
             del times[name]
     return tuple(sorted(slaves, key=lambda slave: slave.name))
@@ -190,23 +239,26 @@ def put_together(parts: Parts, memory: Memory, now: datetime) -> tuple[Slave, ..
 def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave:
     name = server.name
     machine = parts.machines.get(name)
+    joins = machine is not None and name not in memory.joined
     if machine:
-        if name not in memory.joined:
+        if joins:
             memory.setbacks.pop(Trouble.JOINS, None)
         memory.joined.add(name)
         memory.absent_since.pop(name, None)
     else:
-        memory.absent_since.setdefault(name, now if name in memory.joined else max(server.created_at, memory.started))
+        # Since the first look at it, on this clock: Nova's may be another.
+        memory.absent_since.setdefault(name, now)
     phase = _phase(server, machine, running=name in parts.running, joined=name in memory.joined)
-    if phase is Phase.BUSY:
-        memory.claimed_at[name] = now
+    if machine:
+        since = now if joins or phase is Phase.BUSY else now - timedelta(seconds=machine.idle_for)
+        memory.idle_since[name] = max(since, memory.idle_since.get(name, since))
     return Slave(
         name=name,
         phase=phase,
         created_at=server.created_at,
         server_id=server.id,
         known=name in memory.joined,
-        idle_for=_idle_for(machine, memory.claimed_at.get(name), now),
+        idle_for=Seconds((now - memory.idle_since[name]).total_seconds() if machine else 0),
         absent_since=memory.absent_since.get(name),
         free=machine.free if machine else None,
         jobs=machine.jobs if machine else 0,
@@ -217,18 +269,20 @@ def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave
     )
 
 
+def _stray(slave: Slave, memory: Memory) -> Slave:
+    """A server that the state lacks. While the controller makes slaves, it is one of those, as far as is known."""
+    stray = replace(slave, in_state=False)
+    if memory.updating or slave.server_id in memory.left_over or slave.phase in (Phase.BUSY, Phase.DRAINING):
+        return stray
+    return replace(stray, phase=Phase.DOUBTFUL, detail="the state doesn't know it: an update may be making it")
+
+
 def _detail(server: Server, machine: Machine | None) -> str:
+    if machine and machine.unreadable:
+        return f"what it advertises can't be read ({machine.unreadable}): it counts as busy, and stays"
     if machine and machine.draining:
         return f"it has been drained ({machine.drain_reason or 'no reason was given'}) and takes no more jobs"
     return f"its server is {server.status}" + (f": {server.fault}" if server.fault else "")
-
-
-def _idle_for(machine: Machine | None, claimed_at: datetime | None, now: datetime) -> Seconds:
-    if machine is None:
-        return Seconds(0)
-    if claimed_at is None:
-        return machine.idle_for
-    return Seconds(min(machine.idle_for, (now - claimed_at).total_seconds()))
 
 
 def _phase(server: Server, machine: Machine | None, *, running: bool, joined: bool) -> Phase:

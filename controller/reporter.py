@@ -31,11 +31,13 @@ class Reporter:
     """The last one: while `status.update` is there, the one that is being carried out."""
     wanted_at: datetime | None = None
     """When the last new slaves were decided."""
+    console_logs: bool = False
+    """Whether the controller reads the consoles of slaves that fail."""
     attempt: BestEffort = field(default_factory=BestEffort)
 
     def waits(self, why: str, now: datetime, *, unknown: tuple[str, ...] = ()) -> None:
         """Nothing can be decided yet; `unknown` is what can't be read, if it is that."""
-        reasons = (f"waiting: {why}",)
+        reasons = (f"{status.NOT_READY}: {why}",)
         if reasons != self.status.reasons:
             log.info("controller waits", why=why)
         self.metrics.unanswered(unknown)
@@ -59,7 +61,7 @@ class Reporter:
     def decided(self, plan: Plan, seen: Snapshot, limits: Limits, now: datetime) -> None:
         """One decision. A plan that acts is taken to be carried out from now on."""
         self.metrics.decided(plan)
-        for event in story.intents(self.plan, plan):
+        for event in story.intents(self.plan, plan, console_logs=self.console_logs):
             self._tell(event)
         reasons = tuple(str(reason) for reason in (*plan.reasons, *(removal.reason for removal in plan.remove)))
         removed = tuple(removal.slave for removal in plan.remove)

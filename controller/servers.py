@@ -13,7 +13,7 @@ import openstack.exceptions as sdk_errors
 
 from cluster.cloud import Flavor
 from cluster.nodes import MADE_FROM_TAG
-from cluster.servers import CLUSTER_TAG, ROLE_TAG
+from cluster.servers import CLUSTER_TAG, GONE, ROLE_TAG
 from controller.errors import OutsideError
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 UNLIMITED = -1
 PATIENCE = 20
 """Seconds that one answer may take: without a limit, a cloud that hangs would hang the controller."""
-GONE = ("DELETED", "SOFT_DELETED")
+GOING = 60
+"""Seconds for a server to be gone after its deletion: everything else waits meanwhile, and it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class Cloud:
             except sdk_errors.NotFoundException:
                 return False
 
-    def delete(self, server_id: str, patience: float = 300) -> None:
+    def delete(self, server_id: str, patience: float = GOING) -> None:
         """Deletes a server and waits, `patience` seconds at most, until it is gone.
 
         Raises:

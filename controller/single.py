@@ -6,28 +6,39 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+from controller.disk import BestEffort
 from controller.errors import OutsideError
 
 
-def only_one(path: Path, now: datetime) -> IO[str]:
+def only_one(path: Path, now: datetime) -> IO[bytes]:
     """Holds the lock until the file that is returned is closed, or the process ends in whatever way.
 
+    Who holds it is written into it, as far as a full disk lets it.
+
     Raises:
-        OutsideError: another process holds it.
+        OutsideError: another process holds it, or there is no such file and none can be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Never unlinked: who opened it before would hold the lock of a file that is gone.
-    file = path.open("a+")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Never unlinked: who opened it before would hold the lock of a file that is gone.
+        file = path.open("ab+", buffering=0)
+    except OSError as error:
+        raise OutsideError(
+            f"{path} can't be opened - {error.strerror} - without it a second controller could run: make room for it"
+        ) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        holder = file.read().strip() or "unknown"
+        holder = file.read().decode(errors="replace").strip() or "unknown"
         file.close()
         raise OutsideError(
             f"another controller runs here - {holder} - stop it first: systemctl stop ecm-controller"
         ) from None
-    file.truncate(0)
-    file.write(f"pid {os.getpid()} since {now:%Y-%m-%d %H:%M:%S %Z}")
-    file.flush()
+    BestEffort()("holder of the lock", lambda: _sign(file, now))
     return file
+
+
+def _sign(file: IO[bytes], now: datetime) -> None:
+    file.truncate(0)
+    file.write(f"pid {os.getpid()} since {now:%Y-%m-%d %H:%M:%S %Z}".encode())

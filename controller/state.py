@@ -1,28 +1,44 @@
 """The adapter to Pulumi: what the stack's state holds, and the updates that change its slaves."""
 
+import json
 import os
 import re
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pulumi.automation as auto
+from pulumi.automation._stack import StackInitMode  # what its public constructor takes
 
 from cluster import program, report
 from cluster.errors import SettingsError
 from cluster.nodes import MASTER, SLAVE_TYPE
+from cluster.stack import slave_urn
+from controller.command import Limited
 from controller.errors import LockedError, OutsideError, UpdateFailedError
 from controller.masking import masked
 
 SLAVES = f"**{SLAVE_TYPE}::*-slave-*"
-"""The URNs that an update of the controller may touch."""
-PARALLEL = 16
+"""The URNs of all slaves."""
+PARALLEL = 64
+"""Slaves that are made or removed at once. To wait for a server costs nothing, and the provider looks only now and
+then: with fewer than an update has, the others begin late."""
 PATIENCE = 15
 """Seconds for a connection to a state in PostgreSQL: one that never answers would hold the controller for minutes."""
+ENVIRONMENT = {
+    "PULUMI_SKIP_UPDATE_CHECK": "1",
+    # The state is written once, in an update's end, instead of twice for each slave: docs/adr/0009.
+    "PULUMI_SKIP_CHECKPOINTS": "1",
+    "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "1",
+    # Each command leaves a log of its own.
+    "PULUMI_LOG_ROTATION_MAX_AGE_DAYS": "1",
+    "PGCONNECT_TIMEOUT": str(PATIENCE),
+}
 NO_UP = "the first `pulumi up` hasn't ended yet"
 _LOCK = re.compile(r"created by (?P<user>[^@\s]+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
 
@@ -43,6 +59,21 @@ class View:
     """Why there are no settings, when there are none. Those that can't be used another release may understand."""
 
 
+class _Stack(auto.Stack):
+    """A stack whose updates end when they end.
+
+    Pulumi's own would start three more processes after each, to read outputs and a summary that nobody needs here.
+    """
+
+    def outputs(self) -> auto.OutputMap:
+        """None: the controller reads the state."""
+        return {}
+
+    def info(self, show_secrets: bool = True) -> auto.UpdateSummary:  # noqa: ARG002, FBT001, FBT002 - Pulumi's signature
+        """One that says nothing: an update that fails is an exception."""
+        return auto.UpdateSummary("update", datetime.now(UTC), "", {}, {}, "succeeded")
+
+
 class State:
     """The one stack of this cluster, reached with the login of the environment (PULUMI_BACKEND_URL and the like)."""
 
@@ -61,7 +92,7 @@ class State:
             OutsideError: the backend can't be read.
         """
         try:
-            return parse(self._selected().export_stack().deployment or {})
+            return parse(_exported(self._selected()))
         except auto.CommandError as error:
             raise OutsideError(f"the stack's state can't be read - {_reason(error)}") from error
 
@@ -77,23 +108,37 @@ class State:
             LockedError: another update is running, nothing was changed.
             UpdateFailedError: some of it failed; `read` tells what was reached.
         """
+        targets = [slave_urn(self._name, slave) for slave in sorted({*change.create, *change.remove})]
+        if not targets:
+            return  # an update without targets is one of everything
         stack = self._selected()
         stack.workspace.program = lambda: program.change_slaves(change, template)
         made, gone = len(change.create), len(change.remove)
+        failed: set[auto.OpType] = set()
+
+        def note(event: auto.EngineEvent) -> None:
+            _tell_deleted(event, on_delete)
+            failed.update(_failed(event))
+
         try:
             stack.up(
-                target=[SLAVES],
+                target=targets,
                 parallel=PARALLEL,
                 continue_on_error=True,
                 message=f"controller: {made} slaves to make, {gone} to remove",
                 color="never",
                 suppress_outputs=True,
-                on_event=lambda event: _tell_deleted(event, on_delete),
+                on_event=note,
             )
         except auto.ConcurrentUpdateError as error:
             raise LockedError(_lock_line(error)) from error
         except auto.CommandError as error:
-            raise UpdateFailedError(f"the update failed - {_reason(error)}") from error
+            whole = not failed
+            raise UpdateFailedError(
+                f"the update failed - {_reason(error)}",
+                creates=whole or bool(failed - {auto.OpType.DELETE}),
+                deletes=whole or auto.OpType.DELETE in failed,
+            ) from error
 
     def recover(self) -> None:
         """Puts things right after an interrupted update.
@@ -129,22 +174,29 @@ class State:
         return self._stack
 
     def _select(self) -> auto.Stack:
-        options = auto.LocalWorkspaceOptions(
+        workspace = auto.LocalWorkspace(
+            pulumi_command=Limited(),
             work_dir=str(self._work),
-            project_settings=auto.ProjectSettings(name=self._project, runtime="python"),
-            env_vars={
-                "PULUMI_SKIP_UPDATE_CHECK": "1",
-                "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "1",
-                "PGCONNECT_TIMEOUT": str(PATIENCE),
-            },
+            project_settings=auto.ProjectSettings(name=self._project, runtime="python", main=str(self._work)),
+            env_vars=ENVIRONMENT,
         )
-        stack = auto.select_stack(self._name, project_name=self._project, program=_nothing, opts=options)
-        secrets = (stack.export_stack().deployment or {}).get("secrets_providers") or {}
+        stack = _Stack(self._name, workspace, StackInitMode.SELECT)
+        secrets = _exported(stack).get("secrets_providers") or {}
         if secrets.get("type") == "passphrase":
             # The same salt as the user's: the passphrase manager would otherwise make a second one.
             settings = auto.StackSettings(encryption_salt=secrets["state"]["salt"])
             stack.workspace.save_stack_settings(self._name, settings)
         return stack
+
+
+def _exported(stack: auto.Stack) -> dict[str, Any]:
+    """The stack's deployment; its secrets stay encrypted, for decrypting them takes as long as all the rest."""
+    workspace = stack.workspace
+    command = ["stack", "export", "--stack", stack.name]
+    # Collecting garbage is a sixth of what it takes.
+    answer = workspace.pulumi_command.run(command, workspace.work_dir, {**workspace.env_vars, "GOGC": "400"})
+    exported: dict[str, Any] = json.loads(answer.stdout)
+    return exported.get("deployment") or {}
 
 
 def parse(deployment: Mapping[str, Any]) -> View:
@@ -203,12 +255,14 @@ def _tell_deleted(event: auto.EngineEvent, on_delete: Callable[[str], None]) -> 
         on_delete(done.urn.split("::", 3)[3])
 
 
+def _failed(event: auto.EngineEvent) -> tuple[auto.OpType, ...]:
+    """The operation that this event says has failed, if it says that of a slave."""
+    failed = event.res_op_failed_event.metadata if event.res_op_failed_event else None
+    return (failed.op,) if failed and failed.type == SLAVE_TYPE else ()
+
+
 def _user() -> str:
     return str(psutil.Process().username())
-
-
-def _nothing() -> None:
-    """The program of a stack that is only read."""
 
 
 def _lock_line(error: Exception) -> str:

@@ -15,13 +15,15 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from controller import disk
-from controller.decide import retry_at
+from controller.decide import demand, pack, retry_at
 from controller.errors import system
-from controller.model import JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot
+from controller.model import JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot, Trouble
 
 VERSION = 1
 """Of the file: a reader takes any that is not larger."""
 CONTROLLER = version("elastic-condor")
+NOT_READY = "not ready"
+"""How a reason begins that says what the controller itself waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +178,20 @@ def looked(before: Status, seen: Snapshot, plan: Plan, limits: Limits, now: date
 
 def upcoming(seen: Snapshot, limits: Limits, now: datetime) -> Next | None:
     """What the rule will do next without any change, and when; None when nothing is due."""
+    if seen.paused or seen.locked:
+        return None
+    packing = pack(demand(seen.jobs, limits), seen.slaves, limits)
+    joined = sum(slave.joined for slave in seen.slaves)
     due = []
-    if seen.setbacks:
-        due.append(Next(max(map(retry_at, seen.setbacks)), "slaves may be made again"))
-    if sum(slave.joined for slave in seen.slaves) > limits.min_slaves:
+    if packing.new or limits.min_slaves > len(seen.slaves):
+        # Growth waits for the last of them.
+        retries = [retry_at(s) for s in seen.setbacks if s.trouble is not Trouble.REMOVALS]
+        due += [Next(at, "slaves may be made again") for at in (max(retries, default=now),)]
+    if joined > limits.min_slaves:
         due += [
             Next(now + timedelta(seconds=limits.idle_time - slave.idle_for), f"{slave.name} goes if it stays idle")
             for slave in seen.slaves
-            if slave.phase is Phase.IDLE
+            if slave.phase is Phase.IDLE and slave.name not in packing.taken
         ]
     due += [
         Next(

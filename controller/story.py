@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from controller.errors import system
-from controller.model import Phase, Plan, Slave, Snapshot, Why
+from controller.model import Phase, Plan, Removal, Slave, Snapshot, Why
 
 
 class What(StrEnum):
@@ -78,15 +78,25 @@ def changes(before: Snapshot, after: Snapshot) -> tuple[Event, ...]:
     )
 
 
-def intents(before: Plan, plan: Plan) -> tuple[Event, ...]:
-    """The slaves that are to go for what the log has a word of its own, unless the last plan had them already."""
+def intents(before: Plan, plan: Plan, *, console_logs: bool) -> tuple[Event, ...]:
+    """The slaves that are to go for what the log has a word of its own, unless the last plan had them already.
+
+    Where the controller doesn't read consoles itself, it is said who can.
+    """
     words = {Why.IDLE: What.IDLE, Why.NOT_JOINED: What.NOT_JOINED}
     told = {(removal.slave, removal.reason.why) for removal in before.remove}
     return tuple(
-        Event(words[removal.reason.why], (removal.slave,), why=removal.reason.text)
+        Event(words[removal.reason.why], (removal.slave,), why=_why(removal, console_logs=console_logs))
         for removal in plan.remove
         if removal.reason.why in words and (removal.slave, removal.reason.why) not in told
     )
+
+
+def _why(removal: Removal, *, console_logs: bool) -> str:
+    if console_logs or removal.reason.why is not Why.NOT_JOINED:
+        return removal.reason.text
+    see = f"its console, while it is there: openstack console log show {removal.slave}; or set ecm:consoleLogs"
+    return f"{removal.reason.text} - {see}"
 
 
 def last_known(before: Snapshot, after: Snapshot) -> Snapshot:

@@ -1,15 +1,16 @@
 """The ad that a new slave will advertise, as far as jobs look at it: predicted, or learned from one that has joined."""
 
+import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from cluster.offer import Offer
 from controller.model import Room
 
 # Not what tells one slave from another, nor what changes with time or load.
 _LASTING = re.compile(
-    r"(?i)arch|microarch|opsys.*|has_?.*|gpus|.*version|filesystemdomain|uiddomain|total(slot)?(cpus|memory|disk)"
+    r"(?i)arch|microarch|opsys.*|has_?.*|.*version|filesystemdomain|uiddomain|total(slot)?(cpus|memory|disk|gpus)"
 )
 
 
@@ -46,7 +47,7 @@ def learned(whole_slot: Mapping[str, Any]) -> dict[str, Any]:
     Nothing when the ad doesn't tell the slot's size, or tells of none, as on a full disk: no job would ever fit.
     """
     sizes = {size: whole_slot.get(f"TotalSlot{size}") for size in ("Cpus", "Memory", "Disk")}
-    whole = {size: int(value) for size, value in sizes.items() if isinstance(value, int | float) and value >= 1}
+    whole = {size: int(value) for size, value in sizes.items() if _is_number(value) and value >= 1}
     if len(whole) < len(sizes):
         return {}
     lasting = {
@@ -54,9 +55,21 @@ def learned(whole_slot: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in whole_slot.items()
         if _LASTING.fullmatch(name) and isinstance(value, bool | int | float | str)
     }
-    return lasting | whole
+    gpus = whole_slot.get("TotalSlotGPUs")
+    return lasting | whole | {"GPUs": int(gpus) if _is_number(gpus) else 0}
+
+
+def _is_number(value: Any) -> TypeGuard[float]:  # noqa: ANN401 - whatever a slave advertises
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def lacks(template: Mapping[str, Any], attribute: str) -> bool:
+    """Whether slaves are known not to advertise this: a joined one's ad tells, a prediction doesn't."""
+    learned_from_a_slave = "TotalSlotCpus" in template
+    names = {name.lower() for name in template}
+    return learned_from_a_slave and bool(_LASTING.fullmatch(attribute)) and attribute.lower() not in names
 
 
 def room(template: Mapping[str, Any]) -> Room:
     """The size of a slave that advertises this."""
-    return Room(template["Cpus"], template["Memory"], template["Disk"])
+    return Room(template["Cpus"], template["Memory"], template["Disk"], template.get("GPUs", 0))

@@ -1,9 +1,11 @@
 """Which jobs don't start although a slot is free for them: found by watching slaves that stay free beside them.
 
 HTCondor doesn't say beforehand what keeps a job from a slot: a concurrency limit, a user's share, a START expression.
-Slaves made for such jobs would stay empty.
+Slaves made for such jobs would stay empty. But it may be the slave that is at fault, as one that can't be reached: so
+what was found holds for a while only, and is then tried again.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -11,8 +13,10 @@ from controller.model import JobGroup, Phase, Room, Slave
 
 PATIENCE = timedelta(seconds=60)
 """More than two negotiation cycles, which begin 10 s apart (cloudinit/files/common/etc/condor), and a claim."""
-TRY_AGAIN = timedelta(minutes=30)
-"""What kept the jobs may have gone while no slave was there to show it: they count again after that."""
+LONE_PATIENCE = 5 * PATIENCE
+"""The same beside one slave only, which has no job that shows that it can be reached."""
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=5), timedelta(hours=1)
+"""For how long jobs that were found so don't count. What kept them may have gone while no slave was there to tell."""
 
 
 Group = tuple[Room, str]
@@ -26,14 +30,19 @@ class Beside:
     since: datetime
     jobs: int
     free: Room
+    busy: bool = False
+    """Whether it runs jobs, and so can be reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """A group that didn't start: when that was last seen, and how many of it waited at the last look."""
+    """A group that didn't start, beside `slave`: how many of it waited at the last look, and how often it was so."""
 
-    since: datetime
+    until: datetime
+    """When its jobs count again, for as long as they aren't found to be stuck once more."""
     idle: int
+    slave: str
+    times: int = 1
 
 
 @dataclass(slots=True)
@@ -53,13 +62,13 @@ class Watch:
 
         Args:
             jobs: the groups of idle jobs.
-            slaves: with their free room.
+            slaves: with their free room; those that the pool has lately heard from.
             places: how many jobs a slave runs at once that doesn't say so itself: one that is full is no free slot,
                 whatever room it has left.
             now: the time of this look.
 
-        A group is unmatched when one slave with room for it has stood unchanged beside it for `PATIENCE`. It stays so
-        when the slave goes, until one of its jobs starts or leaves, or `TRY_AGAIN` is over.
+        A group is unmatched when a busy slave, or two, with room for it have stood unchanged beside it for `PATIENCE`,
+        or one idle slave for `LONE_PATIENCE`. It stays so until one of its jobs starts or leaves, or its pause is over.
         """
         waiting = {(g.request, g.kind): g.idle for g in jobs if g.idle and not g.impossible}
         self.beside = {
@@ -71,22 +80,45 @@ class Watch:
             and slave.free
             and slave.free.holds(group[0])
         }
-        since = dict.fromkeys(waiting, now)
-        for (group, _), beside in self.beside.items():
-            since[group] = min(since[group], beside.since)
-        stuck = {}
-        for group, idle in waiting.items():
-            was = self.stuck.get(group)
-            if now - since[group] >= PATIENCE:
-                stuck[group] = Stuck(now, idle)
-            elif was and idle >= was.idle and now - was.since < TRY_AGAIN:
-                stuck[group] = replace(was, idle=idle)
-        self.stuck = stuck
-        return tuple(
-            replace(g, unmatched=True) if (g.request, g.kind) in stuck and not g.impossible else g for g in jobs
-        )
+        standing: dict[Group, dict[str, Beside]] = defaultdict(dict)
+        for (group, slave), beside in self.beside.items():
+            standing[group][slave] = beside
+        self.stuck = {
+            group: stuck
+            for group, idle in waiting.items()
+            if (stuck := self._stuck(group, idle, standing.get(group, {}), now))
+        }
+        return tuple(self._marked(group, now) for group in jobs)
+
+    def shift(self, jump: timedelta) -> None:
+        """Takes all times along with the clock, which has jumped."""
+        self.beside = {key: replace(beside, since=beside.since + jump) for key, beside in self.beside.items()}
+        self.stuck = {group: replace(stuck, until=stuck.until + jump) for group, stuck in self.stuck.items()}
 
     def _beside(self, group: Group, slave: Slave, free: Room, now: datetime) -> Beside:
         was = self.beside.get((group, slave.name))
         same = was is not None and (was.jobs, was.free) == (slave.jobs, free)
-        return was if was and same else Beside(now, slave.jobs, free)
+        return was if was and same else Beside(now, slave.jobs, free, slave.phase is Phase.BUSY)
+
+    def _stuck(self, group: Group, idle: int, beside: dict[str, Beside], now: datetime) -> Stuck | None:
+        was = self.stuck.get(group)
+        if was and idle < was.idle:
+            return None
+        if was and now < was.until:
+            return replace(was, idle=idle)
+        # What stood there during the pause proves nothing anew.
+        begun = was.until if was else None
+        ages = {name: now - max(b.since, begun or b.since) for name, b in beside.items()}
+        long = sorted(name for name, age in ages.items() if age >= PATIENCE)
+        alone = max(ages.values(), default=timedelta(0)) >= LONE_PATIENCE
+        if long and (len(long) > 1 or beside[long[0]].busy or alone):
+            times = was.times + 1 if was else 1
+            pause = min(FIRST_PAUSE * 2 ** min(times - 1, 10), LONGEST_PAUSE)
+            return Stuck(now + pause, idle, long[0], times)
+        return replace(was, idle=idle) if was else None
+
+    def _marked(self, group: JobGroup, now: datetime) -> JobGroup:
+        stuck = self.stuck.get((group.request, group.kind))
+        if group.impossible or stuck is None or now >= stuck.until:
+            return group
+        return replace(group, unmatched=True, beside=stuck.slave, again_at=stuck.until)

@@ -1,5 +1,6 @@
 """How a plan is carried out: who is asked, in which order, and what is left alone."""
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from controller.pool import Drain
 from tests.controller.made_up import SETTINGS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+GOING = frozenset({Trouble.REMOVALS})
 
 
 class Outside:
@@ -99,13 +101,13 @@ def remove(*names: str) -> Plan:
 def test_an_idle_slave_is_drained_then_removed_then_forgotten(outside: Outside, tmp_path: Path) -> None:
     outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE))
     assert outside.asked == [("drain", "a"), ("update", (0, ["a"])), ("forget", ["a"])]
-    assert outcome == Outcome(updated=True, trouble=Trouble.REMOVALS)
+    assert outcome == Outcome(updated=True, tried=GOING)
 
 
 def test_drains_are_undone_and_begun_without_an_update(outside: Outside, tmp_path: Path) -> None:
     plan = Plan(revive=("a",), retire=("b",))
     assert run(outside, tmp_path, plan, slave("a", Phase.DRAINED), slave("b", Phase.BUSY)) == Outcome()
-    assert outside.asked == [("revive", "a"), ("retire", "b")]
+    assert sorted(outside.asked) == [("retire", "b"), ("revive", "a")]
 
 
 def test_a_drained_slave_goes_without_being_asked_again(outside: Outside, tmp_path: Path) -> None:
@@ -120,9 +122,18 @@ def test_slaves_that_never_joined_are_told_with_their_last_words(
     outside.drains["a"] = Drain.ABSENT
     late = replace(slave("a", Phase.BOOTING), known=known)
     plan = Plan(remove=(Removal("a", Reason(Why.NOT_JOINED, "not in the pool after 601 s")),))
-    outcome = run(outside, tmp_path, plan, late)
+    outcome = run(outside, tmp_path, plan, late, settings=SETTINGS.model_copy(update={"console_logs": True}))
     assert ("console", "id-a") in outside.asked
+    assert outcome.consoles == {"a": ("Kernel panic",)}
     assert outcome.never_joined == ({} if known else {"a": "not in the pool after 601 s"})
+
+
+def test_no_console_is_asked_for_unless_the_user_wants_it(outside: Outside, tmp_path: Path) -> None:
+    """The login can't read them: each try would be a refusal."""
+    outside.drains["a"] = Drain.ABSENT
+    plan = Plan(remove=(Removal("a", Reason(Why.NOT_JOINED, "not in the pool after 601 s")),))
+    assert run(outside, tmp_path, plan, slave("a", Phase.BOOTING)).consoles == {}
+    assert ("console", "id-a") not in outside.asked
 
 
 @pytest.mark.parametrize("answer", [Drain.REFUSED, OutsideError("the startd doesn't answer")])
@@ -154,6 +165,26 @@ def test_a_failed_server_is_deleted_by_hand_before_the_update(outside: Outside, 
     assert outside.asked == [*first_gone, ("update", (0, ["a"])), ("forget", ["a"])]
 
 
+def test_slaves_are_drained_and_deleted_at_the_same_time(
+    outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One server that doesn't go would otherwise hold up all others, and all growth."""
+    together = threading.Barrier(3, timeout=10)
+
+    def drain(name: str, reason: str) -> Drain:
+        together.wait()
+        return outside.drain(name, reason)
+
+    def delete(_server_id: str) -> None:
+        together.wait()
+
+    monkeypatch.setattr(pool, "drain", drain)
+    monkeypatch.setattr(outside, "delete", delete)
+    names = ("a", "b", "c")
+    outcome = run(outside, tmp_path, remove(*names), *(slave(name, Phase.FAILED) for name in names))
+    assert outcome.updated
+
+
 def test_a_slave_that_only_the_list_lacked_is_not_removed(outside: Outside, tmp_path: Path) -> None:
     outside.there = {"id-a"}
     run(outside, tmp_path, remove("a", "b"), slave("a", Phase.GONE), slave("b", Phase.GONE))
@@ -168,7 +199,7 @@ def test_a_stray_is_deleted_without_an_update(outside: Outside, tmp_path: Path) 
 def test_a_stray_that_cannot_be_deleted_is_a_failure_to_wait_after(outside: Outside, tmp_path: Path) -> None:
     outside.undeletable = "it is locked"
     outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE, in_state=False))
-    assert (outcome.failed, outcome.trouble) == ("a can't be deleted - it is locked", Trouble.REMOVALS)
+    assert outcome.failures == {Trouble.REMOVALS: "a can't be deleted - it is locked"}
     assert ("forget", ["a"]) not in outside.asked
 
 
@@ -184,10 +215,10 @@ def test_slaves_that_stay_keep_their_places_below_the_maximum(outside: Outside, 
 def test_a_failed_server_that_cannot_be_deleted_is_not_waited_for_a_second_time(
     outside: Outside, tmp_path: Path
 ) -> None:
-    outside.drains["a"], outside.undeletable = Drain.ABSENT, "it isn't gone 300 s after its deletion"
+    outside.drains["a"], outside.undeletable = Drain.ABSENT, "it isn't gone 60 s after its deletion"
     outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.FAILED))
     assert outside.asked == [("drain", "a"), ("delete", "id-a")]
-    assert (outcome.failed, outcome.trouble) == (f"a can't be deleted - {outside.undeletable}", Trouble.REMOVALS)
+    assert outcome.failures == {Trouble.REMOVALS: f"a can't be deleted - {outside.undeletable}"}
 
 
 def test_new_slaves_get_new_names_and_their_own_tokens(outside: Outside, tmp_path: Path) -> None:
@@ -202,17 +233,31 @@ def test_new_slaves_get_new_names_and_their_own_tokens(outside: Outside, tmp_pat
 @pytest.mark.parametrize(
     ("failure", "outcome"),
     [
-        (LockedError("locked by ada"), Outcome(locked="locked by ada", trouble=Trouble.REMOVALS)),
-        (UpdateFailedError("no valid host"), Outcome(failed="no valid host", trouble=Trouble.REMOVALS)),
-        (
-            OutsideError("the stack can't be opened"),
-            Outcome(failed="the stack can't be opened", trouble=Trouble.REMOVALS),
-        ),
+        (LockedError("locked by ada"), Outcome(locked="locked by ada")),
+        (UpdateFailedError("no"), Outcome(tried=GOING, failures={Trouble.REMOVALS: "no"})),
+        (OutsideError("no stack"), Outcome(tried=GOING, failures={Trouble.REMOVALS: "no stack"})),
     ],
 )
 def test_what_went_wrong_is_told(outside: Outside, tmp_path: Path, failure: Exception, outcome: Outcome) -> None:
     outside.failure = failure
     assert run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE)) == outcome
+
+
+@pytest.mark.parametrize(
+    ("failure", "troubles"),
+    [
+        (UpdateFailedError("no", creates=False), {Trouble.REMOVALS}),
+        (UpdateFailedError("no", deletes=False), {Trouble.UPDATES}),
+        (UpdateFailedError("killed"), {Trouble.UPDATES, Trouble.REMOVALS}),
+    ],
+)
+def test_of_an_update_that_makes_and_removes_only_what_failed_has_failed(
+    outside: Outside, tmp_path: Path, failure: Exception, troubles: set[Trouble]
+) -> None:
+    outside.failure = failure
+    outcome = run(outside, tmp_path, Plan(create=1, remove=remove("a").remove), slave("a", Phase.IDLE))
+    assert outcome.tried == {Trouble.UPDATES, Trouble.REMOVALS}
+    assert outcome.failures.keys() == troubles
 
 
 def test_new_slaves_get_their_system_and_the_users_own(
@@ -225,9 +270,11 @@ def test_new_slaves_get_their_system_and_the_users_own(
         return "user-data"
 
     monkeypatch.setattr(boot, "slave", remember)
-    of_user = {"system": "el-9", "docker": False, "packages": ("git",), "script": "#!/bin/sh\n", "orphan_time": 900}
+    of_user = {"system": "el-9", "docker": False, "packages": ("git",), "script": "#!/bin/sh\n"}
+    of_user |= {"orphan_time": 900, "proxy": "http://proxy.site:3128"}
     settings = SETTINGS.model_copy(update={"slave": SETTINGS.slave.model_copy(update=of_user)})
     run(outside, tmp_path, Plan(create=1), settings=settings)
     (made,) = seen
-    assert (made.system, made.docker, made.orphan_time) == (SYSTEMS["el-9"], False, 900)
+    assert (made.system, made.docker) == (SYSTEMS["el-9"], False)
+    assert (made.orphan_time, made.proxy) == (900, "http://proxy.site:3128")
     assert made.own == boot.Additions(("git",), "", "#!/bin/sh\n")

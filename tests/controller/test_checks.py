@@ -53,3 +53,12 @@ def test_new_settings_that_name_what_the_cloud_lacks_are_one_line(missing: tuple
     (line,) = said(settings=True, missing=missing)
     assert line[0] == "error"
     assert line[2] == f"no slave can be made - {', '.join(missing)} - change the setting and run `pulumi up`"
+
+
+def test_the_log_has_none_of_the_users_scripts() -> None:
+    slave = SETTINGS.slave.model_copy(update={"script": "#!/bin/sh\nPASSWORD=hush\n", "condor_config": "X = hush\n"})
+    outside: Any = Outside()
+    with capture_logs() as lines:
+        checks.settings(SETTINGS.model_copy(update={"slave": slave}), outside)
+    assert "hush" not in str(lines)
+    assert lines[0]["slave"]["script"] == "24 characters"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.decide import BACKOFF, decide, demand, pack, retry_at
+from controller.decide import BACKOFF, BATCH, decide, demand, pack, retry_at
 from controller.model import JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot, Trouble, Why
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -199,11 +199,19 @@ def test_broken_slaves_go_with_their_reason_and_are_replaced(broken: Slave, why:
         slave("x", Phase.MISSING, age=599),
         slave("x", Phase.BUSY, age=9999, jobs=1),
         replace(slave("x", Phase.BUSY, jobs=1), in_state=False),
+        replace(slave("x", Phase.DOUBTFUL, age=9999), in_state=False),
         slave("x", Phase.IDLE, idle_for=59),
     ],
 )
 def test_slaves_in_good_health_stay(healthy: Slave) -> None:
     assert not decide(Snapshot(slaves=(healthy,)), LIMITS, NOW).acts
+
+
+def test_slaves_that_vanish_together_get_more_time_to_come_back() -> None:
+    """Their ads were taken away, or the network is: a slave that is alive is back within a minute."""
+    for age, gone in ((601, []), (3601, [("a", Why.LOST), ("b", Why.LOST)])):
+        vanished = tuple(slave(name, Phase.MISSING, age=age) for name in "ab")
+        assert removed(decide(Snapshot(slaves=(*vanished, slave("c", Phase.IDLE))), LIMITS, NOW)) == gone
 
 
 def test_nothing_is_done_on_doubt() -> None:
@@ -291,6 +299,39 @@ def test_jobs_that_dont_start_on_free_slots_make_no_slaves_and_keep_none() -> No
     assert (plan.create, removed(plan), whys(plan)) == (0, [("a", Why.IDLE)], [Why.ENOUGH, Why.UNMATCHED])
 
 
+BIG = Room(cpus=8, memory_mib=8000, disk_kib=80_000, gpus=2)
+
+
+@pytest.mark.parametrize(
+    ("request_", "count", "per_slave", "create"),
+    [
+        (Room(1, 100, 10), 8, 2, 4),  # no more than jobsPerSlave on one, whatever its VCPUs
+        (Room(4, 100, 10), 4, 3, 2),  # more CPUs than jobsPerSlave: as many as there are VCPUs for
+        (Room(8, 100, 10), 2, 3, 2),
+        (Room(1, 100, 40_000), 4, 8, 2),  # by their disk
+        (Room(1, 100, 10, gpus=1), 6, 8, 3),  # by their GPUs
+        (Room(1, 100, 10, gpus=3), 6, 8, 0),
+        (Room(9, 100, 10), 1, 8, 0),
+    ],
+)
+def test_slaves_are_made_for_what_jobs_ask_for(request_: Room, count: int, per_slave: int, create: int) -> None:
+    limits = replace(LIMITS, max_slaves=9, jobs_per_slave=per_slave, offer=BIG)
+    assert decide(Snapshot(jobs=(JobGroup(request_, count, 0),)), limits, NOW).create == create
+
+
+def test_a_gpu_in_use_is_no_room() -> None:
+    limits = replace(LIMITS, max_slaves=9, jobs_per_slave=8, offer=BIG)
+    full = slave("a", Phase.BUSY, jobs=2, free=replace(BIG, cpus=6, gpus=0))
+    assert decide(Snapshot(jobs=(JobGroup(Room(1, 100, 10, gpus=1), 1, 0),), slaves=(full,)), limits, NOW).create == 1
+
+
+def test_unmatched_jobs_say_beside_which_slave_and_when_they_count_again() -> None:
+    waiting = replace(jobs(9), unmatched=True, beside="a", again_at=NOW + timedelta(minutes=5))
+    (said,) = [str(r) for r in decide(Snapshot(jobs=(waiting,)), LIMITS, NOW).reasons if r.why is Why.UNMATCHED]
+    assert "although a is free" in said
+    assert said.endswith("or a is out of reach; they count again at 12:05:00")
+
+
 def outdated(name: str, phase: Phase, *, jobs: int = 0) -> Slave:
     return replace(slave(name, phase, jobs=jobs), outdated=True)
 
@@ -322,6 +363,17 @@ def test_a_slave_that_somebody_wants_gone_goes_when_it_has_no_job() -> None:
 def test_in_a_pause_nothing_is_done_whatever_was_seen() -> None:
     plan = decide(Snapshot(jobs=(jobs(9),), slaves=(slave("a", Phase.FAILED),), paused="by ada"), LIMITS, NOW)
     assert (plan.acts, whys(plan)) == (False, [Why.PAUSED])
+
+
+def test_many_slaves_are_made_in_batches_that_follow_each_other() -> None:
+    limits = replace(LIMITS, max_slaves=1000)
+    slaves: tuple[Slave, ...] = ()
+    for batch in (BATCH, BATCH, 50):
+        plan = decide(Snapshot(jobs=(jobs(2 * (2 * BATCH + 50)),), slaves=slaves), limits, NOW)
+        assert plan.create == batch
+        assert (Why.BATCH in whys(plan)) is (batch == BATCH and len(slaves) + BATCH < 2 * BATCH + 50)
+        slaves += tuple(slave(f"s{len(slaves) + number}", Phase.BUILDING) for number in range(plan.create))
+    assert not decide(Snapshot(jobs=(jobs(2 * (2 * BATCH + 50)),), slaves=slaves), limits, NOW).acts
 
 
 rooms = st.builds(Room, st.integers(0, 8), st.integers(0, 4000), st.integers(0, 20_000))
@@ -384,6 +436,7 @@ def test_laws(seen: Snapshot, limits: Limits) -> None:
     assert len(gone) == len(plan.remove), "nothing is removed twice"
     claimed = {s.name for s in seen.slaves if s.phase in (Phase.BUSY, Phase.DRAINING)}
     assert not gone & claimed, "a slave with a claim is never removed"
+    assert not [n for n in gone if by_name[n].phase is Phase.DOUBTFUL], "nor one that an update may be making"
     assert not gone & {*plan.revive, *plan.retire}, "what stays doesn't go"
     assert all(by_name[n].phase is Phase.DRAINED and by_name[n].revivable for n in plan.revive), "only our own drains"
     on_demand = {s.name for s in seen.slaves if s.unwanted or (s.outdated and seen.recycling)}
@@ -431,6 +484,7 @@ def test_jobs_packed_in_groups_go_where_they_would_go_one_by_one(seen: Snapshot,
         for s in sorted(seen.slaves, key=lambda s: (s.outdated, s.idle_for, s.name))
         if s.in_state and s.phase in (phase if isinstance(phase, tuple) else (phase,))
         if s.phase is not Phase.DRAINED or s.revivable
+        if s.free or s.coming
     ]
     for request, count in demand(seen.jobs, limits):
         for _ in range(count):

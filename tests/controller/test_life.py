@@ -82,6 +82,10 @@ class World:
         self.pending = False
         self.maximum_before, self.maximum_since = self.settings.max_slaves, START
         self.killed_jobs: list[str] = []
+        self.foreign: set[str] = set()
+        """Ids of servers that somebody else's update has made."""
+        self.in_the_making: dict[str, datetime] = {}
+        """Those that it has not noted in the state yet, and when it will."""
         self.ids = itertools.count()
 
     # --- what the world does by itself
@@ -89,6 +93,10 @@ class World:
     def advance(self, by: timedelta) -> None:
         """Lets time pass: servers boot, jobs end and start."""
         self.now += by
+        for server_id in [made for made, end in self.in_the_making.items() if end <= self.now]:
+            del self.in_the_making[server_id]
+            if server_id in self.vms:
+                self.in_state[self.vms[server_id].server.name] = server_id
         for vm in self.vms.values():
             ended = [end for end in vm.jobs if end <= self.now]
             if ended:
@@ -107,6 +115,7 @@ class World:
 
     def lose(self, name: str, *, by_controller: bool) -> None:
         """A server ends; its jobs go back to the queue."""
+        assert not (by_controller and name in self.in_the_making), "never removes what another update makes"
         vm = self.vms.pop(name)
         if vm.jobs and by_controller:
             self.killed_jobs.append(name)
@@ -164,7 +173,7 @@ class World:
         self.answer("backend")
         self.locked()
         self.answer("nova")
-        alive = len(self.vms) + len(change.create)
+        alive = len(self.vms.keys() - self.foreign) + len(change.create)
         assert not change.create or alive <= self.most_slaves(), "never over maxSlaves"
         (ending, after), self.next_update = self.next_update, ("", 0)
         for step, (verb, name) in enumerate(
@@ -279,7 +288,6 @@ class Life(RuleBasedStateMachine):
         self.patches = pytest.MonkeyPatch()
         for name in ("jobs", "machines", "running_on", "whole_slot", "drain", "retire", "revive", "forget"):
             self.patches.setattr(pool, name, getattr(self.world, name))
-        self.patches.setattr(pool, "heartbeat", lambda: None)
         self.folder = tempfile.TemporaryDirectory()
         self.start_controller()
 
@@ -331,11 +339,20 @@ class Life(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(["nova", "schedd", "collector", "backend", "lock"]), seconds=st.integers(5, 100))
     def something_is_away(self, what: str, seconds: int) -> None:
-        self.world.down[what] = self.world.now + timedelta(seconds=seconds)
+        end = self.world.now + timedelta(seconds=seconds)
+        self.world.down[what] = max(end, self.world.down.get(what, START))
 
     @rule(ending=st.sampled_from(["killed", "failed"]), after=st.integers(0, 3))
     def the_next_update_is_interrupted(self, ending: str, after: int) -> None:
         self.world.next_update = (ending, after)
+
+    @rule(seconds=st.integers(1, 100))
+    def somebody_elses_update_makes_a_slave(self, seconds: int) -> None:
+        server_id = self.world.make(f"s-other-{next(self.world.ids)}")
+        end = self.world.now + timedelta(seconds=seconds)
+        self.world.foreign.add(server_id)
+        self.world.in_the_making[server_id] = end
+        self.world.down["lock"] = max(end, self.world.down.get("lock", START))
 
     @precondition(lambda self: self.world.vms)
     @rule(data=st.data())
@@ -377,6 +394,7 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
+            self.world.advance(timedelta(seconds=100))  # updates of others end
             self.world.down, self.world.next_update = {}, ("", 0)
             self.world.next_slaves_sound, self.world.quota = True, 6
             # An hour of backing off, the time for slaves that never join, and the jobs.

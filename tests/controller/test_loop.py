@@ -2,7 +2,8 @@
 
 import json
 import threading
-from concurrent.futures import Future
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,17 @@ from controller.journal import Journal
 from controller.loop import LOCK_PAUSE, STATE_EVERY, Loop
 from controller.memory_file import MemoryFile
 from controller.metrics import Metrics
-from controller.model import JobGroup, Room, Snapshot, Trouble
+from controller.model import JobGroup, Phase, Room, Slave, Snapshot, Trouble
 from controller.observe import Memory
 from controller.release import Releases
 from controller.reporter import Reporter
 from controller.requests import Requests
+from controller.servers import Server
 from controller.state import View
 from controller.status import Status
 from tests.controller.made_up import SETTINGS
 
+GROWING = frozenset({Trouble.UPDATES})
 JOBS = Snapshot(jobs=(JobGroup(Room(1, 100, 10), idle=2, ripe=0),))
 
 
@@ -64,6 +67,10 @@ class FakeCloud:
 
     def __init__(self) -> None:
         self.checks = 0
+        self.servers: tuple[Server, ...] = ()
+
+    def slaves(self, _cluster_id: str) -> tuple[Server, ...]:
+        return self.servers
 
     def missing(self, *_: object) -> tuple[str, ...]:
         self.checks += 1
@@ -155,18 +162,29 @@ def test_new_limits_are_read_within_half_a_minute(bench: Bench, monkeypatch: pyt
 
 def test_a_failed_update_is_recovered_from_and_tried_again_later(bench: Bench) -> None:
     bench.tick()
-    bench.worker.given[0].set_result(Outcome(failed="no valid host"))
+    bench.worker.given[0].set_result(Outcome(tried=GROWING, failures={Trouble.UPDATES: "no valid host"}))
     assert "backing off: growing again at" in bench.tick()
     assert bench.state.recoveries == 2
     bench.tick(timedelta(seconds=31))
-    bench.worker.given[1].set_result(Outcome(failed="no valid host"))
+    bench.worker.given[1].set_result(Outcome(tried=GROWING, failures={Trouble.UPDATES: "no valid host"}))
     bench.tick()
     assert bench.loop.memory.setbacks[Trouble.UPDATES].times == 2
     assert bench.memory_file.load(bench.now).setbacks == bench.loop.memory.setbacks, "the next controller knows, too"
     bench.tick(timedelta(seconds=61))
-    bench.worker.given[2].set_result(Outcome(updated=True))
+    bench.worker.given[2].set_result(Outcome(updated=True, tried=GROWING))
     bench.tick()
     assert bench.loop.memory.setbacks == {}
+
+
+def test_a_failed_removal_does_not_hold_up_growth_nor_does_its_success_forgive_it(bench: Bench) -> None:
+    bench.tick()
+    both = frozenset({Trouble.UPDATES, Trouble.REMOVALS})
+    bench.worker.given[0].set_result(Outcome(tried=both, failures={Trouble.REMOVALS: "it is locked"}))
+    assert "grow: 2 jobs wait" in bench.tick()
+    assert bench.loop.memory.setbacks.keys() == {Trouble.REMOVALS}
+    bench.worker.given[1].set_result(Outcome(updated=True, tried=GROWING))
+    bench.tick()
+    assert bench.loop.memory.setbacks.keys() == {Trouble.REMOVALS}
 
 
 def test_slaves_that_never_joined_count_once_however_many_they_were(bench: Bench) -> None:
@@ -180,9 +198,28 @@ def test_slaves_that_never_joined_count_once_however_many_they_were(bench: Bench
 def test_a_slave_that_never_joined_and_cannot_be_removed_counts_once(bench: Bench) -> None:
     for number in range(3):
         bench.tick(timedelta(minutes=30))
-        bench.worker.given[number].set_result(Outcome(failed="no answer", never_joined={"a": "late"}))
+        bench.worker.given[number].set_result(
+            Outcome(failures={Trouble.UPDATES: "no answer"}, never_joined={"a": "late"})
+        )
         bench.tick()
     assert bench.loop.memory.setbacks[Trouble.JOINS].times == 1
+
+
+def test_a_doubtful_server_is_left_over_when_a_recovery_after_it_does_not_find_it_in_the_state(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doubtful = Slave("a", Phase.DOUBTFUL, bench.now, "id-a", in_state=False)
+    seen = Snapshot(slaves=(doubtful,))
+    monkeypatch.setattr(loop, "observe", lambda *_: seen)
+    bench.tick()
+    assert bench.loop.memory.left_over == frozenset(), "it came after the first recovery"
+    bench.cloud.servers = tuple(Server(f"id-{name}", name, "BUILD", bench.now) for name in "ab")
+    bench.state.failure = LockedError("the stack is locked by ada@laptop (pid 7)")
+    bench.tick()
+    assert bench.loop.memory.left_over == frozenset(), "whoever has the lock may be making it"
+    bench.state.failure, bench.state.view = None, View({"b": "id-b"}, SETTINGS)
+    bench.tick(LOCK_PAUSE)
+    assert bench.loop.memory.left_over == {"id-a"}
 
 
 def test_new_settings_are_checked_once(bench: Bench) -> None:
@@ -212,7 +249,7 @@ def test_a_state_that_cannot_be_read_decides_nothing_and_is_said(bench: Bench, m
         raise OutsideError("the stack's state can't be read - connection refused")
 
     monkeypatch.setattr(bench.state, "read", refuse)
-    assert "waiting: the stack's state can't be read" in bench.tick()
+    assert "not ready: the stack's state can't be read" in bench.tick()
     assert bench.worker.given == []
 
 
@@ -235,7 +272,7 @@ def test_a_stop_lets_the_running_update_end_and_notes_how(bench: Bench) -> None:
 
         def __exit__(self, *_: object) -> None:
             self.ended = True
-            bench.worker.given[0].set_result(Outcome(failed="no valid host"))
+            bench.worker.given[0].set_result(Outcome(tried=GROWING, failures={Trouble.UPDATES: "no valid host"}))
 
     worker: Any = Ends()
     bench.loop.worker = worker
@@ -245,40 +282,12 @@ def test_a_stop_lets_the_running_update_end_and_notes_how(bench: Bench) -> None:
     assert bench.memory_file.load(bench.now).setbacks
 
 
-def test_the_heartbeat_goes_out_once_a_minute_also_when_the_state_cannot_be_read(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    beats: list[datetime] = []
-    monkeypatch.setattr(pool, "heartbeat", lambda: beats.append(bench.now))
-
-    def refuse() -> View:
-        raise OutsideError("the stack's state can't be read - connection refused")
-
-    monkeypatch.setattr(bench.state, "read", refuse)
-    for _ in range(5):
-        bench.tick(timedelta(seconds=30))
-    assert len(beats) == 3
-
-
-def test_a_clock_that_is_set_back_stops_neither_heartbeat_nor_reading(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without a heartbeat for an hour slaves would take no more jobs."""
-    beats: list[datetime] = []
-    monkeypatch.setattr(pool, "heartbeat", lambda: beats.append(bench.now))
+def test_a_clock_that_is_set_back_does_not_stop_reading(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "observe", lambda *_: Snapshot())
     bench.tick()
     reads = bench.state.reads
     bench.tick(timedelta(hours=-2))
-    assert (len(beats), bench.state.reads) == (2, reads + 1)
-
-
-def test_a_heartbeat_that_fails_stops_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
-        raise OutsideError("the collector can't be told of the controller - no route")
-
-    monkeypatch.setattr(pool, "heartbeat", refuse)
-    assert "grow" in bench.tick()
+    assert bench.state.reads == reads + 1
 
 
 def test_another_release_in_the_state_ends_the_controller_between_two_updates(bench: Bench) -> None:
@@ -301,6 +310,22 @@ def test_settings_that_only_another_release_understands_are_no_reason_not_to_tak
     assert bench.loop.stop.is_set()
 
 
+@pytest.mark.parametrize(("unknown", "starts"), [((), 0), (("the schedd can't be asked",), 1)])
+def test_a_stop_before_the_first_whole_look_is_no_failed_start(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, unknown: tuple[str, ...], starts: int
+) -> None:
+    bench.releases.notes.write_text(json.dumps({"starts": 2}))
+
+    def look(*_: object) -> Snapshot:
+        bench.loop.stop.set()
+        return Snapshot(unknown=unknown)
+
+    monkeypatch.setattr(loop, "observe", look)
+    bench.loop.worker = ThreadPoolExecutor(1)
+    bench.loop.run()
+    assert json.loads(bench.releases.notes.read_text())["starts"] == starts
+
+
 def test_a_release_that_cannot_be_noted_to_work_works_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -316,3 +341,25 @@ def test_a_release_is_proved_by_its_first_whole_look(bench: Bench, monkeypatch: 
     monkeypatch.setattr(loop, "observe", lambda *_: Snapshot())
     bench.tick()
     assert json.loads(bench.releases.notes.read_text())["proved"] == "old"
+
+
+@pytest.mark.parametrize(("jobs", "glances"), [((), 2), (JOBS.jobs, 0)])
+def test_the_first_job_of_an_empty_queue_ends_the_rest_early_and_a_further_one_does_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, jobs: tuple[JobGroup, ...], glances: int
+) -> None:
+    """Where jobs wait already, the decision takes them all: a look at each new one would only cost."""
+    answers = [False, True]
+    monkeypatch.setattr(loop, "GLANCE_EVERY", 0.01)
+    monkeypatch.setattr(pool, "waiting", lambda: answers.pop(0))
+    bench.loop.reporter.seen = Snapshot(jobs=jobs)
+    began = time.monotonic()
+    bench.loop._rest(60 if glances else 0.05)
+    assert time.monotonic() - began < 30
+    assert len(answers) == 2 - glances
+
+
+def test_a_stop_ends_the_rest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "waiting", lambda: pytest.fail("a look after the stop"))
+    bench.loop.reporter.seen = Snapshot()
+    bench.loop.stop.set()
+    bench.loop._rest(60)

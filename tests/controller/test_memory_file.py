@@ -26,6 +26,13 @@ def test_the_next_controller_knows_who_joined_what_failed_and_what_was_learned(t
     assert again == Memory(NOW, joined={"a", "b"}, setbacks=failed, learned=LEARNED)
 
 
+def test_when_it_was_learned_is_known_to_the_day(tmp_path: Path) -> None:
+    MemoryFile(tmp_path / "m").save(Memory(THEN, learned=LEARNED, taught_at=THEN))
+    taught_at = MemoryFile(tmp_path / "m").load(NOW).taught_at
+    assert taught_at is not None
+    assert (taught_at.date(), taught_at >= THEN) == (THEN.date(), True)
+
+
 def test_a_slave_that_had_joined_before_the_kill_and_left_is_missing_not_booting(tmp_path: Path) -> None:
     file = MemoryFile(tmp_path / "memory.json")
     file.save(Memory(THEN, joined={"a"}))

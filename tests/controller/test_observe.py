@@ -5,12 +5,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cluster.cloud import Flavor
+from cluster.report import Shared
 from controller import pool
+from controller.decide import decide
 from controller.errors import OutsideError
+from controller.loop import limits
 from controller.model import JobGroup, Phase, Room, Seconds, Slave, Snapshot, Trouble
-from controller.observe import Kept, Memory, Parts, observe, put_together
+from controller.observe import LONGEST_STEP, Kept, Memory, Parts, observe, put_together
 from controller.pool import Machine
 from controller.servers import Server
 from controller.state import View
@@ -81,6 +87,24 @@ def test_a_server_that_the_state_lacks_is_a_stray_even_under_a_known_name() -> N
     assert [(s.server_id, s.in_state) for s in slaves] == [("id-a", True), ("id-twin", False)]
 
 
+@pytest.mark.parametrize(
+    ("status", "machine", "memory", "phase"),
+    [
+        ("BUILD", None, Memory(START), Phase.DOUBTFUL),
+        ("ERROR", None, Memory(START), Phase.DOUBTFUL),
+        ("ACTIVE", IDLE, Memory(START), Phase.DOUBTFUL),
+        ("ACTIVE", BUSY, Memory(START), Phase.BUSY),
+        ("BUILD", None, Memory(START, updating=True), Phase.BUILDING),  # its own update's
+        ("BUILD", None, Memory(START, left_over=frozenset({"id-a"})), Phase.BUILDING),
+    ],
+)
+def test_a_stray_is_doubtful_until_no_update_can_be_making_it(
+    status: str, machine: Machine | None, memory: Memory, phase: Phase
+) -> None:
+    stray = one(status, machine, memory=memory, in_state=False)
+    assert (stray.phase, stray.in_state) == (phase, False)
+
+
 def test_absence_counts_from_the_controllers_start_after_a_restart() -> None:
     """A master that comes back finds an empty collector: old slaves with running jobs aren't late."""
     old = server("a", created=START - timedelta(days=1))
@@ -115,7 +139,7 @@ def test_idleness_counts_from_the_last_claim_that_was_seen() -> None:
 def test_memory_forgets_slaves_that_are_no_more() -> None:
     memory = Memory(START, {"x": NOW}, {"x": NOW}, {"x"}, {"x"})
     put_together(Parts({}), memory, NOW)
-    assert (memory.absent_since, memory.claimed_at, memory.joined, memory.given_up) == ({}, {}, set(), set())
+    assert (memory.absent_since, memory.idle_since, memory.joined, memory.given_up) == ({}, {}, set(), set())
 
 
 @pytest.mark.parametrize(
@@ -253,7 +277,7 @@ def test_a_joined_slave_teaches_what_new_ones_offer_until_the_settings_change(ou
     look(outside, memory)
     look(outside, memory)
     assert outside.asked.count("slot a") == 1
-    assert memory.offer(SETTINGS) == {"Cpus": 1, "Memory": 777, "Disk": 4000, "HasDocker": True} | {
+    assert memory.offer(SETTINGS) == {"Cpus": 1, "Memory": 777, "Disk": 4000, "GPUs": 0, "HasDocker": True} | {
         "TotalSlotCpus": 1,
         "TotalSlotMemory": 777,
         "TotalSlotDisk": 4000,
@@ -273,11 +297,55 @@ def test_the_newest_slave_teaches(outside: Outside) -> None:
     assert [what for what in outside.asked if what.startswith("slot")] == ["slot b", "slot a"]
 
 
+def test_what_slaves_offered_is_forgotten_with_their_settings_and_a_day_after_the_last_of_them(
+    outside: Outside,
+) -> None:
+    """Learned too small, it would keep the slaves from coming that could show better."""
+    memory, taught = Memory(START), replace(server("a"), made_from=SETTINGS.fingerprint)
+    other = SETTINGS.model_copy(update={"jobs_per_slave": 1})
+    cloud: Any = outside
+
+    def memory_at(hours: float, *, there: bool, settings: Shared = SETTINGS) -> int:
+        outside.servers, outside.machines = ([taught], {"a": IDLE}) if there else ([], {})
+        now = NOW + timedelta(hours=hours)
+        observe(cloud, View({"a": "id-a"} if there else {}), settings, memory, now)
+        learned: int = memory.offer(settings)["Memory"]
+        return learned
+
+    predicted = SETTINGS.offer.memory_mib
+    assert [memory_at(hours, there=True) for hours in (0, 48)] == [777, 777]
+    assert [memory_at(hours, there=False) for hours in (49, 71.9, 72.1)] == [777, 777, predicted]
+    assert memory_at(73, there=True) == 777
+    memory_at(74, there=False, settings=other)
+    assert memory_at(75, there=False) == predicted
+
+
 def test_an_outdated_slave_teaches_nothing(outside: Outside) -> None:
     memory = Memory(START)
     outside.servers, outside.machines = [replace(server("a"), made_from="old")], {"a": IDLE}
     look(outside, memory)
     assert memory.learned == {}
+
+
+def test_a_job_that_starts_during_the_look_is_not_taken_to_need_a_slave(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be seen idle, and the slot that it took as taken: a slave would be made for nothing."""
+    asked: list[str] = []
+
+    def jobs(*_: object) -> tuple[JobGroup, ...]:
+        asked.append("jobs")
+        return (JobGroup(Room(1, 100, 10), idle=1, ripe=0),) if asked == ["jobs"] else ()
+
+    def machines() -> dict[str, Machine]:
+        asked.append("slots")
+        return {"a": IDLE if asked == ["slots"] else BUSY}
+
+    monkeypatch.setattr(pool, "jobs", jobs)
+    monkeypatch.setattr(pool, "machines", machines)
+    outside.servers = [replace(server("a"), made_from=SETTINGS.fingerprint)]
+    seen = look(outside, Memory(START))
+    assert decide(seen, limits(SETTINGS, Room(1, 900, 10)), NOW).create == 0
 
 
 def test_whatever_cannot_be_read_makes_the_look_a_blind_one(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,3 +376,72 @@ def test_a_list_of_servers_that_lacks_one_of_ours_is_not_believed(outside: Outsi
     outside.there = set()
     seen = observe(cloud, View({"a": "id-a", "b": "id-b"}), SETTINGS, Memory(START), NOW)
     assert [slave.phase for slave in seen.slaves] == [Phase.GONE, Phase.GONE]
+
+
+def test_a_cloud_whose_clock_is_wrong_makes_no_slave_late(outside: Outside) -> None:
+    """Its servers seem to be hours old, or of the future: they are as old as this clock has seen them."""
+    for created in (NOW - timedelta(hours=3), NOW + timedelta(hours=3)):
+        outside.servers, memory = [server("a", "BUILD", created)], Memory(START)
+        allowed = limits(SETTINGS, Room(1, 900, 10))
+        seconds = range(0, SETTINGS.join_timeout + 31, 30)
+        late = [
+            second
+            for second in seconds
+            if decide(
+                look(outside, memory, NOW + timedelta(seconds=second)), allowed, NOW + timedelta(seconds=second)
+            ).remove
+        ]
+        assert late == [seconds[-1]]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 20),  # what passes
+            st.sampled_from([0] * 8 + [-86_400, -7200, -50, 50, 3600, 7200, 86_400]),  # what this clock jumps
+            st.sampled_from([0] * 8 + [-9000, 9000]),  # what the slave's clock jumps
+        ),
+        max_size=60,
+    )
+)
+def test_clocks_that_jump_hurry_nobody(steps: list[tuple[int, int, int]]) -> None:
+    """A slave on its way, and an idle one: nobody is late or idle for longer than has passed."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        outside, memory, now = Outside(monkeypatch), Memory(START), NOW
+        outside.servers = [server("a", "ACTIVE"), server("b")]
+        passed, on_its_clock = 0, 0
+        jumps = sum(1 for _, here, _ in steps if here)
+        for seconds, here, there in [(0, 0, 0), *steps]:
+            passed += seconds
+            on_its_clock += seconds + there
+            now += timedelta(seconds=seconds + here)
+            outside.machines = {"b": replace(IDLE, idle_for=Seconds(max(0, on_its_clock)))}
+            seen = {slave.name: slave for slave in look(outside, memory, now).slaves}
+            waits_since = seen["a"].absent_since
+            assert waits_since is not None
+            waits = (now - waits_since).total_seconds()
+            most = passed + LONGEST_STEP.total_seconds() * jumps
+            assert passed - 20 * jumps <= waits <= most
+            assert 0 <= seen["b"].idle_for <= most
+
+
+def test_a_slave_that_the_pool_has_not_heard_from_lately_proves_nothing(outside: Outside) -> None:
+    outside.groups = (JobGroup(Room(1, 100, 10), idle=3, ripe=0),)
+    outside.servers = [replace(server(name), made_from=SETTINGS.fingerprint) for name in ("a", "b")]
+    for age, unmatched in ((Seconds(10), True), (Seconds(151), False)):
+        memory = Memory(START)
+        outside.machines = dict.fromkeys(("a", "b"), replace(IDLE, ad_age=age))
+        seen = [look(outside, memory, NOW + timedelta(seconds=second)) for second in range(0, 91, 30)]
+        assert [group.unmatched for group in seen[-1].jobs] == [unmatched]
+
+
+def test_a_slave_that_cannot_be_understood_stays_and_is_warned_of_once(outside: Outside) -> None:
+    outside.servers = [server("a")]
+    outside.machines = {"a": replace(IDLE, claimed=True, unreadable="ValueError: 'many'")}
+    memory = Memory(START)
+    with structlog.testing.capture_logs() as said:
+        (slave,) = look(outside, memory).slaves
+        look(outside, memory)
+    assert slave.phase is Phase.BUSY
+    assert "can't be read (ValueError: 'many')" in slave.detail
+    assert [(event["log_level"], event["slave"]) for event in said] == [("warning", "a")]

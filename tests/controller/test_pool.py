@@ -1,5 +1,6 @@
 """What the slot ads of a slave and the ads of waiting jobs are taken to say."""
 
+import subprocess
 from typing import Any, ClassVar
 
 import classad2
@@ -7,9 +8,8 @@ import htcondor2
 import pytest
 
 from cluster.offer import offer
-from controller import pool, template
+from controller import heartbeat, pool, template
 from controller.errors import OutsideError
-from controller.loop import HEARTBEAT_EVERY
 from controller.model import Room, Seconds
 
 WHOLE: dict[str, Any] = {
@@ -47,8 +47,16 @@ def test_a_slave_is_idle_since_its_last_dynamic_slot_on_its_own_clock() -> None:
     seen = pool.machine([WHOLE], now=5007.0)
     assert (seen.claimed, seen.jobs, seen.idle_for) == (False, 0, Seconds(107))
     assert seen.free == Room(2, 1900, 4000)
+    assert pool.machine([WHOLE | {"GPUs": 1}], now=5007.0).free == Room(2, 1900, 4000, gpus=1)
     assert seen.places is None
     assert pool.machine([WHOLE | {"EcmJobs": 4}], now=5007.0).places == 4
+
+
+def test_an_ad_makes_no_slave_idle_for_longer_than_it_lives() -> None:
+    """This machine's clock may have jumped since the ad came."""
+    seen = pool.machine([WHOLE], now=5000.0 + 7200)
+    assert (seen.idle_for, seen.ad_age) == (Seconds(100 + 60), Seconds(7200))
+    assert pool.machine([WHOLE], now=5000.0 - 7200).idle_for == Seconds(100)
 
 
 def test_a_slave_that_never_had_a_job_is_idle_since_its_start() -> None:
@@ -70,6 +78,43 @@ def test_any_sign_of_a_claim_makes_it_busy(ads: list[dict[str, Any]]) -> None:
     assert pool.machine(ads, now=5000.0).claimed
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"MyCurrentTime": None},
+        {"MyCurrentTime": "x"},
+        {"NumDynamicSlots": "x"},
+        {"Cpus": "many"},
+        {"Memory": float("inf")},
+        {"Disk": float("nan")},
+        {"EcmJobs": "x"},
+        {"LastHeardFrom": None},
+        {"NumDynamicSlotsTime": classad2.ExprTree("1 + Unheard")},
+    ],
+)
+def test_a_slave_whose_ad_is_odd_is_busy_and_no_harm_to_the_others(
+    odd: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ad = {key: value for key, value in (WHOLE | odd | {"EcmSlave": "evil"}).items() if value is not None}
+
+    class Collector:
+        def query(self, *_: object) -> list[Any]:
+            return [ad, WHOLE | {"EcmSlave": "good"}, WHOLE | {"EcmSlave": 7}]
+
+    monkeypatch.setattr(htcondor2, "Collector", Collector)
+    seen = pool.machines()
+    assert set(seen) == {"evil", "good"}
+    assert seen["evil"].unreadable
+    assert (seen["evil"].claimed, seen["evil"].free) == (True, Room(0, 0, 0))
+    assert not seen["good"].claimed
+    assert not seen["good"].unreadable
+
+
+@pytest.mark.parametrize(("status", "there"), [(1, False), (2, True), (4, False), (5, False), (6, True), (7, True)])
+def test_a_slave_has_a_job_until_its_output_is_back(status: int, there: bool) -> None:
+    assert classad2.ExprTree(pool.ON_A_SLAVE).eval(classad2.ClassAd({"JobStatus": status})) is there
+
+
 def test_of_a_slot_only_what_has_a_value_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     slot = classad2.ClassAd('[Cpus = 2; HasIt = NoSuchThing; Loop = Loop + 1; Name = "slot1@a.pool"]')
 
@@ -79,6 +124,23 @@ def test_of_a_slot_only_what_has_a_value_is_taken(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(htcondor2, "Collector", Collector)
     assert pool.whole_slot("a") == {"Cpus": 2, "Loop": None, "Name": "slot1@a.pool"}
+
+
+@pytest.mark.parametrize(("ads", "answer"), [([], pool.Drain.ABSENT), ([WHOLE], pool.Drain.DRAINED)])
+def test_a_drain_asks_the_collector_for_the_one_slave_only(
+    monkeypatch: pytest.MonkeyPatch, ads: list[Any], answer: pool.Drain
+) -> None:
+    asked: list[object] = []
+
+    class Collector:
+        def query(self, *question: object) -> list[Any]:
+            asked.append(question[1])
+            return ads
+
+    monkeypatch.setattr(htcondor2, "Collector", Collector)
+    monkeypatch.setattr(pool, "_ask", lambda *command: subprocess.CompletedProcess(command, 0, "", ""))
+    assert pool.drain("a", "idle") is answer
+    assert asked == ['EcmSlave == "a"']
 
 
 def test_a_usual_job_is_possible() -> None:
@@ -94,10 +156,34 @@ def test_a_usual_job_is_possible() -> None:
         (job(RequestGPUs=1), "they ask for 1 GPUs, a slave has 0"),
         (job(Requirements='TARGET.OpSys == "WINDOWS"'), "no slave meets their requirements"),
         (job(Requirements="TARGET.HasDocker"), "no slave meets their requirements"),
+        (job(Requirements="TARGET.HasVM is true"), "no slave meets their requirements"),  # all of the VM universe
+        (job(JobUniverse=11), "they are of the parallel universe, and slaves have no dedicated scheduler"),
     ],
 )
 def test_a_job_that_no_slave_can_run_is_told_why(ad: Any, says: str) -> None:
     assert says in why_impossible(ad)
+
+
+JOINED = TEMPLATE | {"TotalSlotCpus": 1, "GPUs": 2}
+
+
+@pytest.mark.parametrize(
+    ("ad", "says"),
+    [
+        (job(Requirements="TARGET.HasJava && TARGET.HasFileTransfer"), "no slave has HasJava, as their requirements"),
+        (job(Requirements="HAS_MATLAB && TARGET.HasJava"), "no slave has HAS_MATLAB, HasJava, as"),
+        (job(Requirements="TARGET.HasJava || TARGET.HasFileTransfer"), ""),
+        (job(Requirements="TARGET.HasJava =?= undefined"), ""),
+        (job(Requirements='TARGET.Site == "CERN" && TARGET.HasJava'), ""),  # of a site nothing is known here
+        (job(Requirements='MY.Unknown == "x"'), ""),
+        (job(RequestGPUs=2), ""),
+        (job(RequestGPUs=3), "they ask for 3 GPUs, a slave has 2"),
+    ],
+)
+def test_a_joined_slave_tells_what_no_slave_has(ad: Any, says: str) -> None:
+    why = pool._impossible(ad, pool._request(ad), classad2.ClassAd(JOINED))
+    assert why.startswith(says)
+    assert bool(why) is bool(says)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +275,7 @@ def test_the_heartbeat_is_an_ad_that_outlives_a_missed_beat_and_no_more(monkeypa
     assert command == "UPDATE_AD_GENERIC"
     # What `ecm-watch` asks for.
     assert (ad["MyType"], ad["Name"]) == ("EcmController", "controller")
-    assert 2 * HEARTBEAT_EVERY.total_seconds() < ad["ClassAdLifetime"] <= 600
+    assert 2 * heartbeat.EVERY < ad["ClassAdLifetime"] <= 600
 
 
 def test_a_collector_that_cannot_be_told_is_an_error_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,3 +283,60 @@ def test_a_collector_that_cannot_be_told_is_an_error_in_one_line(monkeypatch: py
     monkeypatch.setattr(FakeCollector, "away", True)
     with pytest.raises(OutsideError, match="the collector can't be told of the controller - Failed to advertise"):
         pool.heartbeat()
+
+
+class FakeSchedd:
+    """A schedd that answers what it is told to, and keeps what it was asked."""
+
+    def __init__(self, autoclusters: list[list[Any]], counts: list[Any], compared: list[Any]) -> None:
+        self.autoclusters, self.counts, self.compared = autoclusters, counts, compared
+        self.asked: list[str] = []
+
+    def query(self, constraint: str, projection: list[str], opts: int) -> list[Any]:
+        if opts == htcondor2.QueryOpt.AutoCluster:
+            return self.autoclusters.pop(0)
+        if projection == ["AutoClusterId"]:
+            return self.counts
+        self.asked.append(constraint)
+        return self.compared
+
+
+def autocluster(number: int, memory: int, **more: object) -> Any:
+    return job(AutoClusterId=number, RequestMemory=memory, JobUniverse=5, Owner='"ada"', JobCount=9, JobIds="1", **more)
+
+
+COUNTS = [job(AutoClusterId=1, JobCount=3), job(AutoClusterId=2, JobCount=4)]
+GROUPS = [autocluster(1, 100), autocluster(2, 200)]
+
+
+def sizes(ads: list[Any]) -> list[tuple[int, int]]:
+    return [(ad["RequestMemory"], ad["JobCount"]) for ad in ads]
+
+
+def test_jobs_are_counted_by_the_groups_that_htcondor_has() -> None:
+    schedd = FakeSchedd([[*GROUPS, autocluster(3, 300)], [autocluster(1, 100), autocluster(2, 200)]], COUNTS, [])
+    assert sizes(pool._grouped(schedd, "x")) == [(100, 3), (200, 4)]
+    assert schedd.asked == []
+
+
+def test_new_jobs_are_compared_with_each_other() -> None:
+    counts, fresh = [*COUNTS, job(JobCount=2)], [job(RequestMemory=7, JobCount=2)]
+    schedd = FakeSchedd([GROUPS, [autocluster(1, 100), autocluster(2, 200)]], counts, fresh)
+    assert sizes(pool._grouped(schedd, "x")) == [(100, 3), (200, 4), (7, 2)]
+    assert schedd.asked == ["(x && AutoClusterId is undefined) =!= false"]
+
+
+@pytest.mark.parametrize(
+    ("after", "counts"),
+    [
+        ([autocluster(1, 100), autocluster(2, 999)], COUNTS),  # the numbers mean something else now
+        ([autocluster(1, 100)], COUNTS),  # one is no more
+        ([autocluster(1, 100), job(AutoClusterId=2, RequestMemory=200)], COUNTS),  # an older master's configuration
+        ([autocluster(1, 100), autocluster(2, 200)], [*COUNTS, job(JobCount=1)]),  # new jobs got their number meanwhile
+    ],
+)
+def test_on_any_doubt_all_jobs_are_compared(after: list[Any], counts: list[Any]) -> None:
+    everything = [job(RequestMemory=7, JobCount=5)]
+    schedd = FakeSchedd([[autocluster(1, 100), autocluster(2, 200)], after], counts, everything)
+    assert pool._grouped(schedd, "x") == everything
+    assert schedd.asked[-1] == "(x) =!= false"

@@ -34,6 +34,18 @@ def test_a_release_that_a_start_could_not_get_is_due_again_later(
     assert releases.due("new", NOW) is due
 
 
+@pytest.mark.parametrize(("proved", "starts"), [("older", 1), ("old", 2)])
+def test_a_start_that_was_ended_on_purpose_does_not_count(releases: Releases, proved: str, starts: int) -> None:
+    releases.notes.write_text(json.dumps({"proved": proved, "starts": 2}))
+    releases.forgive()
+    assert json.loads(releases.notes.read_text()) == {"proved": proved, "starts": starts}
+
+
+def test_without_notes_there_is_nothing_to_take_back(releases: Releases) -> None:
+    releases.forgive()
+    assert not releases.notes.exists()
+
+
 def test_a_release_that_works_is_noted_beside_what_was_given_up(releases: Releases) -> None:
     releases.notes.write_text(json.dumps({"failed": {"digest": "bad"}, "starts": 2}))
     releases.prove()

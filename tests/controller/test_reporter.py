@@ -14,7 +14,7 @@ from controller.apply import Outcome
 from controller.decide import decide
 from controller.journal import Decision, Ended, Journal, read
 from controller.metrics import Metrics
-from controller.model import JobGroup, Limits, Phase, Room, Seconds, Slave, Snapshot
+from controller.model import JobGroup, Limits, Phase, Room, Seconds, Slave, Snapshot, Trouble
 from controller.reporter import Reporter
 from controller.status import Status
 
@@ -96,7 +96,7 @@ def test_a_whole_update_is_told_to_everybody(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("outcome", "result"),
     [
-        (Outcome(failed="no valid host"), "failed: no valid host"),
+        (Outcome(failures={Trouble.UPDATES: "no valid host"}), "failed: no valid host"),
         (Outcome(locked="by ada"), "locked: by ada"),
         (Outcome(refused=frozenset({"a"})), "none: no update of the stack was needed"),
     ],
@@ -149,7 +149,7 @@ def test_waiting_is_said_once(bench: Bench) -> None:
         for _ in range(3):
             bench.reporter.waits(error, NOW, unknown=(error,))
     assert [line["event"] for line in said] == ["controller waits"]
-    assert bench.status()["reasons"] == [f"waiting: {error}"]
+    assert bench.status()["reasons"] == [f"not ready: {error}"]
     assert bench.registry.get_sample_value("ecm_api_errors_total", {"system": "state"}) == 3
 
 

@@ -1,13 +1,24 @@
 """What the cloud's answers are taken to say."""
 
+import json
+import re
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import keystoneauth1.exceptions as auth_errors
 import openstack
 import openstack.exceptions as sdk_errors
 import pytest
+import requests
+from keystoneauth1.identity.v3 import ApplicationCredential
+from keystoneauth1.session import Session
+from openstack.config import defaults
+from openstack.config.cloud_region import CloudRegion
+from requests.adapters import BaseAdapter
 
+from cluster import credential
 from cluster.cloud import Flavor
 from controller.errors import OutsideError
 from controller.servers import Cloud
@@ -68,3 +79,88 @@ def test_an_image_that_nothing_can_be_made_of_is_said(monkeypatch: pytest.Monkey
 def test_a_cloud_that_does_not_say_is_not_taken_to_lack_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OutsideError):
         cloud(monkeypatch, image=sdk_errors.HttpException("503")).missing("i", FLAVOR)
+
+
+class Nova(BaseAdapter):
+    """A cloud that has whatever it is asked for, and notes each call to a service."""
+
+    def __init__(self, project_in_url: str) -> None:
+        super().__init__()
+        self.urls = {
+            "compute": f"http://nova/v2.1{project_in_url}",
+            "image": "http://glance/v2",
+            "network": "http://neutron/v2.0",
+        }
+        self.calls: list[tuple[str, str, str]] = []
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        url = urlsplit(request.url or "")
+        response = requests.Response()
+        response.status_code, response.request, response.url = 200, request, request.url or ""
+        response.headers["Content-Type"] = "application/json"
+        body: dict[str, Any] = {}
+        if url.hostname == "keystone":
+            response.headers["X-Subject-Token"] = "token"
+            body = {"token": {"catalog": self._catalogue(), "expires_at": "2099-01-01T00:00:00Z", "methods": []}}
+        else:
+            service = next(name for name, base in self.urls.items() if urlsplit(base).hostname == url.hostname)
+            self.calls.append((service, request.method or "", url.path))
+            body = {"servers": [], "server": {"id": "s", "status": "DELETED"}, "limits": {"absolute": {}}, "flavor": {}}
+        response.raw = BytesIO(json.dumps(body).encode())
+        return response
+
+    def close(self) -> None:
+        pass
+
+    def _catalogue(self) -> list[dict[str, Any]]:
+        return [
+            {"type": service, "endpoints": [{"interface": "public", "region_id": "R", "region": "R", "url": url}]}
+            for service, url in self.urls.items()
+        ]
+
+
+@pytest.mark.parametrize("project_in_url", ["", "/0123456789abcdef"])
+def test_the_masters_login_may_make_each_call_that_the_controller_makes(
+    monkeypatch: pytest.MonkeyPatch, project_in_url: str
+) -> None:
+    """The console's only where the user wants that."""
+    nova = Nova(project_in_url)
+    web = requests.Session()
+    web.mount("http://", nova)
+    auth = ApplicationCredential("http://keystone/v3", application_credential_id="i", application_credential_secret="s")
+    region = CloudRegion("x", "R", defaults.get_defaults(), session=Session(auth=auth, session=web))
+    monkeypatch.setattr(openstack, "connect", lambda **_: openstack.connection.Connection(config=region))
+    cloud = Cloud()
+    asked = {
+        "log_in": cloud.log_in,
+        "missing": lambda: cloud.missing("i", FLAVOR),
+        "slaves": lambda: cloud.slaves("c"),
+        "quota_left": lambda: cloud.quota_left(FLAVOR),
+        "exists": lambda: cloud.exists("s"),
+        "delete": lambda: cloud.delete("s"),
+    }
+    public = {name for name in vars(Cloud) if not name.startswith("_")}
+    assert public - set(asked) == {"console_tail"}
+    for call in asked.values():
+        call()  # type: ignore[no-untyped-call]
+    services = {service for service, _, _ in nova.calls}
+    assert services == {"compute", "image"}
+    discovery = {urlsplit(url).path.rstrip("/") for url in nova.urls.values()} | {"", "/v2.1"}
+    unruled = [call for call in nova.calls if call[2].rstrip("/") not in discovery and not ruled(*call)]
+    assert unruled == []
+    assert ("compute", "DELETE", f"/v2.1{project_in_url}/servers/s") in nova.calls
+    action = ("compute", "POST", f"/v2.1{project_in_url}/servers/s/action")
+    assert not ruled(*action)
+    assert ruled(*action, consoles=True)
+
+
+def ruled(service: str, method: str, path: str, *, consoles: bool = False) -> bool:
+    """Whether a rule admits this call, as Keystone's middleware reads rules."""
+
+    def pattern(rule: str) -> str:
+        return re.escape(rule).replace(r"\*\*", ".*").replace(r"\*", "[^/]+")
+
+    return any(
+        rule["service"] == service and rule["method"] == method and re.fullmatch(pattern(rule["path"]), path)
+        for rule in credential.rules(consoles=consoles)
+    )

@@ -27,6 +27,18 @@ def test_it_is_free_when_the_first_has_ended(tmp_path: Path) -> None:
             pass
 
 
+def test_a_full_disk_is_no_reason_not_to_hold_it() -> None:
+    """The lock is there already, and nothing can be written into it."""
+    with only_one(Path("/dev/full"), NOW) as lock:
+        assert not lock.closed
+
+
+def test_a_lock_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutsideError, match=r"controller.lock can't be opened - File exists - "):
+        only_one(tmp_path / "file" / "controller.lock", NOW)
+
+
 def test_a_kill_frees_it_though_a_child_lives_on(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys; from datetime import datetime; from pathlib import Path;"

@@ -3,16 +3,20 @@
 import os
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from shutil import which
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pulumi.automation as auto
 import pytest
 
+from cluster.program import Change
 from controller import state
-from controller.errors import OutsideError
+from controller.errors import OutsideError, UpdateFailedError
+from tests.controller.made_up import SETTINGS
 
 INSTANCE = "openstack:compute/instance:Instance"
 
@@ -118,3 +122,39 @@ def test_each_deleted_slave_is_told_and_nothing_else() -> None:
     ):
         state._tell_deleted(event, told.append)
     assert told == ["ecm-dev-slave-a"]
+
+
+def test_a_change_of_nothing_is_no_update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a target it would be one of everything, and declare nothing."""
+    of_cluster = state.State("organization/ecm/dev", tmp_path)
+    monkeypatch.setattr(of_cluster, "_selected", lambda: pytest.fail("an update"))
+    of_cluster.change(Change({}, frozenset()), SETTINGS.slave, lambda _name: None)
+
+
+def test_an_update_is_targeted_at_what_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    stack = SimpleNamespace(workspace=SimpleNamespace(program=None), up=lambda **options: asked.update(options))
+    of_cluster = state.State("organization/ecm/dev", tmp_path)
+    monkeypatch.setattr(of_cluster, "_selected", lambda: stack)
+    of_cluster.change(Change({"s2": "data"}, frozenset({"s1"})), SETTINGS.slave, lambda _name: None)
+    assert asked["target"] == [resource("s1")["urn"], resource("s2")["urn"]]
+
+
+@pytest.mark.parametrize(
+    ("failed", "creates", "deletes"),
+    [([auto.OpType.CREATE], True, False), ([auto.OpType.DELETE], False, True), ([], True, True)],
+)
+def test_an_update_that_fails_tells_what_of_it_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failed: list[auto.OpType], *, creates: bool, deletes: bool
+) -> None:
+    def up(*, on_event: Callable[[auto.EngineEvent], None], **_: object) -> None:
+        for op in failed:
+            metadata = auto.StepEventMetadata(op, "urn:pulumi:dev::ecm::x::a", INSTANCE, provider="p")
+            on_event(auto.EngineEvent(1, 1, res_op_failed_event=auto.ResOpFailedEvent(metadata, 1, 1)))
+        raise auto.CommandError(auto.CommandResult("", "error: no", 255))
+
+    of_cluster = state.State("organization/ecm/dev", tmp_path)
+    monkeypatch.setattr(of_cluster, "_selected", lambda: SimpleNamespace(up=up, workspace=SimpleNamespace()))
+    with pytest.raises(UpdateFailedError) as raised:
+        of_cluster.change(Change({"a": "data"}, frozenset()), SETTINGS.slave, on_delete=lambda _: None)
+    assert (raised.value.creates, raised.value.deletes) == (creates, deletes)

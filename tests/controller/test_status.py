@@ -21,6 +21,7 @@ from controller.model import (
     Setback,
     Slave,
     Snapshot,
+    Trouble,
     Why,
 )
 from controller.status import Slots, Status, Update
@@ -56,7 +57,7 @@ def test_the_keys_are_the_ones_that_tools_use(tmp_path: Path) -> None:
     raw = json.loads((tmp_path / "s").read_text())
     assert (raw["version"], raw["at"], raw["idleJobs"], raw["quotaLeft"]) == (1, "2026-01-01T12:00:01Z", 2, 3)
     assert (raw["slaves"][0]["phase"], raw["slaves"][0]["idleFor"]) == ("busy", 0)
-    assert raw["demand"][0]["request"] == {"cpus": 1, "memoryMib": 100, "diskKib": 10}
+    assert raw["demand"][0]["request"] == {"cpus": 1, "memoryMib": 100, "diskKib": 10, "gpus": 0}
     assert raw["limits"]["maxSlaves"] == 4
 
 
@@ -91,11 +92,30 @@ def test_a_slave_that_is_to_go_says_why() -> None:
     assert [s.reason for s in shown.slaves] == ["idle: idle for 61 s", ""]
 
 
+WAITING = JobGroup(Room(1, 100, 10), idle=3, ripe=0)
+
+
 def test_the_next_try_is_shown() -> None:
-    shown = look(FRESH, 1, setbacks=(Setback(1, at(0), "no host"),))
+    setback = Setback(1, at(0), "no host")
+    shown = look(FRESH, 1, jobs=(WAITING,), setbacks=(setback,))
     assert shown.next_try_at == at(10)
     assert shown.next == status.Next(at(10), "slaves may be made again")
-    assert look(FRESH, 31, setbacks=(Setback(1, at(0), "no host"),)).next is None, "that is over"
+    assert look(FRESH, 31, jobs=(WAITING,), setbacks=(setback,)).next is None, "that is over"
+
+
+@pytest.mark.parametrize(
+    ("more", "slaves"),
+    [
+        ({"setbacks": (Setback(1, at(0), "no host"),)}, ()),  # nothing is to be made
+        ({"setbacks": (Setback(1, at(0), "no host"),)}, (slave("a", Phase.BOOTING), slave("b", Phase.BOOTING))),
+        ({"setbacks": (Setback(1, at(0), "refused", Trouble.REMOVALS),), "jobs": (WAITING,)}, ()),
+        ({"jobs": (replace(WAITING, idle=1),)}, (slave("a", Phase.IDLE, idle_for=Seconds(20), free=LIMITS.offer),)),
+        ({"paused": "by ada"}, (slave("a", Phase.IDLE, idle_for=Seconds(20), free=LIMITS.offer),)),
+    ],
+)
+def test_what_the_rule_would_not_do_is_not_next(more: dict[str, Any], slaves: tuple[Slave, ...]) -> None:
+    jobs = more.get("jobs", (replace(WAITING, idle=3),) if slaves and "setbacks" in more else ())
+    assert look(FRESH, 1, *slaves, **{**more, "jobs": jobs}).next is None
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,10 @@ def test_impossible_jobs_are_told_once_for_each_reason() -> None:
 def test_a_removal_is_told_when_it_is_first_planned() -> None:
     idle = Plan(remove=(Removal("a", Reason(Why.IDLE, "idle for 61 s")),))
     later = Plan(remove=(Removal("a", Reason(Why.IDLE, "idle for 64 s")), Removal("b", Reason(Why.NOT_JOINED, "late"))))
-    assert intents(Plan(), idle) == (Event(What.IDLE, ("a",), why="idle for 61 s"),)
-    assert intents(idle, later) == (Event(What.NOT_JOINED, ("b",), why="late"),)
+    assert intents(Plan(), idle, console_logs=False) == (Event(What.IDLE, ("a",), why="idle for 61 s"),)
+    assert intents(idle, later, console_logs=True) == (Event(What.NOT_JOINED, ("b",), why="late"),)
+    (unread,) = intents(idle, later, console_logs=False)
+    assert unread.why.startswith("late - its console, while it is there: openstack console log show b; ")
 
 
 snapshots = st.builds(

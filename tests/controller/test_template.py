@@ -2,6 +2,7 @@
 
 import pytest
 
+from cluster.offer import offer
 from controller import template
 from controller.model import Room
 
@@ -30,6 +31,23 @@ def test_only_what_lasts_is_learned_and_nothing_of_it_is_taken() -> None:
     assert not {"Name", "Machine", "LoadAvg", "State", "MyCurrentTime"} & set(learned)
 
 
-@pytest.mark.parametrize("disk", [{}, {"TotalSlotDisk": 0.0}, {"TotalSlotDisk": "unknown"}])
+@pytest.mark.parametrize(
+    "disk", [{}, {"TotalSlotDisk": 0.0}, {"TotalSlotDisk": "unknown"}, {"TotalSlotDisk": float("inf")}]
+)
 def test_an_ad_without_a_size_teaches_nothing(disk: dict[str, object]) -> None:
     assert template.learned({"TotalSlotCpus": 2, "TotalSlotMemory": 1900, "HasDocker": True} | disk) == {}
+
+
+def test_gpus_in_use_are_learned_too() -> None:
+    """`GPUs` of a partitionable slot is what is left of them."""
+    ad = {"TotalSlotCpus": 8, "TotalSlotMemory": 1900, "TotalSlotDisk": 4000, "TotalSlotGPUs": 2, "GPUs": 0}
+    assert template.room(template.learned(ad)) == Room(8, 1900, 4000, gpus=2)
+
+
+def test_only_a_slave_that_has_joined_tells_what_slaves_lack() -> None:
+    offered = offer(vcpus=1, ram_mib=1024, disk_gib=4, jobs_per_slave=None, docker=False, apptainer=None)
+    joined = template.learned({"TotalSlotCpus": 1, "TotalSlotMemory": 900, "TotalSlotDisk": 10, "HasDocker": True})
+    assert not template.lacks(template.ad(offered), "HasJava")
+    assert template.lacks(joined, "HasJava")
+    assert not template.lacks(joined, "hasdocker")
+    assert not template.lacks(joined, "Site"), "that isn't kept of an ad"

@@ -3,14 +3,18 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from controller.model import JobGroup, Phase, Room, Slave
-from controller.unmatched import PATIENCE, TRY_AGAIN, Watch
+from controller.unmatched import FIRST_PAUSE, LONE_PATIENCE, LONGEST_PAUSE, PATIENCE, Watch
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SMALL, LARGE = Room(1, 500, 1000), Room(8, 500, 1000)
 FREE = Room(2, 2000, 10_000)
 JOBS = JobGroup(SMALL, idle=3, ripe=0)
-SLAVE = Slave("a", Phase.IDLE, START, "id-a", free=FREE)
+SLAVE = Slave("a", Phase.BUSY, START, "id-a", jobs=1, free=FREE)
+IDLE = Slave("b", Phase.IDLE, START, "id-b", free=FREE)
 
 
 class Pool:
@@ -34,6 +38,19 @@ def test_jobs_beside_a_free_slave_are_unmatched_after_two_cycles() -> None:
     assert pool.unmatched(JOBS, SLAVE, after=timedelta(seconds=1))
 
 
+def test_one_idle_slave_may_be_out_of_reach_and_proves_it_later() -> None:
+    pool = Pool()
+    assert not pool.unmatched(JOBS, IDLE)
+    assert not pool.unmatched(JOBS, IDLE, after=LONE_PATIENCE - timedelta(seconds=1))
+    assert pool.unmatched(JOBS, IDLE, after=timedelta(seconds=1))
+
+
+def test_two_idle_slaves_are_hardly_both_out_of_reach() -> None:
+    pool, two = Pool(), (IDLE, replace(IDLE, name="c"))
+    assert not pool.unmatched(JOBS, *two)
+    assert pool.unmatched(JOBS, *two, after=PATIENCE)
+
+
 def test_jobs_without_a_slave_merely_wait() -> None:
     pool = Pool()
     assert not pool.unmatched(JOBS)
@@ -47,7 +64,7 @@ def test_a_slave_that_is_too_small_is_no_free_slot() -> None:
 
 
 def test_a_slave_with_as_many_jobs_as_it_may_have_is_no_free_slot() -> None:
-    pool, full = Pool(), replace(SLAVE, phase=Phase.BUSY, jobs=2)
+    pool, full = Pool(), replace(SLAVE, jobs=2)
     assert not pool.unmatched(JOBS, full)
     assert not pool.unmatched(JOBS, full, after=PATIENCE)
     assert pool.unmatched(JOBS, full, after=PATIENCE, places=3) is False
@@ -55,7 +72,7 @@ def test_a_slave_with_as_many_jobs_as_it_may_have_is_no_free_slot() -> None:
 
 
 def test_a_slave_made_for_fewer_jobs_is_no_free_slot_when_it_has_those() -> None:
-    pool, full = Pool(), replace(SLAVE, phase=Phase.BUSY, jobs=1, places=1)
+    pool, full = Pool(), replace(SLAVE, jobs=1, places=1)
     assert not pool.unmatched(JOBS, full)
     assert not pool.unmatched(JOBS, full, after=PATIENCE)
 
@@ -63,14 +80,14 @@ def test_a_slave_made_for_fewer_jobs_is_no_free_slot_when_it_has_those() -> None
 def test_a_slave_that_takes_other_jobs_shows_that_matching_works() -> None:
     pool = Pool()
     pool.unmatched(JOBS, SLAVE)
-    assert not pool.unmatched(JOBS, replace(SLAVE, phase=Phase.BUSY, jobs=1, free=SMALL), after=PATIENCE)
+    assert not pool.unmatched(JOBS, replace(SLAVE, jobs=2, free=SMALL), after=PATIENCE)
 
 
 def test_unmatched_jobs_stay_so_when_the_slave_goes() -> None:
     pool = Pool()
     pool.unmatched(JOBS, SLAVE)
     pool.unmatched(JOBS, SLAVE, after=PATIENCE)
-    assert pool.unmatched(JOBS, after=timedelta(minutes=5))
+    assert pool.unmatched(JOBS, after=timedelta(minutes=4))
     assert pool.unmatched(replace(JOBS, idle=30)), "more of the same"
 
 
@@ -90,11 +107,34 @@ def test_a_start_of_one_of_them_ends_it() -> None:
     assert not pool.unmatched(replace(JOBS, idle=2))
 
 
-def test_they_count_again_after_a_while() -> None:
-    pool = Pool()
+def test_they_count_again_after_a_while_that_doubles() -> None:
+    """Also while the slave stands there: it may be the one at fault. And jobs that arrive hide that others started."""
+    pool, pauses, arrived = Pool(), [], JOBS
     pool.unmatched(JOBS, SLAVE)
-    pool.unmatched(JOBS, SLAVE, after=PATIENCE)
-    assert not pool.unmatched(JOBS, after=TRY_AGAIN)
+    for _ in range(6):
+        (marked,) = pool.watch.look((arrived,), (SLAVE,), 2, pool.now + PATIENCE)
+        assert marked.unmatched
+        assert (marked.beside, marked.again_at) == ("a", pool.watch.stuck[SMALL, ""].until)
+        pauses.append(pool.watch.stuck[SMALL, ""].until - (pool.now + PATIENCE))
+        pool.now = pool.watch.stuck[SMALL, ""].until
+        arrived = replace(arrived, idle=arrived.idle + 1)
+        assert not pool.unmatched(arrived, SLAVE), "they count again"
+    assert pauses == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE, 8 * FIRST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
+
+
+@given(st.lists(st.tuples(st.integers(1, 400), st.integers(0, 2), st.booleans()), max_size=60))
+def test_one_bad_slave_never_stops_growth_for_longer_than_the_longest_pause(
+    looks: list[tuple[int, int, bool]],
+) -> None:
+    pool, waiting, since = Pool(), 1, None
+    for seconds, arrived, there in looks:
+        waiting += arrived
+        before = pool.now
+        marked = pool.unmatched(
+            replace(JOBS, idle=waiting), *([IDLE] if there else []), after=timedelta(seconds=seconds)
+        )
+        since = (since or before) if marked else None
+        assert since is None or pool.now - since <= LONGEST_PAUSE + timedelta(seconds=seconds)
 
 
 def test_impossible_jobs_are_not_called_unmatched_too() -> None:

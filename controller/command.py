@@ -1,0 +1,78 @@
+"""The `pulumi` command, ended when it takes too long: a state that never answers would hold the controller for ever."""
+
+import signal
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import psutil
+import pulumi.automation as auto
+import structlog
+
+log = structlog.get_logger()
+
+LIMIT = 120.0
+"""Seconds for a command that only reads or frees the state."""
+LIMITS = {"up": 1200.0, "refresh": 600.0}
+GRACE = {"up": 330.0, "refresh": 60.0}
+"""Seconds to end by itself, when asked to: servers that are being made then are still noted in the state."""
+SHORT_GRACE = 10.0
+
+
+class Limited(auto.PulumiCommand):
+    """Runs one command at a time, each with a limit."""
+
+    def run(self, args: list[str], *more: Any, **named: Any) -> auto.CommandResult:  # noqa: ANN401 - passed on
+        """As Pulumi's own.
+
+        Raises:
+            CommandError: it failed, or took too long.
+        """
+        verb = args[0]
+        limit = LIMITS.get(verb, LIMIT)
+        late = threading.Event()
+        timer = threading.Timer(limit, _end, (late, GRACE.get(verb, SHORT_GRACE)))
+        timer.daemon = True
+        timer.start()
+        try:
+            return super().run(args, *more, **named)
+        except auto.CommandError as error:
+            if late.is_set():
+                said = f"error: pulumi {verb} was ended: it took more than {limit:.0f} s"
+                raise auto.CommandError(auto.CommandResult("", said, -signal.SIGKILL)) from error
+            raise
+        finally:
+            timer.cancel()
+
+
+def _end(late: threading.Event, grace: float) -> None:
+    """Asks the running command to end, then ends it with all that it has started."""
+    late.set()
+    engines = [child for child in psutil.Process().children() if _is_pulumi(child)]
+    family = [*engines, *(grandchild for engine in engines for grandchild in engine.children(recursive=True))]
+    log.warning("pulumi takes too long and is ended", processes=[engine.pid for engine in engines])
+    for engine in engines:
+        with suppress(psutil.NoSuchProcess):
+            engine.send_signal(signal.SIGINT)
+    # Not psutil's wait, which would take their exit codes away from who runs them.
+    end = time.monotonic() + grace
+    while any(map(_lives, engines)) and time.monotonic() < end:
+        time.sleep(0.1)
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_pulumi(process: psutil.Process) -> bool:
+    try:
+        return str(process.name()).startswith("pulumi")
+    except psutil.NoSuchProcess:
+        return False
