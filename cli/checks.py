@@ -7,6 +7,7 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from cli.errors import DOCTOR
 from cli.show import TROUBLE, report, table
 from cluster.errors import EcmError
 from controller.errors import OutsideError
@@ -32,7 +33,7 @@ def attempt(what: str, look: Callable[[], str], fix: str = "") -> Check:
     try:
         return Check(what, look())
     except (EcmError, OutsideError) as error:
-        return Check(what, wrong=str(error), fix=fix)
+        return Check(what, wrong=str(error).removesuffix(f" - {DOCTOR}"), fix=fix)
 
 
 def tell(checks: Iterable[Check], *, as_json: bool) -> None:

@@ -2,6 +2,9 @@
 
 from cluster.errors import EcmError
 
+DOCTOR = "`ecm doctor` looks why"
+"""What to do where nothing better is known; the doctor itself doesn't say it."""
+
 
 class CommandError(EcmError):
     """A program or a machine that a command relies on refuses, fails or is out of reach."""

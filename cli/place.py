@@ -6,6 +6,9 @@ from typing import Any, Protocol, runtime_checkable
 import typer
 from typer.core import TyperCommand
 
+TO_SLAVES = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
+"""Of ssh: slaves come and go at the same addresses, so that their host keys say nothing."""
+
 
 @runtime_checkable
 class Elsewhere(Protocol):

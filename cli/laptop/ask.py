@@ -2,7 +2,7 @@
 
 import typer
 
-from cli.laptop.proposals import Question
+from cli.laptop.proposals import Question, problem
 from cli.show import out, say, table
 
 SHOWN = 20
@@ -23,9 +23,24 @@ def ask(question: Question) -> str:
         hint = "its number, name or id" if question.choices else "a value"
         typed: str = typer.prompt(f"  {hint}", default=question.proposal, show_default=bool(question.proposal)).strip()
         answer = _chosen(typed, question)
-        if answer or not question.required:
+        if not answer and question.required:
+            say(f"  {question.key} has to be given")
+        elif not answer or _taken(answer, question):
             return answer
-        say(f"  {question.key} has to be given")
+
+
+def _taken(answer: str, question: Question) -> bool:
+    """Whether an answer can be one; says why when not."""
+    if wrong := problem(question.key, answer):
+        say(f"  {answer}: {wrong}")
+        return False
+    if not question.known or answer in question.known:
+        return True
+    if question.key == "image":
+        # One that another project shares is in no list, and yet can be had by its id.
+        return typer.confirm(f"  {answer} is no image that is listed. Take it all the same?", default=False)
+    say(f"  {answer} isn't there")
+    return False
 
 
 def _chosen(typed: str, question: Question) -> str:

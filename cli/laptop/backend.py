@@ -2,13 +2,17 @@
 
 import os
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from cli.errors import CommandError
 from cli.laptop.pulumi import Pulumi
+from cluster.backend import KINDS as KNOWN
 
 URL, MASTER_URL = "PULUMI_BACKEND_URL", "ECM_MASTER_BACKEND_URL"
 PHRASE, PHRASE_FILE = "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
+SCHEMES = tuple(KNOWN)
 KINDS = """\
 Pulumi keeps what it knows of the cluster in a place that your machine and the master both reach:
   postgres://USER:PASSWORD@HOST/DATABASE   PostgreSQL: the one that is tested best
@@ -25,6 +29,8 @@ class Backend:
     environment: MutableMapping[str, str]
     exports: dict[str, str]
     """What was given here and the user's shell has to have for the next commands. Secret."""
+    files: list[Path] = field(default_factory=list)
+    """Where the rest of that is, which was made here."""
 
     @classmethod
     def of_this_process(cls, pulumi: Pulumi) -> "Backend":
@@ -50,7 +56,14 @@ class Backend:
             raise CommandError(
                 f"the state can't live in {url} - the master doesn't reach it - name another place: --backend URL"
             )
-        return self.pulumi.backend()
+        if urlsplit(url).scheme not in SCHEMES:
+            raise CommandError(
+                f"{url!r} is no place for the state - it begins with none of {', '.join(SCHEMES)} - --backend URL"
+            )
+        try:
+            return self.pulumi.backend()
+        except CommandError as error:
+            raise CommandError(f"the state's place doesn't answer - {error} - check {URL}, or --backend URL") from None
 
     def settle_passphrase(self, ask: Callable[[], str]) -> None:
         """Makes sure of a passphrase for the stack's secrets; Pulumi Cloud has its own key."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cli.checks import Check, attempt, tell
+from cli.laptop.backend import PHRASE
 from cli.laptop.desk import Desk, desk
 from cli.show import SET_UP, AsJson
 from cloudinit.boot import Additions
@@ -41,18 +42,19 @@ def checks(here: Desk) -> Iterator[Check]:
         CommandError: the stack can't be opened.
     """
     values = here.pulumi.config()
-    try:
-        wanted = settings.read({key: SEALED if value.text is None else value.text for key, value in values.items()})
-    except EcmError as error:
-        yield from (Check("settings", wrong=line) for line in str(error).split("; "))
+    texts = {key: SEALED if value.text is None else value.text for key, value in values.items()}
+    if wrong := settings.problems(texts):
+        yield from (Check("settings", wrong=line) for line in wrong)
         return
+    wanted = settings.read(texts)
     yield Check("settings", f"{sum(key.startswith('ecm:') for key in values)} set, the others have their defaults")
     yield from (
         Check(key, "a secret, which can't be looked into without the stack's passphrase")
         for key, value in values.items()
         if value.text is None
     )
-    yield attempt("first boot", lambda: _additions(wanted))
+    yield attempt("passphrase", here.pulumi.check_passphrase, f"export {PHRASE}=…")
+    yield attempt("additions", lambda: _additions(wanted))
     try:
         connection = here.connect()
         yield Check("login", f"project {access(connection).project_id}")
@@ -69,7 +71,7 @@ def _additions(wanted: Settings) -> str:
         additions.read("master", wanted.master_packages, wanted.master_condor_config, wanted.master_script),
         additions.read("slave", wanted.slave_packages, wanted.slave_condor_config, wanted.slave_script),
     )
-    return "with additions of yours" if any(one != Additions() for one in own) else "nothing is added"
+    return "yours are read" if any(one != Additions() for one in own) else "none"
 
 
 def _found(wanted: Settings, connection: "Connection", outputs: Mapping[str, Any]) -> Iterator[Check]:
@@ -93,7 +95,7 @@ def _state(wanted: Settings, services: Mapping[str, Sequence[str]]) -> Iterator[
     try:
         handed = backend.for_master(wanted, os.environ, services)
     except EcmError as error:
-        yield Check("state", wrong=str(error))
+        yield Check("master's state", wrong=str(error))
         return
-    yield Check("state", f"the master reaches it as {handed.environment['PULUMI_BACKEND_URL']}")
-    yield from (Check("state", f"mind: {warning}") for warning in handed.warnings)
+    yield Check("master's state", f"the master reaches it as {handed.environment['PULUMI_BACKEND_URL']}")
+    yield from (Check("master's state", f"mind: {warning}") for warning in handed.warnings)

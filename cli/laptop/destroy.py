@@ -7,7 +7,7 @@ import typer
 
 from cli.errors import CommandError
 from cli.laptop import sweep
-from cli.laptop.desk import desk
+from cli.laptop.desk import Desk, desk
 from cli.show import SET_UP, say
 from cluster import servers
 
@@ -41,6 +41,19 @@ def destroy(
         here.master.ask("pause", "the cluster is being destroyed")
     except CommandError as error:
         say(f"The controller can't be paused, and goes down as it is: {error}")
+    try:
+        _destroy(here)
+    except KeyboardInterrupt:
+        say("\nThe controller stays paused, and what is left stays up: `ecm destroy` goes on, or `ecm resume`.")
+        raise
+    if cluster := sweep.cluster_id(outputs):
+        # The stack sweeps too, but for one that was made by a version that didn't.
+        servers.remove_all(cluster, here.connect())
+    say(f"Nothing of the cluster {name} is left. Its settings stay: `pulumi up` makes it again.")
+
+
+def _destroy(here: Desk) -> None:
+    """Runs `pulumi destroy`, again while another update holds the lock."""
     end = time.monotonic() + PATIENCE
     while (done := here.pulumi.stream("destroy", "--yes", "--skip-preview")).returncode:
         if LOCKED not in done.stdout:
@@ -52,7 +65,3 @@ def destroy(
             )
         say("An update is running; it is waited for …")
         time.sleep(PAUSE)
-    if cluster := sweep.cluster_id(outputs):
-        # The stack sweeps too, but for one that was made by a version that didn't.
-        servers.remove_all(cluster, here.connect())
-    say(f"Nothing of the cluster {name} is left. Its settings stay: `pulumi up` makes it again.")

@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from cli.laptop import config, sweep
 from cli.laptop.desk import Desk, desk
 from cli.master.doctor import Fix
 from cli.show import WHY, AsJson
+from cloudinit import payload
 from cluster.errors import EcmError
 from cluster.program import PULUMI_VERSION
 
@@ -37,7 +39,7 @@ def doctor(context: typer.Context, *, fix: Fix = False, as_json: AsJson = False)
 def checks(here: Desk, *, fix: bool) -> Iterator[Check]:
     """Looks at everything, one after the other. What can't be looked at for want of an earlier part is left out."""
     yield attempt("pulumi", lambda: _version(here), "scripts/setup")
-    state = attempt("state", here.pulumi.backend, "pulumi login")
+    state = attempt("state", here.pulumi.backend, "export PULUMI_BACKEND_URL=…")
     yield state
     if state.wrong:
         return
@@ -55,7 +57,9 @@ def checks(here: Desk, *, fix: bool) -> Iterator[Check]:
     for port, what in PORTS.items():
         yield attempt(f"port {port}", partial(_port, str(address), port, what), "pulumi up   # restores the rules")
     try:
-        yield from _on_master(here, fix=fix)
+        found = list(_on_master(here, fix=fix))
+        yield from found
+        yield attempt("releases", lambda: _releases(outputs, found), "pulumi up")
     except EcmError as error:
         yield Check("master", wrong=str(error), fix=f"openstack console log show ecm-{here.pulumi.stack()}-master")
 
@@ -69,12 +73,12 @@ def _version(here: Desk) -> str:
 
 def _orphans(here: Desk, outputs: Mapping[str, Any]) -> str:
     found = sweep.strays(here.connect(), sweep.cluster_id(outputs), sweep.known(here.pulumi.export()))
-    if found:
-        names = ", ".join(stray.name for stray in found)
-        raise CommandError(
-            f"servers outside the state: {names} - an update was interrupted, or is running - sweep them"
-        )
-    return "the state has every server of the cluster"
+    ripe = sweep.ripe(found, datetime.now(UTC))
+    if ripe:
+        names = ", ".join(stray.name for stray in ripe)
+        raise CommandError(f"servers outside the state: {names} - an update was interrupted - sweep them")
+    young = ", ".join(stray.name for stray in found)
+    return f"maybe being made right now: {young}" if young else "the state has every server of the cluster"
 
 
 def _port(address: str, port: int, what: str) -> str:
@@ -85,6 +89,23 @@ def _port(address: str, port: int, what: str) -> str:
             f"{what} at {address} doesn't answer - {error} - is the master up, and does ecm:allowedCidrs let you in?"
         ) from None
     return f"{what} answers at {address}"
+
+
+def _releases(outputs: Mapping[str, Any], on_master: list[Check]) -> str:
+    """Compares the controller of this checkout with the one in the state and the one that the master runs."""
+    here, wanted = payload.release().digest, str(outputs.get("controller", {}).get("digest", ""))
+    runs = next((check.found for check in on_master if check.what == "release"), "")
+    if runs and runs != wanted:
+        raise CommandError(
+            f"the master runs the controller {runs}, the state has {wanted} - it changes within a minute of "
+            "`pulumi up`, or the new one is broken - see `ecm logs`, then run `pulumi up` with a mended one"
+        )
+    if here != wanted:
+        raise CommandError(
+            f"this checkout has the controller {here}, the cluster {wanted} - one of them is older - `pulumi up` "
+            "brings this one to the master"
+        )
+    return f"{here} here, in the state and on the master"
 
 
 def _on_master(here: Desk, *, fix: bool) -> Iterator[Check]:

@@ -101,7 +101,7 @@ def import_(
 
     Example: ecm --stack mycluster import ecm.conf
     """
-    imported = parse(file.read_text(), file.name)
+    imported = parse(_text(file), file.name)
     report(imported, view(imported), as_json=as_json)
     if as_json or not imported.settings:
         return
@@ -110,6 +110,15 @@ def import_(
         return
     pulumi.set_config(imported.settings)
     say("They are set. What is missing: `ecm init` asks for it, `ecm config check` tells.")
+
+
+def _text(file: Path) -> str:
+    try:
+        # Editors on Windows put a mark before the first line.
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = "it isn't text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise SettingsError(f"{file} can't be read - {why} - name the file that ECM had") from None
 
 
 def view(imported: Imported) -> RenderableType:

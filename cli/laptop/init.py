@@ -6,28 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from openstack.config import OpenStackConfig
 
-from cli.checks import tell
+from cli.checks import Check, tell
 from cli.errors import CommandError
-from cli.laptop import ask, catalog, config, proposals
-from cli.laptop.backend import KINDS, MASTER_URL, Backend
+from cli.laptop import ask, catalog, config, proposals, store
+from cli.laptop.backend import KINDS, MASTER_URL, URL, Backend
 from cli.laptop.desk import Desk, desk
 from cli.laptop.proposals import ASKED, There
 from cli.show import SET_UP, say
 from cluster import settings
-from cluster.errors import SettingsError
-from cluster.login import translated
-from cluster.settings import Settings
+from cluster.errors import CloudError, SettingsError
+from cluster.login import catalogue, translated, unchosen
 from controller.masking import masked
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
 app = typer.Typer()
-
-SECRET = frozenset(f.alias or name for name, f in Settings.model_fields.items() if "Secret" in str(f.annotation))
-"""Keys whose values are encrypted."""
 
 
 @app.command(rich_help_panel=SET_UP)
@@ -54,11 +49,13 @@ def init(  # noqa: PLR0913 - the flags of a wizard that also runs without questi
     """
     here = desk(context)
     given = parsed(choices or [])
+    if unknown := [line for line in settings.problems(prefixed(given)) if " is no setting" in line]:
+        raise SettingsError(unknown[0].rpartition(" - ")[0])
     state = Backend.of_this_process(here.pulumi)
     connection = _log_in(here, state, yes=yes)
-    name = _make_stack(here, state, stack, backend, yes=yes)
+    name = _make_stack(here, state, connection, stack, backend, yes=yes)
     before = {key.removeprefix("ecm:"): value.text or "" for key, value in here.pulumi.config().items()}
-    if "masterBackendUrl" not in {**before, **given} and MASTER_URL not in os.environ and not yes:
+    if "masterBackendUrl" not in {**before, **given} and MASTER_URL not in os.environ and not yes and not state.files:
         given["masterBackendUrl"] = _ask_master_url()
     key = make_key or ("" if yes or given.get("keyName") else _key_wanted(connection))
     if key:
@@ -72,12 +69,15 @@ def init(  # noqa: PLR0913 - the flags of a wizard that also runs without questi
     )
     answers = interview(there, before, given, yes=yes)
     changes = {k: v for k, v in answers.items() if v and v != before.get(k)}
-    here.pulumi.set_config(changes, SECRET)
+    here.pulumi.set_config(changes, settings.secrets())
     for gone in [k for k, v in answers.items() if not v and before.get(k)]:
         here.pulumi.remove_config(gone)
-    _say_exports(state.exports)
+    _say_exports(state)
     say(f"\nThe stack {name} has its settings. `pulumi up` would find:\n")
-    tell(config.checks(here), as_json=False)
+    found = list(config.checks(here))
+    if any(check.wrong for check in found):
+        found.append(Check("next", f"ecm init {name} again, or pulumi config set, for what is wrong"))
+    tell(found, as_json=False)
     say(f"\nNext:   pulumi up --stack {name}")
 
 
@@ -89,8 +89,12 @@ def parsed(choices: list[str]) -> dict[str, str]:
     """
     pairs = [choice.partition("=") for choice in choices]
     if wrong := [key for key, sign, _ in pairs if not sign]:
-        raise SettingsError(f"--set {wrong[0]} has no value - it takes KEY=VALUE - write --set {wrong[0]}=VALUE")
+        raise SettingsError(f"--set {wrong[0]} is no setting - it has no value - write --set {wrong[0]}=VALUE")
     return {key.removeprefix("ecm:"): value for key, _, value in pairs}
+
+
+def prefixed(given: Mapping[str, str]) -> dict[str, str]:
+    return {f"ecm:{key}": value for key, value in given.items()}
 
 
 def interview(there: There, before: Mapping[str, str], given: Mapping[str, str], *, yes: bool) -> dict[str, str]:
@@ -106,7 +110,7 @@ def interview(there: There, before: Mapping[str, str], given: Mapping[str, str],
             continue
         answers[key] = question.proposal if yes else ask.ask(question)
         if question.required and not answers[key]:
-            raise SettingsError(f"ecm:{key} is not given - {settings.keys()[key]} - add --set {key}=VALUE")
+            raise SettingsError(f"ecm:{key} is not given - {settings.keys()[key].rstrip('.')} - add --set {key}=VALUE")
         if key not in before and answers[key] == proposals.default(key):
             del answers[key]
     return answers
@@ -115,7 +119,7 @@ def interview(there: There, before: Mapping[str, str], given: Mapping[str, str],
 def _log_in(here: Desk, state: Backend, *, yes: bool) -> "Connection":
     if not os.environ.get("OS_CLOUD") and not os.environ.get("OS_AUTH_URL"):
         with translated():
-            names = sorted(set(OpenStackConfig().get_cloud_names()) - {"envvars", "defaults"})
+            names = unchosen()
         if not names:
             raise CommandError(
                 "there is no login to a cloud - no clouds.yaml here or in ~/.config/openstack, and no OS_* variables - "
@@ -134,11 +138,15 @@ def _pick_cloud(names: list[str]) -> str:
     return str(name)
 
 
-def _make_stack(here: Desk, state: Backend, stack: str, backend: str, *, yes: bool) -> str:
+def _make_stack(  # noqa: PLR0913 - all that the user said
+    here: Desk, state: Backend, connection: "Connection", stack: str, backend: str, *, yes: bool
+) -> str:
     def no_questions(what: str) -> str:
         raise CommandError(f"{what} - and --yes asks nothing")
 
     def ask_backend() -> str:
+        if url := _own_store(connection, state):
+            return url
         say(KINDS)
         return str(typer.prompt("Where shall it be"))
 
@@ -151,7 +159,8 @@ def _make_stack(here: Desk, state: Backend, stack: str, backend: str, *, yes: bo
     missing = "the secrets have no passphrase: set PULUMI_CONFIG_PASSPHRASE"
     state.settle_passphrase((lambda: no_questions(missing)) if yes else ask_passphrase)
     there = here.pulumi.stacks()
-    say(f"The state is in {masked(where)}; stacks there: {', '.join(there) or 'none yet'}.")
+    say(f"The state is in {masked(where)}.")
+    say(f"Stacks there: {', '.join(there) or 'none yet'}.")
     name = stack or (there[0] if yes and len(there) == 1 else "")
     if not name:
         name = (
@@ -159,6 +168,25 @@ def _make_stack(here: Desk, state: Backend, stack: str, backend: str, *, yes: bo
         )
     here.pulumi.make_stack(name)
     return name
+
+
+def _own_store(connection: "Connection", state: Backend) -> str:
+    """The URL of a bucket in the cloud's own object store, made after a yes; empty without one."""
+    found = store.find(catalogue(connection))
+    if not found:
+        return ""
+    say(f"\nYour cloud has an object store, {found.url}. Pulumi could keep there what it knows of the cluster. Mind:")
+    for caveat in store.caveats(found):
+        say(f" - {caveat}")
+    if not typer.confirm("Keep the state there? It makes a bucket and EC2 credentials of yours.", default=False):
+        return ""
+    bucket = str(typer.prompt("The bucket's name", default="ecm-state"))
+    keys = store.make(connection, bucket)
+    state.environment.update(keys.variables)
+    file = Path.home() / ".config" / "elastic-condor" / f"{bucket}.sh"
+    store.keep(keys.variables, file)
+    state.files.append(file)
+    return store.backend(found, bucket, connection.config.region_name or "")
 
 
 def _ask_master_url() -> str:
@@ -181,18 +209,29 @@ def _make_key(connection: "Connection", name: str) -> str:
     file = Path.home() / ".ssh" / f"{name}.pem"
     if file.exists():
         raise CommandError(f"{file} is there already - a new key would replace it - choose another name")
-    with translated():
-        made = connection.compute.create_keypair(name=name)
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    file.touch(mode=0o600)
+    try:
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        # First: the cloud gives the private half once only.
+        file.touch(mode=0o600)
+    except OSError as error:
+        raise CommandError(f"{file} can't be written - {error.strerror} - make the keypair where it can be") from None
+    try:
+        with translated():
+            made = connection.compute.create_keypair(name=name)
+    except CloudError:
+        file.unlink()
+        raise
     file.write_text(made.private_key)
     say(f"The keypair {name} is made; its private half is {file}.")
     return name
 
 
-def _say_exports(exports: Mapping[str, str]) -> None:
-    if exports:
+def _say_exports(state: Backend) -> None:
+    if state.exports or state.files:
         say("\nFor this and all later commands, in your shell (and its profile):\n")
-    for variable, value in exports.items():
+    for file in state.files:
+        say(f"   source {file}")
+    for variable, value in state.exports.items():
         # What was typed here is known to who typed it, and a terminal's scrollback is no place for a secret.
-        say(f"   export {variable}='{value if variable == 'OS_CLOUD' else '…'}'")
+        shown = value if variable == "OS_CLOUD" or (state.files and variable == URL) else "…"
+        say(f"   export {variable}='{shown}'")

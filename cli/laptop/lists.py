@@ -1,6 +1,7 @@
 """`ecm images`, `flavors`, `networks`, `keys`, `quota`: what the cloud has, to choose from."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Annotated, Protocol, TypeVar
 
 import typer
@@ -64,7 +65,7 @@ def keys(context: typer.Context, name: Filter = "", *, as_json: AsJson = False) 
     Example: ecm keys
     """
     found = matching(name, catalog.keys(desk(context).connect()))
-    report(found, keys_view(found), as_json=as_json)
+    report(found, keys_view(found, name), as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -74,7 +75,7 @@ def quota(context: typer.Context, *, as_json: AsJson = False) -> None:
     Example: ecm quota
     """
     found = catalog.quota(desk(context).connect())
-    report(found, quota_view(found), as_json=as_json)
+    report([{**asdict(part), "left": part.left} for part in found], quota_view(found), as_json=as_json)
 
 
 def matching(text: str, things: Iterable[N]) -> list[N]:
@@ -94,6 +95,8 @@ def images_view(found: list[Image]) -> RenderableType:
 
 
 def flavors_view(found: list[Flavor], left: list[Quota]) -> RenderableType:
+    if not found:
+        return Text("no flavor of that name")
     rows = table(
         "flavor", "VCPUs", "RAM MiB", "disk GiB", "quota admits", right=("VCPUs", "RAM MiB", "disk GiB", "quota admits")
     )
@@ -105,13 +108,17 @@ def flavors_view(found: list[Flavor], left: list[Quota]) -> RenderableType:
 
 
 def networks_view(found: list[Network]) -> RenderableType:
+    if not found:
+        return Text("no network of that name")
     rows = table("network", "use", "id")
     for network in found:
         rows.add_row(network.name, "floatingNetwork" if network.external else "network", network.id)
     return rows
 
 
-def keys_view(found: list[Key]) -> RenderableType:
+def keys_view(found: list[Key], name: str) -> RenderableType:
+    if not found and name:
+        return Text("no keypair of that name")
     if not found:
         return Text("no keypair yet - `ecm init` makes one, or: openstack keypair create NAME > NAME.pem")
     rows = table("keypair", "fingerprint")

@@ -1,6 +1,6 @@
 """What `ecm init` asks, with what there is to choose from and what it proposes. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic_core import PydanticUndefined
@@ -48,6 +48,8 @@ class Question:
     proposal: str
     """What an empty answer means; empty for nothing: unset, or to be given where the setting is required."""
     choices: tuple[Choice, ...] = ()
+    known: frozenset[str] = frozenset()
+    """Names and ids that are there, if the answer has to be one of them; some of those aren't worth a choice."""
 
     @property
     def required(self) -> bool:
@@ -60,9 +62,34 @@ def question(key: str, there: There, answers: Mapping[str, str]) -> Question | N
     What is set already is what is proposed.
     """
     choices, proposal = _offered(key, there, answers)
+    known = _known(key, there)
+    before = answers.get(key, "")
+    usable = before and not problem(key, before) and (not known or before in known)
     if key in ("network", "floatingNetwork") and len(choices) <= (key == "network"):
         return None
-    return Question(key, settings.keys()[key], answers.get(key) or proposal, choices)
+    return Question(key, settings.keys()[key], before if usable else proposal, choices, known)
+
+
+def problem(key: str, value: str) -> str:
+    """What is wrong with a setting's value in itself; empty when nothing is."""
+    lines = settings.problems({f"ecm:{key}": value})
+    said = next((line for line in lines if line.startswith(f"ecm:{key} is ") and "is not set" not in line), "")
+    return said.partition(" - ")[2].partition(" - ")[0]
+
+
+def _known(key: str, there: There) -> frozenset[str]:
+    match key:
+        case "image":
+            things: Sequence[Image | Flavor | Network | Key] = there.images
+        case "masterFlavor" | "slaveFlavor":
+            things = there.flavors
+        case "keyName":
+            return frozenset(k.name for k in there.keys)
+        case "network" | "floatingNetwork":
+            things = [n for n in there.networks if n.external == (key == "floatingNetwork")]
+        case _:
+            return frozenset()
+    return frozenset(name for thing in things for name in (thing.name, getattr(thing, "id", "")))
 
 
 def _offered(key: str, there: There, answers: Mapping[str, str]) -> tuple[tuple[Choice, ...], str]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cli.errors import CommandError
@@ -74,6 +75,19 @@ class Pulumi:
 
     def remove_config(self, key: str) -> None:
         self.output("config", "rm", f"ecm:{key}")
+
+    def check_passphrase(self) -> str:
+        """Makes sure that the passphrase at hand is the stack's; the stack's file stays as it is.
+
+        Raises:
+            CommandError: it isn't, or there is none.
+        """
+        own = self.folder / f"Pulumi.{self.stack().rpartition('/')[2]}.yaml"
+        with TemporaryDirectory() as folder:
+            copy = Path(folder) / own.name
+            copy.write_text(own.read_text() if own.exists() else "")
+            self.output("config", "set", "--secret", "ecm:try", "--config-file", str(copy), stdin="x")
+        return "it opens the stack's secrets"
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs, as the last update left them."""

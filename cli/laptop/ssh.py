@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cli.errors import CommandError
+from cli.place import TO_SLAVES
 
 ECM = "/usr/local/bin/ecm"
 """The master's own."""
@@ -63,9 +64,7 @@ class Ssh:
         """
         user, at, _ = self.address().rpartition("@")
         way = [*_client(), "-o", f"ProxyCommand={shlex.join([*_client(), '-W', '%h:%p', self.address()])}"]
-        # Slaves come and go at the same addresses: their host keys say nothing.
-        way += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
-        return self._run([*way, *(["-t"] if terminal else []), f"{user}{at}{address}"])
+        return self._run([*way, *TO_SLAVES, *(["-t"] if terminal else []), f"{user}{at}{address}"])
 
     def _run(self, command: list[str]) -> int:
         sys.stdout.flush()

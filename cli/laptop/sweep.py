@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cli.laptop.desk import desk
@@ -50,10 +50,15 @@ def sweep(
     found = strays(connection, cluster_id(here.pulumi.outputs()), known(here.pulumi.export()))
     now = datetime.now(UTC)
     report(found, view(found, now), as_json=as_json)
-    ripe = [stray for stray in found if now - stray.created_at > UNDER_WAY]
-    if as_json or not ripe or not (yes or typer.confirm(f"Delete {len(ripe)} servers?", default=False)):
+    old = ripe(found, now)
+    if as_json or not old or not (yes or typer.confirm(f"Delete {len(old)} of them?", default=False)):
         return
-    delete(connection, ripe)
+    delete(connection, old)
+
+
+def ripe(found: list[Stray], now: datetime) -> list[Stray]:
+    """Those that no update can be making any more."""
+    return [stray for stray in found if now - stray.created_at > UNDER_WAY]
 
 
 def cluster_id(outputs: Mapping[str, Any]) -> str:
@@ -98,9 +103,12 @@ def delete(connection: "Connection", found: list[Stray]) -> None:
 def view(found: list[Stray], now: datetime) -> RenderableType:
     if not found:
         return Text("The state has every server of this cluster.")
-    rows = table("server outside the state", "id", "age", "", right=("age",))
+    rows = table("server outside the state", "id", "age", right=("age",))
     for stray in found:
         old = now - stray.created_at
-        note = "" if old > UNDER_WAY else "maybe being made right now"
-        rows.add_row(stray.name, stray.id, age(old.total_seconds()), note)
-    return rows
+        rows.add_row(stray.name, stray.id, age(old.total_seconds()))
+    if len(ripe(found, now)) == len(found):
+        return rows
+    return Group(
+        rows, Text(f"One younger than {age(UNDER_WAY.total_seconds())} may be being made right now, and stays.")
+    )

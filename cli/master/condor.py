@@ -52,6 +52,12 @@ def slots(master: Machine) -> list[Slot]:
     return [Slot(n, int(c), int(m), int(d), int(t), a.strip("<>").partition(":")[0]) for n, c, m, d, t, a in rows]
 
 
+def versions(master: Machine, *daemons: str) -> list[str]:
+    """HTCondor's version at each of some daemons, as `23.9.6`."""
+    said = master.output("condor_status", *daemons, "-af", "CondorVersion")
+    return [line.split()[1] for line in said.splitlines() if len(line.split()) > 1]
+
+
 def job(master: Machine, number: str) -> Mapping[str, Any]:
     """A job's ad, with the requests as numbers.
 

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from cli.errors import CommandError, NotThereError
+from cli.errors import DOCTOR, CommandError, NotThereError
 from cli.master import condor, seen
 from cli.master.machine import ROOT, Machine, machine
 from cli.place import OnMaster
@@ -87,7 +88,9 @@ def restart(context: typer.Context) -> None:
     say("HTCondor restarts …")
     master.output("systemctl", "restart", CONDOR, user=ROOT)
     _wait(master, "HTCondor's queue", _answers, PATIENCE)
+    started = datetime.now(UTC)
     master.output("systemctl", "start", CONTROLLER, user=ROOT)
+    _wait(master, "the controller", partial(_has_looked, started), PATIENCE)
     say("Both are up. `ecm status` shows what the controller sees.")
 
 
@@ -103,7 +106,18 @@ def logs(
     Example: ecm logs -f
     """
     more = ("--follow",) if follow else ()
-    command = ("journalctl", "--no-pager", "--output", "cat", "--unit", CONTROLLER, "--lines", str(lines), *more)
+    command = (
+        "journalctl",
+        "--no-pager",
+        "--no-hostname",
+        "--output",
+        "short-iso",
+        "--unit",
+        CONTROLLER,
+        "--lines",
+        str(lines),
+        *more,
+    )
     raise typer.Exit(machine(context).call(*command, user=ROOT))
 
 
@@ -129,12 +143,19 @@ def _wait(master: Machine, what: str, test: Callable[[Machine], bool], seconds: 
     end = time.monotonic() + seconds
     while not test(master):
         if time.monotonic() > end:
-            raise CommandError(f"gave up waiting for {what} after {seconds:.0f} s - `ecm doctor` looks why")
+            raise CommandError(f"gave up waiting for {what} after {seconds:.0f} s - {DOCTOR}")
         time.sleep(1)
 
 
 def _ended(master: Machine) -> bool:
     return "ActiveState=inactive" in master.output("systemctl", "show", "--property", "ActiveState", CONTROLLER)
+
+
+def _has_looked(since: datetime, master: Machine) -> bool:
+    try:
+        return seen.look(master).at >= since
+    except CommandError:
+        return False
 
 
 def _answers(master: Machine) -> bool:

@@ -1,6 +1,7 @@
 """`ecm doctor` on the master: services, what the controller says, the pool, the machine."""
 
 import shlex
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -19,7 +20,10 @@ from controller.requests import Requests
 app = typer.Typer()
 
 METADATA = "ecm-metadata.service"
+RELEASE = "/opt/ecm/current"
 KEY = "/etc/condor/passwords.d/POOL"
+SETTLING = 30
+"""Seconds that services have after --fix before they are looked at again."""
 LITTLE = 5
 """Percent of the disk."""
 Fix = Annotated[bool, typer.Option("--fix", help="Run the commands that are safe, and look again.")]
@@ -38,8 +42,24 @@ def doctor(context: typer.Context, *, fix: Fix = False, as_json: AsJson = False)
             if not as_json:
                 say(f"running: {command}")
             master.call(*shlex.split(command))
+        _settle(master)
         found = list(checks(master, datetime.now(UTC)))
     tell(found, as_json=as_json)
+
+
+def _settle(master: Machine) -> None:
+    """Lets what was started come up: HTCondor's queue answers, and the controller has looked at it."""
+    end = time.monotonic() + SETTLING
+    while time.monotonic() < end:
+        try:
+            condor.queue(master)
+            told = seen.look(master)
+        except CommandError:
+            pass
+        else:
+            if datetime.now(UTC) - told.at < seen.STALE:
+                return
+        time.sleep(1)
 
 
 def checks(master: Machine, now: datetime) -> Iterator[Check]:
@@ -52,6 +72,8 @@ def checks(master: Machine, now: datetime) -> Iterator[Check]:
     yield attempt("signing key", partial(_secret, master))
     yield safely("metadata lock", partial(_metadata, master), f"sudo systemctl restart {METADATA}")
     yield safely("clock", partial(_clock, master), "sudo timedatectl set-ntp true")
+    yield attempt("release", partial(_release, master), "pulumi up")
+    yield attempt("HTCondor", partial(_versions, master), "ecm recycle   # with an image of the master's version")
     yield attempt("disk", partial(_disk, master), "sudo du -xh --max-depth 2 / | sort -h | tail")
 
 
@@ -79,7 +101,7 @@ def _service(master: Machine, service: str) -> str:
 
 def _queue(master: Machine) -> str:
     queue = condor.queue(master)
-    return f"{queue.idle} idle, {queue.running} running, {queue.held} held"
+    return f"{queue.idle} waiting, {queue.running} running, {queue.held} held"
 
 
 def _controller(master: Machine, now: datetime) -> Iterator[Check]:
@@ -126,9 +148,46 @@ def _metadata(master: Machine) -> str:
 
 
 def _clock(master: Machine) -> str:
+    if _contained(master):
+        return "the host's, which this container can't set"
     if master.output("timedatectl", "show", "--value", "--property", "NTPSynchronized").strip() != "yes":
         raise CommandError("it isn't kept by NTP - tokens and idle times go by it - turn that on")
     return "kept by NTP"
+
+
+def _contained(master: Machine) -> bool:
+    try:
+        return bool(master.output("systemd-detect-virt", "--container").strip())
+    except CommandError:
+        return False
+
+
+def _release(master: Machine) -> str:
+    """The digest of the release that runs here; the laptop compares it with its own."""
+    return master.output("readlink", RELEASE).strip().rpartition("/")[2]
+
+
+def _versions(master: Machine) -> str:
+    """HTCondor's version here and on the slaves: a slave may be older than the master, not newer."""
+    ours = _newest(condor.versions(master, "-schedd"))
+    slaves = condor.versions(master, "-constraint", condor.EVERY_SLAVE)
+    if newer := {v for v in slaves if _numbers(v) > _numbers(ours)}:
+        raise CommandError(
+            f"slaves have {', '.join(sorted(newer))} and the master {ours} - HTCondor wants the master to be the newer "
+            "one - take an image for the slaves that has the master's version"
+        )
+    others = sorted(set(slaves) - {ours})
+    return f"{ours}, slaves too" if slaves and not others else ", ".join([ours, *(f"slaves {v}" for v in others)])
+
+
+def _newest(versions: list[str]) -> str:
+    if not versions:
+        raise CommandError("the queue's version isn't known - the collector has no schedd")
+    return max(versions, key=_numbers)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
 def _disk(master: Machine) -> str:

@@ -21,7 +21,8 @@ from controller.journal import Decision, Ended, Unreadable
 app = typer.Typer()
 
 ROWS = 24
-WIDTH = 18
+WIDTH = 15
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,14 @@ def history(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show demand and slaves over time, as bars, and what the controller made and removed.
+    """Show waiting jobs and slaves over time, as bars, and what the controller made and removed.
 
     Example: ecm history --hours 6
     """
     now = datetime.now(UTC)
     decisions = [entry for entry in entries(machine(context)) if isinstance(entry, Decision)]
-    done = stretches(decisions, now, timedelta(hours=hours))
+    span = min(timedelta(hours=hours), now - min((d.at for d in decisions), default=now - MINUTE))
+    done = stretches(decisions, now, max(span, MINUTE))
     report(done, view(done), as_json=as_json)
 
 
@@ -121,7 +123,7 @@ def view(done: list[Stretch]) -> RenderableType:
     most_jobs, most_slaves = max(s.idle_jobs for s in done), max(s.slaves for s in done)
     if not most_jobs and not most_slaves:
         return Text("no job waited and no slave was there in all that time")
-    rows = table("from", "idle", "", "slaves", "", "+", "-", right=("idle", "slaves", "+", "-"))
+    rows = table("from", "waiting", "", "slaves", "", "made", "removed", right=("waiting", "slaves", "made", "removed"))
     for stretch in done:
         rows.add_row(
             f"{stretch.start.astimezone():%d %b %H:%M}",

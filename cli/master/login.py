@@ -4,12 +4,16 @@ from typing import Annotated
 
 import typer
 
-from cli.errors import NotThereError
+from cli.errors import CommandError, NotThereError
 from cli.master import condor
 from cli.master.machine import machine
+from cli.place import TO_SLAVES
 from cli.show import WHY
 
 app = typer.Typer()
+
+REFUSED = 255
+"""ssh's own exit status: it did not come through."""
 
 
 @app.command(rich_help_panel=WHY)
@@ -26,4 +30,10 @@ def ssh(
     if len(hits) != 1:
         names = ", ".join(slot.slave for slot in slots) or "none"
         raise NotThereError(f"{slave!r} is not one slave of the pool - there is: {names}")
-    raise typer.Exit(master.call("ssh", hits[0].address))
+    status = master.call("ssh", *TO_SLAVES, hits[0].address)
+    if status == REFUSED:
+        raise CommandError(
+            f"{hits[0].slave} lets nobody in without the key - the master has none - `ecm ssh` on your own machine, "
+            "or come here with `ssh -A`"
+        )
+    raise typer.Exit(status)

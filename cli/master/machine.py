@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from cli.errors import CommandError
+from cli.errors import DOCTOR, CommandError
 
 PATIENCE = 60
 ROOT, CONTROLLER = "root", "ecm"
@@ -30,20 +30,28 @@ class Machine:
         """
         whole = self._command(command, user)
         try:
-            done = subprocess.run(whole, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False)
+            done = subprocess.run(
+                whole,
+                input=stdin,
+                env=_environment(),
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
         except FileNotFoundError:
             raise CommandError(f"there is no {command[0]} - it is needed on the master - is this the master?") from None
         except subprocess.TimeoutExpired:
             raise CommandError(f"{command[0]} doesn't answer for {PATIENCE} s - try again, or `ecm doctor`") from None
         if done.returncode:
             said = " ".join((done.stderr or done.stdout).split())[:300]
-            raise CommandError(f"{' '.join(command[:2])} failed - {said or 'it says nothing'} - `ecm doctor` looks why")
+            raise CommandError(f"{' '.join(command[:2])} failed - {said or 'it says nothing'} - {DOCTOR}")
         return done.stdout
 
     def call(self, *command: str, user: str = "") -> int:
         """Runs a program in this terminal; gives its exit status."""
         sys.stdout.flush()
-        return subprocess.run(self._command(command, user), check=False).returncode
+        return subprocess.run(self._command(command, user), env=_environment(), check=False).returncode
 
     def read(self, path: Path) -> str:
         """A file's text; empty when it isn't there.
@@ -77,6 +85,11 @@ class Machine:
 
     def _command(self, command: tuple[str, ...], user: str) -> list[str]:
         return [*(["sudo", "-n", "-u", user] if user else []), *command]
+
+
+def _environment() -> dict[str, str]:
+    """This process's, but for the way to the release's packages: Python programs would find those for their own."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def machine(context: typer.Context) -> Machine:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from cli.errors import CommandError
+from cli.errors import DOCTOR, CommandError
 from cli.master.machine import Machine
 from controller import status
 from controller.status import Status
@@ -20,8 +20,8 @@ def look(master: Machine) -> Status:
     text = master.read(master.run / "status.json")
     if not text:
         raise CommandError(
-            "the controller has said nothing yet - it isn't running, or the master is still at its first boot - "
-            "`ecm logs` or `ecm doctor`"
+            "the controller says nothing - it isn't running, has only just started, or the master is still at its "
+            f"first boot - {DOCTOR}"
         )
     told = status.parse(text)
     if not told:

@@ -15,6 +15,7 @@ from cli.master import condor, seen
 from cli.master.condor import Queue
 from cli.master.machine import Machine, machine
 from cli.master.seen import STALE
+from cli.master.why import counted
 from cli.place import OnMaster
 from cli.show import TROUBLE, WHY, AsJson, age, out, table
 from controller.model import Phase
@@ -23,6 +24,7 @@ from controller.status import SlaveStatus, Status
 
 app = typer.Typer()
 EVERY = 2.0
+GOING = "going"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,10 @@ def status(
     Example: ecm status --watch
     """
     master = machine(context)
+    if watch and not as_json and not out.is_terminal:
+        while True:
+            out.print(view(look(master), _now()), "")
+            time.sleep(EVERY)
     if watch and not as_json:
         with Live(view(look(master), _now()), console=out, auto_refresh=False) as live:
             while True:
@@ -102,13 +108,18 @@ def slaves_view(slaves: tuple[SlaveStatus, ...], now: datetime) -> RenderableTyp
     for slave in slaves:
         rows.add_row(
             slave.name,
-            Text(slave.phase, _STYLES.get(slave.phase, "")),
+            Text(state(slave), _STYLES.get(slave.phase, "")),
             age(slave.idle_for if slave.phase is Phase.IDLE else _seconds(slave.since, now)),
-            age(_seconds(slave.created_at, now)),
+            "" if slave.phase is Phase.GONE else age(_seconds(slave.created_at, now)),
             str(slave.jobs),
             Text(slave.reason or (slave.detail if slave.phase is Phase.FAILED else "")),
         )
     return rows
+
+
+def state(slave: SlaveStatus) -> str:
+    """Its phase; but one that is to go and is in the pool no more isn't missed by anybody."""
+    return GOING if slave.reason and slave.phase in (Phase.MISSING, Phase.GONE) else str(slave.phase)
 
 
 _STYLES = {
@@ -117,6 +128,7 @@ _STYLES = {
     Phase.GONE: "bold red",
     Phase.MISSING: "red",
     Phase.DRAINING: "yellow",
+    Phase.DOUBTFUL: "yellow",
     Phase.BUILDING: "yellow",
     Phase.BOOTING: "yellow",
 }
@@ -124,13 +136,13 @@ _STYLES = {
 
 def _lines(glance: Glance, now: datetime) -> list[tuple[str, str]]:
     told, queue = glance.controller, glance.queue
-    lines = [("jobs", f"{queue.idle} idle, {queue.running} running, {queue.held} held")] if queue else []
-    phases = [slave.phase for slave in told.slaves]
-    by_phase = ", ".join(f"{phases.count(phase)} {phase}" for phase in Phase if phase in phases)
+    lines = [("jobs", f"{queue.idle} waiting, {queue.running} running, {queue.held} held")] if queue else []
+    states = [state(slave) for slave in told.slaves]
+    by_state = ", ".join(f"{states.count(name)} {name}" for name in (*Phase, GOING) if name in states)
     limits = f" (between {told.limits.min_slaves} and {told.limits.max_slaves})" if told.limits else ""
-    lines.append(("slaves", f"{len(phases)}{limits}" + (f": {by_phase}" if by_phase else "")))
+    lines.append(("slaves", f"{len(states)}{limits}" + (f": {by_state}" if by_state else "")))
     lines.append(("slots", f"{told.slots.claimed} in use, {told.slots.free} free"))
-    left = "no limit" if told.quota_left is None else f"room for {told.quota_left} more slaves"
+    left = "no limit" if told.quota_left is None else f"room for {counted(told.quota_left, 'more slave')}"
     lines.append(("quota", left))
     lines += [("why" if number == 0 else "", reason) for number, reason in enumerate(told.reasons)]
     if told.update:

@@ -10,12 +10,11 @@ from typing import Any
 from cli.master.condor import Slot
 from cli.show import age
 from controller.model import Phase, Room, Why
-from controller.status import SlaveStatus, Status
+from controller.status import NOT_READY, SlaveStatus, Status
 
 ON_MASTER = {7: "scheduler", 9: "grid", 12: "local"}
 """Universes whose jobs don't run on slaves."""
 
-NOT_READY = "not ready"
 MEANING: Mapping[str, tuple[str, str]] = {
     Why.GROW: ("slaves are being made for jobs that wait", "wait a minute"),
     Why.MINIMUM: ("slaves are being made up to ecm:minSlaves", "wait a minute"),
@@ -27,6 +26,7 @@ MEANING: Mapping[str, tuple[str, str]] = {
         "wait, or lower ecm:waitingJobsThreshold or ecm:waitingJobsTime",
     ),
     Why.AT_MAXIMUM: ("more slaves are wanted than you allow", "raise ecm:maxSlaves: pulumi config set, pulumi up"),
+    Why.BATCH: ("more slaves are wanted than one update makes", "wait a minute: the next batch follows"),
     Why.AT_QUOTA: ("the project's quota has no room for more servers", "`ecm quota`; ask the cloud for more"),
     Why.IMPOSSIBLE: (
         "no slave of this flavor can ever run these jobs",
@@ -46,6 +46,10 @@ MEANING: Mapping[str, tuple[str, str]] = {
 """What a reason of the controller's means, and what to do; by the word that it begins with."""
 
 _HOLDING_UP = (NOT_READY, Why.PAUSED, Why.BLIND, Why.LOCKED, Why.BACKING_OFF, Why.AT_MAXIMUM, Why.AT_QUOTA, Why.WAITING)
+
+
+_HANDS_OFF = (NOT_READY, Why.PAUSED, Why.BLIND, Why.LOCKED)
+"""With these no slave is removed, either."""
 
 
 class State(IntEnum):
@@ -105,38 +109,38 @@ class Job:
 
 def of_job(job: Job, told: Status, slots: list[Slot], now: datetime) -> Explanation:
     """Why a job is where it is."""
-    waits = age((now - job.since).total_seconds())
+    for_ = age((now - job.since).total_seconds())
     match job.state:
         case State.RUNNING:
-            return Explanation(f"{job.number} runs on {job.host.rpartition('@')[2] or 'a slave'} since {waits}")
+            return Explanation(
+                f"{job.number} has been running on {job.host.rpartition('@')[2] or 'a slave'} for {for_}"
+            )
         case State.HELD:
             return Explanation(
-                f"{job.number} is held since {waits}: {job.hold}",
+                f"{job.number} has been held for {for_}: {job.hold}",
                 do=f"mend that, then condor_release {job.number}; or condor_rm {job.number}",
             )
         case State.REMOVED | State.COMPLETED:
             verb = "was removed" if job.state == State.REMOVED else "has ended"
-            return Explanation(f"{job.number} {verb} {waits} ago", (job.status,) if job.status else ())
+            return Explanation(f"{job.number} {verb} {for_} ago", (job.status,) if job.status else ())
         case State.IDLE:
-            return _idle(job, told, slots, waits, now)
+            return _idle(job, told, slots, for_, now)
         case _:
-            return Explanation(f"{job.number} is moving its files since {waits}")
+            return Explanation(f"{job.number} has been moving its files for {for_}")
 
 
-def _idle(job: Job, told: Status, slots: list[Slot], waits: str, now: datetime) -> Explanation:
-    start = f"{job.number} waits since {waits}"
+def _idle(job: Job, told: Status, slots: list[Slot], for_: str, now: datetime) -> Explanation:
+    start = f"{job.number} has been waiting for {for_}"
     if job.universe in ON_MASTER:
         return Explanation(f"{start}: a {ON_MASTER[job.universe]} job runs on the master, no slave is made for it")
     if never := impossible(job, told):
-        return Explanation(f"{start} and can never run here: {never}", do=MEANING[Why.IMPOSSIBLE][1])
+        return Explanation(f"{start}, and can never run here: {never}", do=MEANING[Why.IMPOSSIBLE][1])
     return _no_slot(job, told, slots, start, now)
 
 
 def _no_slot(job: Job, told: Status, slots: list[Slot], start: str, now: datetime) -> Explanation:
     """Why a job that a slave could run has none."""
-    wants = (
-        f"it asks for {job.request.cpus} CPUs, {job.request.memory_mib} MiB, {job.request.disk_kib // 1024} MiB disk"
-    )
+    wants = f"it asks for {_asked(job.request)}"
     if "limit" in job.refused.lower() or "priority" in job.refused.lower():
         return Explanation(
             f"{start}: {job.owner}'s share of the pool is used up: {job.refused}", (wants,), "condor_userprio -all"
@@ -149,9 +153,11 @@ def _no_slot(job: Job, told: Status, slots: list[Slot], start: str, now: datetim
         )
     if coming := [slave for slave in told.slaves if slave.phase in (Phase.BUILDING, Phase.BOOTING)]:
         usual = usual_boot(told, slots)
-        rest = tuple(f"{s.name} is {s.phase} for {age((now - s.created_at).total_seconds())}" for s in coming)
+        rest = tuple(f"{s.name} has been {s.phase} for {age((now - s.created_at).total_seconds())}" for s in coming)
         often = (f"slaves here usually take {age(usual)} to join",) if usual else ()
-        return Explanation(f"{start}: no slot is free, {len(coming)} slaves are on their way", (*rest, *often, wants))
+        return Explanation(f"{start}: no slot is free, {slaves_are(len(coming))} on the way", (*rest, *often, wants))
+    if told.update and told.update.create:
+        return Explanation(f"{start}: no slot is free, {slaves_are(told.update.create)} being made", (wants,))
     for kind, reason in ((kind_of(reason), reason) for reason in told.reasons):
         if kind in _HOLDING_UP:
             meaning, do = MEANING[kind]
@@ -162,7 +168,7 @@ def _no_slot(job: Job, told: Status, slots: list[Slot], start: str, now: datetim
 def impossible(job: Job, told: Status) -> str:
     """Why no slave can ever run this job; empty when one can, as far as is known."""
     if job.gpus:
-        return f"it asks for {job.gpus} GPUs, a slave has none"
+        return f"it asks for {counted(job.gpus, 'GPU')}, a slave has none"
     if not told.limits:
         return ""
     offer = told.limits.offer
@@ -185,48 +191,56 @@ def usual_boot(told: Status, slots: list[Slot]) -> float | None:
 
 def of_slave(slave: SlaveStatus, told: Status, now: datetime) -> Explanation:
     """Why a slave lives, or goes."""
-    old = age((now - slave.created_at).total_seconds())
-    start = f"{slave.name}, {old} old,"
-    if slave.reason:
-        return Explanation(f"{start} goes: {slave.reason}", (slave.detail,) if slave.detail else ())
+    if slave.phase is Phase.GONE:
+        return Explanation(f"{slave.name} has been deleted, and leaves the state with the next update")
+    start = f"{slave.name}, {age((now - slave.created_at).total_seconds())} old,"
     detail = (slave.detail,) if slave.detail else ()
-    limit = told.limits.join_timeout if told.limits else None
-    replaced = (f"it is replaced when that takes {age(limit)} (ecm:joinTimeout)",) if limit else ()
-    because: tuple[str, ...] = ()
-    match slave.phase:
-        case Phase.IDLE:
-            return _idle_slave(slave, told, start)
-        case Phase.BUSY:
-            says = f"stays: it runs {slave.jobs or 'some'} jobs, and no job is ever cut off"
-        case Phase.BUILDING:
-            says, because = "is on its way: its server is being made", replaced
-        case Phase.BOOTING:
-            says, because = "is on its way: it boots and hasn't joined the pool yet", replaced
-        case Phase.DRAINING:
-            says, because = "takes no more jobs, and goes when its last ones are done", detail
-        case Phase.DRAINED:
-            says = "has been drained and goes: it takes no more jobs"
-        case Phase.MISSING:
-            says, because = "was in the pool and isn't any more", (*replaced, *detail)
-        case _:
-            says, because = f"is {slave.phase} and will be replaced", detail
-    return Explanation(f"{start} {says}", because)
+    if slave.reason:
+        return Explanation(f"{start} goes: {slave.reason}", detail)
+    if slave.phase is Phase.IDLE:
+        return _idle_slave(slave, told, start)
+    if slave.phase is Phase.BUSY:
+        runs = counted(slave.jobs, "job") if slave.jobs else "jobs"
+        return Explanation(f"{start} stays: it runs {runs}, and no job is ever cut off")
+    says = _LIFE.get(slave.phase, f"is {slave.phase} and will be replaced")
+    in_time = _replaced_in_time(told) if slave.phase in _AWAITED else ()
+    return Explanation(f"{start} {says}", (*in_time, *detail))
+
+
+_LIFE = {
+    Phase.BUILDING: "is on its way: its server is being made",
+    Phase.BOOTING: "is on its way: it boots and hasn't joined the pool yet",
+    Phase.DOUBTFUL: "is not in the stack's state: the controller finds out whether an update is still making it",
+    Phase.DRAINING: "takes no more jobs, and goes when its last ones are done",
+    Phase.DRAINED: "has been drained and goes: it takes no more jobs",
+    Phase.MISSING: "was in the pool and isn't any more",
+}
+_AWAITED = (Phase.BUILDING, Phase.BOOTING, Phase.MISSING)
+
+
+def _replaced_in_time(told: Status) -> tuple[str, ...]:
+    if not told.limits:
+        return ()
+    return (f"it is replaced when that takes {age(told.limits.join_timeout)} (ecm:joinTimeout)",)
 
 
 def _idle_slave(slave: SlaveStatus, told: Status, start: str) -> Explanation:
-    idle, limits = f"{start} is idle for {age(slave.idle_for)}", told.limits
+    idle, limits = f"{start} has been idle for {age(slave.idle_for)}", told.limits
+    if held := [reason for reason in told.reasons if kind_of(reason) in _HANDS_OFF]:
+        kind = kind_of(held[0])
+        return Explanation(f"{idle} and stays for now: {MEANING[kind][0]}", tuple(held), MEANING[kind][1])
     if not limits:
         return Explanation(idle)
     if slave.idle_for < limits.idle_time:
         return Explanation(f"{idle} and stays until that is {age(limits.idle_time)} (ecm:idleTime)")
     if sum(s.phase in (Phase.IDLE, Phase.BUSY) for s in told.slaves) <= limits.min_slaves:
-        return Explanation(f"{idle} and stays: {limits.min_slaves} slaves are kept (ecm:minSlaves)")
+        return Explanation(f"{idle} and stays: {slaves_are(limits.min_slaves)} kept (ecm:minSlaves)")
     return Explanation(f"{idle} and stays for jobs that wait, or goes at the next look", told.reasons)
 
 
 def of_scaling(told: Status) -> Explanation:
     """Why the cluster has the size it has."""
-    size = f"{len(told.slaves)} slaves"
+    size = counted(len(told.slaves), "slave")
     if told.limits:
         size += f", between {told.limits.min_slaves} and {told.limits.max_slaves} are allowed"
     kinds = [kind_of(reason) for reason in told.reasons]
@@ -236,14 +250,26 @@ def of_scaling(told: Status) -> Explanation:
         for kind, reason in zip(kinds, told.reasons, strict=True)
     )
     todo = "; ".join(dict.fromkeys(do for _, do in meanings if do))
-    return Explanation(f"{size}; {told.idle_jobs} jobs wait", because, todo)
+    return Explanation(f"{size}; {counted(told.idle_jobs, 'job')} waiting", because, todo)
 
 
 def kind_of(reason: str) -> str:
     """What a reason of the controller's is about: the word that it begins with."""
-    kind, _, text = reason.partition(": ")
-    # It also says what itself waits for; jobs that wait begin with their number.
-    return NOT_READY if kind == Why.WAITING and not text[:1].isdecimal() else kind
+    return reason.partition(": ")[0]
+
+
+def counted(number: int, what: str) -> str:
+    """`1 slave`, `2 slaves`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def slaves_are(number: int) -> str:
+    return f"{counted(number, 'slave')} {'is' if number == 1 else 'are'}"
+
+
+def _asked(request: Room) -> str:
+    disk = f"{request.disk_kib // 1024} MiB" if request.disk_kib >= 1024 else f"{request.disk_kib} KiB"  # noqa: PLR2004
+    return f"{counted(request.cpus, 'CPU')}, {request.memory_mib} MiB of memory, {disk} of disk"
 
 
 def _holds(slot: Slot, job: Job, told: Status) -> bool:

@@ -70,15 +70,23 @@ class FakeCloud:
             security_groups=lambda **_: [thing("default")],
             get_quota=lambda *_, **__: None,
         )
+        self.catalogue: dict[str, list[str]] = {}
         self.session = SimpleNamespace(
-            get_endpoint=lambda **_: "http://cloud/v3", auth=SimpleNamespace(get_access=lambda _: token())
+            get_endpoint=lambda **_: "http://cloud/v3",
+            auth=SimpleNamespace(get_access=lambda _: token(catalogue=self.catalogue)),
+            post=self._make_ec2,
         )
+        self.object_store = SimpleNamespace(create_container=lambda name: self.done.append(f"make bucket {name}"))
         self.config = SimpleNamespace(region_name="R", name="mycloud", auth={"auth_url": "http://cloud"})
         self.current_project_id = "project"
 
     def _delete_server(self, server_id: str, **_: Any) -> None:
         self.done.append(f"delete server {server_id}")
         self.servers = [server for server in self.servers if server.id != server_id]
+
+    def _make_ec2(self, url: str, *, json: Any) -> SimpleNamespace:
+        self.done.append(f"post {url} {json}")
+        return SimpleNamespace(json=lambda: {"credential": {"access": "ACCESS", "secret": "HIDDEN"}})
 
     def _make_key(self, name: str, **_: Any) -> SimpleNamespace:
         self.done.append(f"make key {name}")
@@ -121,6 +129,9 @@ class FakePulumi(Pulumi):
 
     def backend(self) -> str:
         return "postgres://db/pulumi"
+
+    def check_passphrase(self) -> str:
+        return "it opens the stack's secrets"
 
     def config(self) -> dict[str, Value]:
         return self.values

@@ -19,7 +19,7 @@ def test_good_settings_are_shown_with_what_they_turn_into(ecm: Any) -> None:
     assert done.exit_code == 0
     assert "debian-13-condor is debian-13-condor-id" in done.stdout
     assert "has room for 4 slaves" in done.stdout
-    assert "secret" not in done.stdout
+    assert "master:secret" not in done.stdout
 
 
 def test_each_bad_setting_is_a_line_of_its_own_and_the_status_is_3(ecm: Any, pulumi: Any) -> None:
@@ -58,7 +58,7 @@ def test_settings_and_state_are_checked_even_when_the_cloud_is_away(ecm: Any, de
     desk.connect = refuse
     done = ecm("config", "check", "--json")
     assert wrong(done) == ["the cloud is out of reach - no route - check the network"]
-    assert len(json.loads(done.stdout)) == 3
+    assert [check["what"] for check in json.loads(done.stdout)] == ["settings", "passphrase", "additions", "cloud"]
 
 
 def test_no_password_is_shown_in_an_error_either(ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,3 +68,18 @@ def test_no_password_is_shown_in_an_error_either(ecm: Any, pulumi: Any, monkeypa
     monkeypatch.setattr(pulumi, "config", refuse)
     done = ecm("config", "check")
     assert "postgres://me:***@db/pulumi" in done.stderr
+
+
+def test_a_meaning_with_a_semicolon_is_no_error_of_its_own(ecm: Any, pulumi: Any) -> None:
+    pulumi.values["ecm:jobsPerSlave"] = Value("0")
+    (line,) = wrong(ecm("config", "check", "--json"))
+    assert line.startswith('ecm:jobsPerSlave is "0"')
+    assert line.endswith("pulumi config set ecm:jobsPerSlave VALUE")
+
+
+def test_a_wrong_passphrase_is_wrong(ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise CommandError("pulumi config failed - incorrect passphrase")
+
+    monkeypatch.setattr(pulumi, "check_passphrase", refuse)
+    assert wrong(ecm("config", "check", "--json")) == ["pulumi config failed - incorrect passphrase"]

@@ -79,3 +79,16 @@ def test_a_failure_that_is_no_lock_is_told(ecm: Any, pulumi: Any) -> None:
 def test_nothing_happens_without_a_yes(ecm: Any, pulumi: Any, master: FakeMaster) -> None:
     assert ecm("destroy", stdin="n\n").exit_code == 1
     assert (pulumi.ran, master.asked) == ([], [])
+
+
+def test_an_interrupt_says_that_the_controller_stays_paused(
+    ecm: Any, pulumi: Any, master: FakeMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pulumi, "stream", interrupt)
+    done = ecm("destroy", "--yes")
+    assert done.exit_code == 130
+    assert "The controller stays paused" in done.stdout
+    assert master.asked

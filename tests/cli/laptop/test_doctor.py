@@ -1,12 +1,15 @@
 """The doctor looks at the way to the cluster, then has the master's doctor look there."""
 
 import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cli.errors import CommandError
 from cli.laptop import doctor
+from cloudinit import payload
 
 
 class FakeMaster:
@@ -15,17 +18,22 @@ class FakeMaster:
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []
         self.dead = False
+        self.release = "new"
 
     def ask(self, *arguments: str) -> str:
         self.asked.append(arguments)
         if self.dead:
             raise CommandError("the master doesn't answer ssh at x - timed out - `ecm doctor`")
-        return json.dumps([{"what": "clock", "found": "", "wrong": "it is late", "fix": "ntp", "safe": True}])
+        late = {"what": "clock", "found": "", "wrong": "it is late", "fix": "ntp", "safe": True}
+        runs = {"what": "release", "found": self.release, "wrong": "", "fix": "", "safe": False}
+        return json.dumps([late, runs])
 
 
 @pytest.fixture
 def master(desk: Any, monkeypatch: pytest.MonkeyPatch) -> FakeMaster:
     monkeypatch.setattr(doctor, "_port", lambda address, port, what: f"{what} answers at {address} ({port})")
+    monkeypatch.setattr(payload, "release", lambda: payload.Release("new", ""))
+    desk.pulumi.told["controller"] = {"archive": "[secret]", "digest": "new"}
     desk.master = made = FakeMaster()
     return made
 
@@ -50,6 +58,24 @@ def test_fix_is_passed_on_to_the_master(ecm: Any, master: FakeMaster) -> None:
 def test_a_dead_master_is_one_finding(ecm: Any, master: FakeMaster) -> None:
     master.dead = True
     assert "doesn't answer ssh" in found(ecm("doctor", "--json"))["master"]
+
+
+def test_another_controller_on_the_master_is_wrong(ecm: Any, pulumi: Any, master: FakeMaster) -> None:
+    master.release = "old"
+    assert "the master runs the controller old, the state has new" in found(ecm("doctor", "--json"))["releases"]
+    pulumi.told["controller"] = {"digest": "old"}
+    assert "this checkout has the controller new, the cluster old" in found(ecm("doctor", "--json"))["releases"]
+
+
+def test_a_server_that_is_being_made_is_no_orphan(ecm: Any, pulumi: Any, cloud: Any, master: FakeMaster) -> None:
+    pulumi.told["settings"] = {"slave": {"clusterId": "ours"}}
+    now = datetime.now(UTC)
+    made = {"name": "s", "id": "1", "metadata": {"ecm-cluster": "ours"}}
+    cloud.servers = [SimpleNamespace(**made, created_at=now.isoformat())]
+    assert found(ecm("doctor", "--json"))["orphans"] == ""
+    cloud.servers = [SimpleNamespace(**made, created_at=(now - timedelta(hours=1)).isoformat())]
+    assert "servers outside the state: s" in found(ecm("doctor", "--json"))["orphans"]
+    assert master.asked
 
 
 def test_a_stack_that_is_not_up_is_nothing_wrong(ecm: Any, pulumi: Any, master: FakeMaster) -> None:

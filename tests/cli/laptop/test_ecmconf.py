@@ -85,3 +85,16 @@ def test_json_only_prints(ecm: Any, pulumi: Any, file: Path) -> None:
 
 def test_a_file_that_is_not_there_is_wrong_usage(ecm: Any) -> None:
     assert ecm("import", "nowhere.conf").exit_code == 2
+
+
+def test_a_file_that_is_no_text_is_one_line(ecm: Any, file: Path) -> None:
+    file.write_bytes(b"\xff\xfeMAX_VMS=3")
+    done = ecm("import", str(file))
+    assert done.exit_code == 1
+    assert done.stderr == f"ecm: {file} can't be read - it isn't text - name the file that ECM had\n"
+
+
+def test_the_mark_that_editors_on_windows_put_first_is_passed_over(ecm: Any, pulumi: Any, file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbfMAX_VMS=3\r\n")
+    assert ecm("import", "--yes", str(file)).exit_code == 0
+    assert pulumi.values["ecm:maxSlaves"].text == "3"

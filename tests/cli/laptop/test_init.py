@@ -1,10 +1,13 @@
 """The wizard asks only what it doesn't know, proposes what fits, and creates nothing without a yes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openstack.config import OpenStackConfig
+
+from cli.laptop.pulumi import Value
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +99,20 @@ def test_a_keypair_is_made_after_a_yes_and_kept_private(ecm: Any, new: Any, clou
 
 
 @pytest.mark.usefixtures("new")
+def test_no_keypair_is_made_where_its_private_half_could_not_be_kept(ecm: Any, cloud: Any, tmp_path: Path) -> None:
+    (tmp_path / ".ssh").write_text("a file")
+    done = ecm("init", "fresh", "--make-key", "mine", "--yes")
+    assert (done.exit_code, cloud.done) == (1, [])
+    assert f"{tmp_path}/.ssh/mine.pem can't be written - File exists" in done.stderr
+
+
+def test_a_setting_without_a_value_is_named_with_how_to_write_it(ecm: Any) -> None:
+    done = ecm("init", "fresh", "--yes", "--set", "maxSlaves")
+    assert done.exit_code == 1
+    assert done.stderr == "ecm: --set maxSlaves is no setting - it has no value - write --set maxSlaves=VALUE\n"
+
+
+@pytest.mark.usefixtures("new")
 def test_a_private_key_is_never_overwritten(ecm: Any, cloud: Any, tmp_path: Path) -> None:
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "mine.pem").write_text("OLD")
@@ -135,3 +152,86 @@ def test_the_only_cloud_is_taken_and_to_be_exported(ecm: Any, monkeypatch: pytes
     monkeypatch.delenv("OS_CLOUD")
     monkeypatch.setattr(OpenStackConfig, "get_cloud_names", lambda _: ["only"])
     assert "export OS_CLOUD='only'" in ecm("init", "fresh", "--yes").stdout
+
+
+@pytest.mark.usefixtures("new")
+def test_what_can_be_no_answer_is_asked_again(ecm: Any, pulumi: Any) -> None:
+    #          master's URL, image, master, slave, key, floating, max, min, jobs, idle
+    answers = ["", "", "99", "smal", "small", "", "", "xyz", "-", "many", "3", "", "0", "2", "ten", "60"]
+    done = ecm("init", "fresh", stdin="\n".join(answers) + "\n")
+    assert {k: v for k, v in settings(pulumi).items() if k != "keyName"} == {
+        "image": "debian-13-condor",
+        "masterFlavor": "small",
+        "slaveFlavor": "medium",
+        "maxSlaves": "3",
+        "jobsPerSlave": "2",
+        "idleTime": "60",
+    }
+    for said in ("99 isn't there", "smal isn't there", "many: it should be a whole number", "ten: it should be"):
+        assert said in done.stdout
+
+
+@pytest.mark.usefixtures("new")
+def test_an_image_that_is_not_listed_is_taken_after_a_yes(ecm: Any, pulumi: Any) -> None:
+    ecm("init", "fresh", stdin="\nshared-id\nn\nshared-id\ny\n" + "\n" * 8)
+    assert settings(pulumi)["image"] == "shared-id"
+
+
+def test_what_was_set_and_cannot_be_is_not_proposed_again(ecm: Any, pulumi: Any) -> None:
+    pulumi.values |= {"ecm:masterFlavor": Value("gone"), "ecm:maxSlaves": Value("many")}
+    assert ecm("init", "mycluster", "--yes").exit_code == 0
+    assert (settings(pulumi)["masterFlavor"], settings(pulumi)["maxSlaves"]) == ("medium", "7")
+
+
+def test_a_misspelt_setting_is_refused_before_a_stack_is_made(ecm: Any, new: Any) -> None:
+    done = ecm("init", "fresh", "--yes", "--set", "maxSlave=2")
+    assert "ecm:maxSlave is no setting - did you mean ecm:maxSlaves?" in done.stderr
+    assert new.names == []
+
+
+def test_a_place_of_no_known_kind_is_refused(ecm: Any, new: Any) -> None:
+    done = ecm("init", "fresh", "--yes", "--backend", "mydisk")
+    assert "'mydisk' is no place for the state" in done.stderr
+    assert new.names == []
+
+
+@pytest.fixture
+def stateless(monkeypatch: pytest.MonkeyPatch, new: Any) -> Any:
+    """A shell without a backend, and a `pulumi` that is logged in nowhere."""
+    for name in ("PULUMI_BACKEND_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(type(new), "backend", lambda _: os.environ["PULUMI_BACKEND_URL"])
+    return new
+
+
+def test_the_clouds_own_store_is_offered_with_what_speaks_against_it(
+    ecm: Any, stateless: Any, cloud: Any, tmp_path: Path
+) -> None:
+    cloud.catalogue = {"object-store": ["https://store:8080/v1/AUTH_project"]}
+    done = ecm("init", "fresh", stdin="y\n\n" + "\n" * 12)
+    assert "only eventually consistent" in done.stdout
+    assert "carries your full power over the project" in done.stdout
+    assert cloud.done == [
+        "make bucket ecm-state",
+        "post http://cloud/v3/users/me/credentials/OS-EC2 {'tenant_id': 'project'}",
+    ]
+    file = tmp_path / ".config" / "elastic-condor" / "ecm-state.sh"
+    assert "export AWS_SECRET_ACCESS_KEY='HIDDEN'" in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert f"source {file}" in done.stdout
+    assert "s3://ecm-state?endpoint=https://store:8080" in done.stdout
+    assert "HIDDEN" not in done.output
+    assert stateless.names == ["fresh"]
+
+
+def test_no_credentials_are_made_without_a_yes(
+    ecm: Any, stateless: Any, cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.catalogue = {"s3": ["https://store"]}
+    done = ecm("init", "fresh", stdin="\npostgres://me:pw@db/state\n" + "\n" * 12)
+    assert "only eventually consistent" not in done.stdout
+    assert "PostgreSQL: the one that is tested best" in done.stdout
+    assert cloud.done == []
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "")
+    ecm("init", "other", "--yes")
+    assert (cloud.done, stateless.names) == ([], ["fresh"])

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from cluster.errors import CloudError
 
 
@@ -54,3 +56,19 @@ def test_a_cloud_that_refuses_is_one_line_and_status_1(ecm: Any, desk: Any) -> N
 def test_lists_fit_into_80_columns(ecm: Any) -> None:
     for command in ("images", "flavors", "networks", "keys", "quota"):
         assert max(map(len, ecm(command).stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("flavors", "no flavor of that name"),
+        ("networks", "no network of that name"),
+        ("keys", "no keypair of that name"),
+    ],
+)
+def test_a_filter_that_nothing_meets_says_so(ecm: Any, command: str, says: str) -> None:
+    assert says in ecm(command, "xyz").stdout
+
+
+def test_json_has_what_is_left_of_the_quota(ecm: Any) -> None:
+    assert [part["left"] for part in json.loads(ecm("quota", "--json").stdout)] == [8, 16, None]

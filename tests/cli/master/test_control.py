@@ -1,5 +1,7 @@
 """Hands on the running cluster: requests are files of the controller's, restarts go in the right order."""
 
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -34,7 +36,8 @@ def test_a_recycle_is_one_request(ecm: Any, master: Any) -> None:
     assert Requests(master.state).recycle.read_text().startswith("by ada since ")
 
 
-def test_a_restart_stops_the_controller_before_htcondor_and_starts_it_after(ecm: Any, master: Any) -> None:
+def test_a_restart_stops_the_controller_before_htcondor_and_starts_it_after(ecm: Any, master: Any, status: Any) -> None:
+    master.tells(status(at=datetime.now(UTC) + timedelta(seconds=60)))
     master.answers |= {"systemctl": "", "systemctl show": "ActiveState=inactive\n", "condor_status": "0 0 0\n"}
     assert ecm("restart", obj=master).exit_code == 0
     assert [line for line in master.ran if line.startswith("root: ")] == [
@@ -42,6 +45,26 @@ def test_a_restart_stops_the_controller_before_htcondor_and_starts_it_after(ecm:
         "root: systemctl restart condor.service",
         "root: systemctl start ecm-controller.service",
     ]
+
+
+def test_a_restart_ends_when_the_controller_has_looked(
+    ecm: Any, master: Any, status: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master.answers |= {"systemctl": "", "systemctl show": "ActiveState=inactive\n", "condor_status": "0 0 0\n"}
+    slept: list[float] = []
+
+    def look(seconds: float) -> None:
+        slept.append(seconds)
+        master.tells(status(at=datetime.now(UTC)))
+
+    monkeypatch.setattr(time, "sleep", look)
+    assert ecm("restart", obj=master).exit_code == 0
+    assert slept
+
+
+def test_the_log_has_the_time_of_each_line(ecm: Any, master: Any) -> None:
+    ecm("logs", obj=master)
+    assert "--output short-iso" in master.ran[-1]
 
 
 def test_the_log_is_followed_on_request(ecm: Any, master: Any) -> None:

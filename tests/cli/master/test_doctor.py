@@ -1,5 +1,6 @@
 """The master's doctor finds each thing that is wrong, names the command that mends it, and runs only the safe ones."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +12,10 @@ from cli.master import doctor
 HEALTHY = {
     "cloud-init status": "status: done\n",
     "systemctl show": "active\n",
-    "condor_status -schedd": "1 2 0\n",
+    "condor_status -schedd -af Total": "1 2 0\n",
+    "condor_status -schedd -af CondorVersion": "$CondorVersion: 23.9.6 2026-07-12 PackageID: x $\n",
+    "condor_status -constraint": "$CondorVersion: 23.9.6 2026-07-12 PackageID: x $\n",
+    "readlink": "/opt/ecm/releases/0123abcd\n",
     "stat": "600 root\n",
     "timedatectl show": "yes\n",
     "df": "Use%\n 40%\n",
@@ -45,6 +49,11 @@ def test_a_healthy_master_has_nothing_wrong(healthy: Any) -> None:
         ({"stat": "644 root\n"}, "signing key", "it can mint any identity"),
         ({"curl": ""}, "metadata lock", "it answers everybody"),
         ({"timedatectl show": "no\n"}, "clock", "isn't kept by NTP"),
+        (
+            {"condor_status -constraint": "$CondorVersion: 24.0.1 2026-07-12 $\n"},
+            "HTCondor",
+            "slaves have 24.0.1 and the master 23.9.6",
+        ),
         ({"df": "Use%\n 97%\n"}, "disk", "97 % are used"),
     ],
 )
@@ -56,7 +65,7 @@ def test_each_trouble_is_found_alone(healthy: Any, answer: dict[str, str], what:
 
 
 def test_a_dead_queue_is_found(healthy: Any) -> None:
-    del healthy.answers["condor_status -schedd"]
+    del healthy.answers["condor_status -schedd -af Total"]
     assert list(wrong(healthy)) == ["queue"]
 
 
@@ -69,6 +78,38 @@ def test_what_the_controller_suffers_from_is_told(healthy: Any, status: Callable
 def test_a_silent_controller_is_found(healthy: Any, status: Callable[..., Any]) -> None:
     healthy.tells(status(at=datetime.now(UTC) - timedelta(hours=1)))
     assert "silent for 1 h 0 min" in wrong(healthy)["controller"]
+
+
+def test_slaves_may_be_older_than_the_master(healthy: Any) -> None:
+    healthy.answers["condor_status -constraint"] = "$CondorVersion: 9.0.1 2026-07-12 $\n"
+    found = {check.what: check.found for check in doctor.checks(healthy, datetime.now(UTC))}
+    assert found["HTCondor"] == "23.9.6, slaves 9.0.1"
+    assert found["release"] == "0123abcd"
+
+
+def test_a_containers_clock_is_its_hosts(healthy: Any) -> None:
+    healthy.answers |= {"timedatectl show": "no\n", "systemd-detect-virt": "lxc-libvirt\n"}
+    assert wrong(healthy) == {}
+
+
+def test_the_doctor_does_not_send_to_the_doctor(healthy: Any) -> None:
+    del healthy.answers["df"]
+    assert "ecm doctor" not in wrong(healthy)["disk"]
+
+
+def test_fix_lets_the_controller_come_up_before_it_looks_again(
+    on_master: Any, healthy: Any, status: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = "systemctl show --value --property ActiveState ecm-controller"
+    healthy.answers[dead] = "inactive\n"
+    healthy.tells(status(at=datetime.now(UTC) - timedelta(hours=1)))
+
+    def come_up(_: float) -> None:
+        healthy.answers[dead] = "active\n"
+        healthy.tells(status())
+
+    monkeypatch.setattr(time, "sleep", come_up)
+    assert on_master("doctor", "--fix").exit_code == 0
 
 
 def test_fix_runs_what_is_safe_and_nothing_else(on_master: Any, healthy: Any) -> None:

@@ -28,6 +28,12 @@ def test_a_request_is_written_and_removed_as_the_controllers_user(machine: Machi
     assert (tmp_path / "tools" / "calls").read_text().count("-n -u ecm ") == 2
 
 
+def test_programs_do_not_see_the_packages_of_the_release(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder cloudinit/ would be taken for cloud-init's by `cloud-init status`."""
+    monkeypatch.setenv("PYTHONPATH", "/opt/ecm/current")
+    assert machine.output("sh", "-c", "echo ${PYTHONPATH-none}") == "none\n"
+
+
 def test_a_program_that_fails_is_one_line_with_its_own_word(machine: Machine) -> None:
     with pytest.raises(CommandError, match=r"^sh -c failed - no such thing - `ecm doctor` looks why$"):
         machine.output("sh", "-c", "echo no such thing >&2; exit 1")

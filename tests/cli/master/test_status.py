@@ -1,8 +1,11 @@
 """The pool at a glance, with what is wrong first."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import pytest
 
 from controller.model import Phase
 
@@ -16,7 +19,7 @@ def test_jobs_slaves_and_reasons_are_shown(ecm: Any, master: Any, status: Any, s
     )
     done = ecm("status", obj=master)
     assert done.exit_code == 0
-    assert "3 idle, 2 running, 0 held" in done.stdout
+    assert "3 waiting, 2 running, 0 held" in done.stdout
     assert "2 (between 1 and 4): 1 booting, 1 busy" in done.stdout
     assert "grow: 3 jobs wait" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -54,9 +57,27 @@ def test_json_has_the_controllers_own_names(ecm: Any, master: Any, status: Any) 
 def test_a_controller_that_never_spoke_is_one_line(ecm: Any, master: Any) -> None:
     done = ecm("status", obj=master)
     assert (done.exit_code, done.stdout) == (1, "")
-    assert "the controller has said nothing yet" in done.stderr
+    assert "the controller says nothing" in done.stderr
 
 
 def test_a_damaged_status_is_one_line(ecm: Any, master: Any) -> None:
     (master.run / "status.json").write_text('{"at": "20')
     assert "the controller's status can't be read" in ecm("status", obj=master).stderr
+
+
+def test_a_slave_that_is_being_removed_is_going_not_missing(ecm: Any, master: Any, status: Any, slave: Any) -> None:
+    master.answers |= QUEUE
+    master.tells(status(slave("abc", Phase.MISSING, reason="idle: for 70 s"), slave("xyz", Phase.MISSING)))
+    shown = ecm("status", obj=master).stdout
+    assert "2 (between 1 and 4): 1 missing, 1 going" in shown
+    assert "ecm-dev-slave-abc  going" in shown
+
+
+def test_watching_without_a_terminal_prints_each_look(
+    ecm: Any, master: Any, status: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master.answers |= QUEUE
+    master.tells(status())
+    sleeps = iter([None])
+    monkeypatch.setattr(time, "sleep", lambda _: next(sleeps))
+    assert ecm("status", "--watch", obj=master).stdout.count("3 waiting, 2 running") == 2

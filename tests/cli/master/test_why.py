@@ -8,6 +8,7 @@ import pytest
 from cli.master.condor import Slot
 from cli.master.why import Explanation, Job, of_job, of_scaling, of_slave
 from controller.model import JobGroup, Phase, Room
+from controller.status import Update
 from tests.cli.master.made_up import NOW
 
 
@@ -27,15 +28,15 @@ def why(job: Job, told: Any, *slots: Slot) -> Explanation:
 @pytest.mark.parametrize(
     ("ad", "says"),
     [
-        ({"JobStatus": 2, "RemoteHost": "slot1_1@s.pool"}, "12.0 runs on s.pool since 5 min"),
-        ({"JobStatus": 5, "HoldReason": "no such file"}, "12.0 is held since 5 min: no such file"),
+        ({"JobStatus": 2, "RemoteHost": "slot1_1@s.pool"}, "12.0 has been running on s.pool for 5 min"),
+        ({"JobStatus": 5, "HoldReason": "no such file"}, "12.0 has been held for 5 min: no such file"),
         ({"JobStatus": 4, "ExitCode": 0}, "12.0 has ended 5 min ago"),
         ({"JobStatus": 3}, "12.0 was removed 5 min ago"),
-        ({"JobStatus": 6}, "12.0 is moving its files since 5 min"),
+        ({"JobStatus": 6}, "12.0 has been moving its files for 5 min"),
         ({"JobUniverse": 12}, "a local job runs on the master, no slave is made for it"),
         ({"RequestCpus": 64}, "can never run here: it asks for 64 CPUs, a slave has 2"),
         ({"RequestMemory": 4096}, "can never run here: it asks for 4096 MiB of memory, a slave has 1920"),
-        ({"RequestGPUs": 1}, "can never run here: it asks for 1 GPUs, a slave has none"),
+        ({"RequestGPUs": 1}, "can never run here: it asks for 1 GPU, a slave has none"),
         ({"LastRejMatchReason": "submitter limit exceeded"}, "ada's share of the pool is used up"),
     ],
 )
@@ -59,14 +60,14 @@ def test_a_job_that_fits_a_free_slot_waits_for_the_negotiator(status: Any, slave
 
 def test_a_slave_with_as_many_jobs_as_it_may_has_no_room(status: Any, slave: Any) -> None:
     told = status(slave("a", Phase.BUSY, jobs=2), slave("b", Phase.BOOTING, old=40))
-    assert "1 slaves are on their way" in why(job(), told, slot()).answer
+    assert "1 slave is on the way" in why(job(), told, slot()).answer
 
 
 def test_a_slave_on_its_way_is_compared_with_the_usual_time(status: Any, slave: Any) -> None:
     told = status(slave("a", Phase.BUSY, jobs=2, old=600), slave("b", Phase.BOOTING, old=40))
     started = (NOW - timedelta(seconds=600 - 75)).timestamp()
     because = why(job(), told, slot("a", started=started)).because
-    assert "ecm-dev-slave-b is booting for 40 s" in because
+    assert "ecm-dev-slave-b has been booting for 40 s" in because
     assert any("slaves here usually take 7" in line for line in because)
 
 
@@ -76,7 +77,7 @@ def test_a_slave_on_its_way_is_compared_with_the_usual_time(status: Any, slave: 
         ("at maximum: requesting 0 (out of desired 2): maxSlaves is 4", "more slaves are wanted than you allow"),
         ("at quota: requesting 0", "the project's quota has no room"),
         ("paused: by ada", "somebody paused the controller"),
-        ("waiting: the first `pulumi up` hasn't ended yet", "the controller can't work yet"),
+        ("not ready: the first `pulumi up` hasn't ended yet", "the controller can't work yet"),
         ("waiting: 1 jobs wait, too few and not for long enough to count", "too few jobs wait"),
         ("enough: no job waits for a slave", "only just seen it"),
     ],
@@ -91,8 +92,10 @@ def test_without_a_slot_the_controllers_reason_is_given(status: Any, reason: str
     ("phase", "more", "says"),
     [
         (Phase.BUSY, {"jobs": 2}, "stays: it runs 2 jobs, and no job is ever cut off"),
-        (Phase.IDLE, {"idle_for": 30}, "is idle for 30 s and stays until that is 10 min"),
-        (Phase.IDLE, {"idle_for": 700}, "stays: 1 slaves are kept (ecm:minSlaves)"),
+        (Phase.IDLE, {"idle_for": 30}, "has been idle for 30 s and stays until that is 10 min"),
+        (Phase.IDLE, {"idle_for": 700}, "stays: 1 slave is kept (ecm:minSlaves)"),
+        (Phase.BUSY, {"jobs": 1}, "stays: it runs 1 job, and"),
+        (Phase.GONE, {}, "has been deleted"),
         (Phase.BOOTING, {}, "is on its way: it boots"),
         (Phase.BUILDING, {}, "is on its way: its server is being made"),
         (Phase.DRAINED, {}, "has been drained and goes"),
@@ -113,10 +116,28 @@ def test_an_idle_slave_above_the_minimum_stays_for_jobs_only(status: Any, slave:
     assert "stays for jobs that wait" in of_slave(one, status(one, slave("b", Phase.BUSY)), NOW).answer
 
 
+def test_an_idle_slave_stays_while_the_controller_is_paused(status: Any, slave: Any) -> None:
+    one = slave("a", Phase.IDLE, idle_for=700)
+    answer = of_slave(one, status(one, slave("b", Phase.BUSY), reasons=("paused: by ada",)), NOW)
+    assert "stays for now: somebody paused the controller" in answer.answer
+    assert answer.do == "ecm resume"
+
+
+def test_a_job_whose_slave_is_being_made_says_so(status: Any) -> None:
+    update = Update(NOW, 2, (), ("grow: 2 jobs wait",))
+    assert "no slot is free, 2 slaves are being made" in why(job(), status(update=update)).answer
+
+
+@pytest.mark.parametrize(("disk", "says"), [(20, "20 KiB of disk"), (10_240, "10 MiB of disk")])
+def test_what_a_job_asks_for_is_told_in_units_that_show_it(status: Any, disk: int, says: str) -> None:
+    (wants,) = why(job(RequestDisk=disk), status()).because
+    assert wants == f"it asks for 1 CPU, 100 MiB of memory, {says}"
+
+
 def test_scaling_gives_each_reason_with_its_meaning_and_what_to_do(status: Any, slave: Any) -> None:
     told = status(slave("a", Phase.BUSY), idle_jobs=7, reasons=("grow: 7 jobs wait", "at maximum: requesting 1"))
     assert of_scaling(told) == Explanation(
-        "1 slaves, between 1 and 4 are allowed; 7 jobs wait",
+        "1 slave, between 1 and 4 are allowed; 7 jobs waiting",
         (
             "grow: 7 jobs wait (slaves are being made for jobs that wait)",
             "at maximum: requesting 1 (more slaves are wanted than you allow)",
