@@ -35,8 +35,12 @@ def tell(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
 def save(path: Path | None, results: Mapping[str, Any]) -> None:
     """Writes results as JSON, with what they were measured on, beside what other benchmarks have left in that file."""
     if path:
-        others = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        path.write_text(json.dumps({**others, **results, "machine": machine()}, indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps({**saved(path), **results, "machine": machine()}, indent=1) + "\n", encoding="utf-8")
+
+
+def saved(path: Path | None) -> dict[str, Any]:
+    """What a file of results has; nothing if there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path and path.exists() else {}
 
 
 def machine() -> dict[str, Any]:

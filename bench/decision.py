@@ -1,92 +1,268 @@
-"""How long one decision takes, and how much memory, by the number of idle jobs and of slaves.
+"""How long one tick takes, and how much memory, by the number of idle jobs and of slaves: on a real HTCondor.
 
-Nothing is asked of HTCondor or OpenStack here: this is the part of a tick that comes after `observe`.
+Beside it, on the same queue, the two ways that others take: all job ads by the bindings, and what condor_q prints.
+Each way is a process of its own, which counts the idle jobs. Only OpenStack is played here: its list is in memory.
 """
 
-import random
+import argparse
+import json
+import os
 import statistics
+import subprocess
+import sys
 import time
-import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+import classad2
+import htcondor2
+import psutil
+
+import controller.__main__  # noqa: F401 - its memory is the whole controller's
 from bench import common
+from bench.realpool import CALL, NoPoolError, RealPool, real_pool
+from cluster.cloud import Flavor
+from cluster.report import Shared, SlaveTemplate
+from controller import template
 from controller.decide import decide
-from controller.model import JobGroup, Limits, Phase, Room, Seconds, Slave, Snapshot
+from controller.loop import limits
+from controller.observe import Memory, observe
+from controller.servers import Server
+from controller.state import View
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-OFFER = Room(cpus=8, memory_mib=15_000, disk_kib=80 * 2**20)
 JOBS = (1_000, 10_000, 100_000)
 SLAVES = (10, 100, 1_000)
-REQUESTS = 400
-"""Distinct requests among 100,000 jobs: with HTCondor's default, a job asks for the memory that it was seen to use."""
-ROUNDS = 7
+ROUNDS = 5
+REQUESTS = 50
+"""Distinct requests of memory in each of ten submissions."""
+CPUS = (1, 1, 1, 2, 4, 8, 1, 1, 1, 1)
+SETTINGS = Shared(
+    min_slaves=0,
+    max_slaves=2_000,
+    idle_time=600,
+    waiting_jobs_threshold=0,
+    waiting_jobs_time=60,
+    join_timeout=600,
+    poll_interval=3,
+    master_address="127.0.0.1",
+    slave=SlaveTemplate(
+        cluster_id="c",
+        image_id="i",
+        flavor=Flavor("f", "large", 8, 16_000, 80),
+        network_id="n",
+        security_group="default",
+        key_name="k",
+    ),
+)
+QUEUE = """
+MAX_JOBS_PER_OWNER = 1000000
+MAX_JOBS_PER_SUBMISSION = 1000000
+MAX_JOBS_SUBMITTED = 1000000
+"""
 
 
-def snapshot(jobs: int, slaves: int) -> Snapshot:
-    """A pool in the midst of its work: most slaves full, some with room, some idle, some on their way."""
-    chance = random.Random(f"{jobs} {slaves}")
-    distinct = max(1, jobs * REQUESTS // 100_000)
-    rooms = {
-        Room(chance.choice((1, 1, 1, 2, 4, 8)), chance.randrange(200, 12_000), chance.randrange(2**16, 2**23))
-        for _ in range(distinct)
-    }
-    each, more = divmod(jobs, len(rooms))
-    groups = tuple(
-        JobGroup(room, each + (number < more), each // 2) for number, room in enumerate(sorted(rooms, key=str))
-    )
-    return Snapshot(groups, tuple(_slave(f"slave-{number:04}", chance) for number in range(slaves)), quota_left=slaves)
+class PlayedCloud:
+    """An OpenStack that has just the servers of the slaves."""
+
+    def __init__(self, slaves: int) -> None:
+        now = datetime.now(UTC)
+        self.servers = tuple(
+            Server(f"id-{name}", name, "ACTIVE", now, made_from=SETTINGS.fingerprint) for name in names(slaves)
+        )
+
+    def slaves(self, _cluster_id: str) -> tuple[Server, ...]:
+        return self.servers
+
+    def quota_left(self, _flavor: object) -> int:
+        return 1_000
 
 
-def _slave(name: str, chance: random.Random) -> Slave:
-    phase = chance.choices((Phase.BUSY, Phase.IDLE, Phase.BOOTING, Phase.DRAINED), weights=(85, 5, 8, 2))[0]
-    jobs = chance.choice((8, 8, 8, 3, 5)) if phase is Phase.BUSY else 0
-    free = OFFER.less(Room(1, 1_800, 2**22), jobs)
-    return Slave(
-        name=name,
-        phase=phase,
-        created_at=NOW,
-        server_id=name,
-        idle_for=Seconds(chance.randrange(900) if phase is Phase.IDLE else 0),
-        free=None if phase is Phase.BOOTING else free,
-        jobs=jobs,
-        revivable=phase is Phase.DRAINED,
-    )
+def names(slaves: int) -> list[str]:
+    return [f"s{number:04}" for number in range(slaves)]
 
 
-def limits(slaves: int) -> Limits:
-    return Limits(0, 2 * slaves, OFFER.cpus, Seconds(600), Seconds(600), 0, OFFER)
+def tick(slaves: int, rounds: int) -> dict[str, Any]:
+    """Ticks as the controller does them; the first, which learns what slaves offer, is not counted."""
+    cloud: Any = PlayedCloud(slaves)
+    view, memory = View({name: f"id-{name}" for name in names(slaves)}), Memory(datetime.now(UTC))
+    observing, deciding, idle = [], [], 0
+    for _ in range(rounds + 1):
+        began = time.perf_counter()
+        seen = observe(cloud, view, SETTINGS, memory, datetime.now(UTC))
+        between = time.perf_counter()
+        if seen.unknown:
+            raise NoPoolError("; ".join(seen.unknown))
+        decide(seen, limits(SETTINGS, template.room(memory.offer(SETTINGS))), datetime.now(UTC))
+        observing.append(between - began)
+        deciding.append(time.perf_counter() - between)
+        idle = sum(group.idle for group in seen.jobs)
+    return {"observe": observing[1:], "decide": deciding[1:], "idle": idle}
 
 
-def measure(jobs: int, slaves: int, rounds: int) -> tuple[list[float], float]:
-    """Times of single decisions (seconds), and the most memory that one takes beside its snapshot (MiB)."""
-    seen, within = snapshot(jobs, slaves), limits(slaves)
-    times = []
+def bindings(_slaves: int, rounds: int) -> dict[str, Any]:
+    """All job ads, whole."""
+    return _timed(lambda: sum(ad["JobStatus"] == 1 for ad in htcondor2.Schedd(_schedd()).query()), rounds)
+
+
+def printed(_slaves: int, rounds: int) -> dict[str, Any]:
+    """What condor_q prints of each job: the sixth word of a line that begins with its number is its status."""
+    return _timed(lambda: sum(line.split()[5] == "I" for line in _condor_q() if line[:1].isdigit()), rounds)
+
+
+WAYS = {"tick": tick, "bindings": bindings, "printed": printed}
+
+
+def _timed(count: Callable[[], int], rounds: int) -> dict[str, Any]:
+    times, idle = [], 0
     for _ in range(rounds):
         began = time.perf_counter()
-        decide(seen, within, NOW)
+        idle = count()
         times.append(time.perf_counter() - began)
-    tracemalloc.start()
-    decide(seen, within, NOW)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return times, peak / 2**20
+    return {"observe": times, "decide": [0.0], "idle": idle}
+
+
+def _schedd() -> Any:  # noqa: ANN401 - the bindings have no types
+    return htcondor2.Collector().query(htcondor2.AdType.Schedd, None, ["Name", "MyAddress", "CondorVersion"])[0]
+
+
+def _condor_q() -> list[str]:
+    command = (*json.loads(os.environ[CALL]), "condor_q", "-allusers", "-nobatch")
+    lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    return [line.strip() for line in lines]
+
+
+def measure(way: str, slaves: int, rounds: int) -> dict[str, Any]:
+    """One way in a process of its own."""
+    command = (sys.executable, "-W", "ignore", "-m", "bench.decision", "--way", way)
+    sizes = ("--slaves", str(slaves), "--rounds", str(rounds))
+    answer: dict[str, Any] = json.loads(subprocess.run([*command, *sizes], stdout=subprocess.PIPE, check=True).stdout)
+    return answer
+
+
+def submit(pool: RealPool, jobs: int) -> None:
+    """Adds idle jobs of two users, of 500 requests."""
+    for number, cpus in enumerate(CPUS):
+        requests = "".join(f"{200 + 100 * step + number}\n" for step in range(REQUESTS))
+        each = jobs // len(CPUS) // requests.count("\n")
+        pool.submit(
+            ("ada", "bob")[number % 2],
+            f"executable=/bin/sleep\narguments=9\nrequest_cpus={cpus}\nrequest_disk={1000 + number}\n"
+            f"queue {each} request_memory from (\n{requests})\n",
+        )
+
+
+def advertise(slaves: int) -> None:
+    """Ads of slaves, most of them full, which take no job: they are made up."""
+    collector = htcondor2.Collector()
+    ads = [classad2.ClassAd(_slot(name, full=number % 20 != 0)) for number, name in enumerate(names(slaves))]
+    for first in range(0, len(ads), 100):
+        collector.advertise(ads[first : first + 100], "UPDATE_STARTD_AD")
+
+
+def _slot(name: str, *, full: bool) -> Mapping[str, Any]:
+    now = int(time.time())
+    return {
+        "MyType": "Machine",
+        "Name": f"slot1@{name}.pool",
+        "Machine": f"{name}.pool",
+        "EcmSlave": name,
+        "EcmJobs": 8,
+        "SlotType": "Partitionable",
+        "PartitionableSlot": True,
+        "State": "Unclaimed",
+        "Activity": "Idle",
+        "Arch": "X86_64",
+        "OpSys": "LINUX",
+        "HasFileTransfer": True,
+        "START": False,
+        "Cpus": 0 if full else 8,
+        "Memory": 500 if full else 15_000,
+        "Disk": 80 * 2**20,
+        "Rank": 0.0,
+        "TotalSlotCpus": 8,
+        "TotalSlotMemory": 15_000,
+        "TotalSlotDisk": 80 * 2**20,
+        "NumDynamicSlots": 8 if full else 0,
+        "NumDynamicSlotsTime": now - 100,
+        "DaemonStartTime": now - 1000,
+        "MyCurrentTime": now,
+        "EnteredCurrentActivity": now - 100,
+        "ClassAdLifetime": 86_400,
+        "Requirements": classad2.ExprTree("START && TARGET.RequestMemory <= Memory"),
+        "StartdIpAddr": f"<127.0.0.1:1?sock={name}>",
+        "MyAddress": f"<127.0.0.1:1?sock={name}>",
+    }
+
+
+def grouped_by_htcondor(patience: float = 300) -> None:
+    """Waits for a negotiation cycle, after which the schedd has grouped all jobs."""
+    end = time.monotonic() + patience
+    schedd = htcondor2.Schedd(_schedd())
+    while schedd.query("AutoClusterId is undefined", ["ProcId"], limit=1):
+        if time.monotonic() > end:
+            raise NoPoolError("HTCondor doesn't look at its jobs")
+        time.sleep(2)
+
+
+def run(jobs: Sequence[int], slaves: Sequence[int], rounds: int) -> tuple[list[tuple[str, ...]], dict[str, Any]]:
+    """Every way at every size, in one pool that grows."""
+    rows: list[tuple[str, ...]] = []
+    results: dict[str, Any] = {}
+    queued, ours = 0, {}
+    with real_pool(settings=QUEUE) as pool:
+        for wanted in jobs:
+            submit(pool, wanted - queued)
+            queued = wanted
+            for there in slaves:
+                advertise(there)
+                grouped_by_htcondor()
+                ours = measure("tick", there, rounds)
+                rows.append(_row(wanted, f"{there:,}", "this one", ours))
+                results[f"tick_s_{wanted}_{there}"] = round(_whole(ours), 4)
+            others = {way: measure(way, 0, max(1, rounds // 3)) for way in ("bindings", "printed")}
+            rows += [_row(wanted, "", way, other) for way, other in others.items()]
+            if {other["idle"] for other in (ours, *others.values())} != {wanted}:
+                raise NoPoolError(f"the ways don't agree on {wanted} idle jobs")
+            results |= {
+                f"tick_s_{wanted}": round(_whole(ours), 4),
+                f"observe_s_{wanted}": round(statistics.median(ours["observe"]), 4),
+                f"decide_s_{wanted}": round(statistics.median(ours["decide"]), 4),
+                f"rss_mb_{wanted}": ours["rss_mb"],
+                f"full_query_s_{wanted}": round(_whole(others["bindings"]), 4),
+                f"full_query_rss_mb_{wanted}": others["bindings"]["rss_mb"],
+                f"condor_q_s_{wanted}": round(_whole(others["printed"]), 4),
+                # Of the largest queue, which comes last: how many times as long a full query takes.
+                "full_query_ratio": round(_whole(others["bindings"]) / _whole(ours), 2),
+            }
+    return rows, results
+
+
+def _whole(measured: Mapping[str, Any]) -> float:
+    whole: float = statistics.median(measured["observe"]) + statistics.median(measured["decide"])
+    return whole
+
+
+def _row(jobs: int, slaves: str, way: str, measured: Mapping[str, Any]) -> tuple[str, ...]:
+    seen, decided = statistics.median(measured["observe"]), statistics.median(measured["decide"])
+    spread = f"{min(measured['observe']):.3f}-{max(measured['observe']):.3f}"
+    decided_s = f"{decided:.3f}" if decided else ""
+    return f"{jobs:,}", slaves, way, f"{seen:.3f}", spread, decided_s, f"{measured['rss_mb']:.0f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    options = common.options("Time and memory of one decision.").parse_args(arguments)
-    sizes = [(1_000, 10)] if options.small else [(jobs, slaves) for jobs in JOBS for slaves in SLAVES]
-    rows, results = [], {}
-    for jobs, slaves in sizes:
-        times, peak = measure(jobs, slaves, ROUNDS)
-        middle = statistics.median(times)
-        requests = len(snapshot(jobs, slaves).jobs)
-        spread = (f"{value * 1000:.1f}" for value in (middle, min(times), max(times)))
-        rows.append((f"{jobs:,}", f"{requests}", f"{slaves:,}", *spread, f"{peak:.2f}"))
-        results[f"decide_s_{jobs}_{slaves}"] = round(middle, 5)
-        results[f"decide_mb_{jobs}_{slaves}"] = round(peak, 2)
-    columns = ("idle jobs", "requests", "slaves", "median ms", "least", "most", "MiB more")
-    common.tell("One decision", columns, rows)
+    parser = common.options("Time and memory of one tick, beside other ways to look at the queue.")
+    for name in ("--way", "--slaves", "--rounds"):
+        parser.add_argument(name, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.way:
+        measured = WAYS[options.way](int(options.slaves), int(options.rounds))
+        print(json.dumps({**measured, "rss_mb": round(psutil.Process().memory_info().rss / 2**20, 1)}))
+        return
+    small = ((1_000,), (10,), 1)
+    rows, results = run(*(small if options.small else (JOBS, SLAVES, ROUNDS)))
+    columns = ("idle jobs", "slaves", "way", "looking, s", "spread", "deciding, s", "memory, MiB")
+    common.tell("One tick", columns, rows)
     common.save(options.json, {"decision": results})
 
 

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from bench import decision, policy
+from bench import decision, growth, policy
 
 
 @pytest.mark.parametrize(
     ("program", "keys"),
     [
-        (decision.main, {"decision": "decide_s_1000_10"}),
+        pytest.param(decision.main, {"decision": "full_query_ratio"}, marks=pytest.mark.cloud),  # a real HTCondor
         (policy.main, {"policy": "vm_hours_ratio_max"}),
+        (growth.main, {"growth": "parallel"}),
     ],
 )
 def test_each_benchmark_runs_at_a_small_size_and_adds_its_results(

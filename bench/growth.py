@@ -1,0 +1,267 @@
+"""How long the controller's own update takes for N more slaves, for one less and for N less, beside plain API calls.
+
+The engine, the provider, the state in PostgreSQL and the controller's code are the real ones; the cloud is a stand-in
+(bench/rig/openstack.py), or with --cloud the one of the environment's OS_* variables. Beside it, in the same run: the
+same servers made and removed by openstacksdk, as many at once.
+"""
+
+import argparse
+import math
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import openstack
+
+from bench import common
+from bench.rig import running, stack, watch
+from bench.rig.openstack import Pace
+from bench.rig.running import Backend, StandIn
+from cluster.program import Change
+from cluster.report import Shared
+from controller.state import PARALLEL, State
+
+if TYPE_CHECKING:
+    from openstack.connection import Connection
+
+SIZES = (10, 50, 200, 1000)
+PREFIX = "ecm-bench-slave-"
+PATIENCE = 1800
+
+
+@dataclass(frozen=True)
+class Run:
+    """What N slaves took, in one update or in several one after the other."""
+
+    seconds: float
+    updates: int = 1
+    calls: int = 0
+    files: int = 0
+    bytes: int = 0
+    request: float | None = None
+    """Seconds until the first server was requested."""
+    memory: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is measured on."""
+
+    settings: Shared
+    backend: Backend
+    cloud: StandIn | None
+    """None for a real one, which isn't asked for its calls."""
+    state: State
+    batch: int
+
+
+def update(changes: Sequence[Change], place: Place) -> Run:
+    """Runs updates by the controller's own code."""
+    if place.cloud:
+        place.cloud.reset()
+    before, began = place.backend.written(), time.time()
+    with watch.memory() as memory:
+        for change in changes:
+            place.state.change(change, place.settings.slave, lambda _name: None)
+    seconds = time.time() - began
+    after = place.backend.written()
+    calls = place.cloud.calls() if place.cloud else None
+    asked = calls.first.get("POST /compute/v2.1/servers") if calls else None
+    return Run(
+        seconds,
+        len(changes),
+        calls.total if calls else 0,
+        after.files - before.files,
+        after.bytes - before.bytes,
+        asked - began if asked else None,
+        memory,
+    )
+
+
+def grow(new: Mapping[str, str], place: Place) -> Run:
+    names = sorted(new)
+    parts = [names[start : start + place.batch] for start in range(0, len(names), place.batch)]
+    fingerprint = place.settings.fingerprint
+    return update([Change({n: new[n] for n in part}, frozenset(), fingerprint) for part in parts], place)
+
+
+def one_less(new: Mapping[str, str], place: Place) -> Run:
+    """The smallest change of a stack that has all the others."""
+    return update([Change({}, frozenset([min(new)]))], place)
+
+
+def shrink(new: Mapping[str, str], place: Place) -> Run:
+    """Removes the rest."""
+    return update([Change({}, frozenset(new) - {min(new)})], place)
+
+
+def raw_grow(new: Mapping[str, str], place: Place) -> Run:
+    """The same servers by openstacksdk, as many at once as an update makes."""
+    template = place.settings.slave
+
+    def make(connection: "Connection", name: str) -> None:
+        server = connection.compute.create_server(
+            name=name,
+            image_id=template.image_id,
+            flavor_id=template.flavor.id,
+            key_name=template.key_name,
+            networks=[{"uuid": template.network_id}],
+            security_groups=[{"name": template.security_group}],
+            metadata={"ecm-bench": "raw"},
+            user_data=new[name],
+        )
+        connection.compute.wait_for_server(server, wait=PATIENCE)
+
+    return _raw(make, sorted(new), place)
+
+
+def raw_shrink(_new: Mapping[str, str], place: Place) -> Run:
+    def remove(connection: "Connection", server_id: str) -> None:
+        server = connection.compute.get_server(server_id)
+        connection.compute.delete_server(server)
+        connection.compute.wait_for_delete(server, wait=PATIENCE)
+
+    listed = openstack.connect().compute.servers(details=True)
+    return _raw(remove, [server.id for server in listed if server.metadata.get("ecm-bench") == "raw"], place)
+
+
+def _raw(act: "Callable[[Connection, str], None]", names: Sequence[str], place: Place) -> Run:
+    if place.cloud:
+        place.cloud.reset()
+    connection = openstack.connect()
+    connection.authorize()
+    began = time.time()
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        list(pool.map(lambda name: act(connection, name), names))
+    seconds = time.time() - began
+    return Run(seconds, 0, place.cloud.calls().total if place.cloud else 0)
+
+
+def measure(size: int, place: Place) -> dict[str, Run]:
+    """From no slave to `size` and back, by updates and by plain calls."""
+    new = stack.slaves(size, PREFIX, place.settings)
+    runs = {}
+    for act in (raw_grow, raw_shrink, grow, one_less, shrink):
+        runs[act.__name__] = run = act(new, place)
+        print(f"{size} {act.__name__}: {run.seconds:.1f} s", flush=True)
+    return runs
+
+
+@contextmanager
+def place(options: argparse.Namespace) -> Iterator[Place]:
+    """A stack with no slave, on a state and a cloud of its own."""
+    with ExitStack() as rig:
+        backend = rig.enter_context(running.backend())
+        work = Path(rig.enter_context(tempfile.TemporaryDirectory()))
+        cloud = None if options.cloud else rig.enter_context(running.stand_in(_pace(options)))
+        rig.enter_context(
+            running.environment(
+                {
+                    **running.pulumi(),
+                    "PULUMI_BACKEND_URL": backend.url,
+                    "PULUMI_CONFIG_PASSPHRASE": "phrase",
+                    **(cloud.environment if cloud else {}),
+                }
+            )
+        )
+        settings = stack.settings() if cloud else stack.settings_of(openstack.connect(), options.image, options.flavor)
+        stack.first_up(settings, work / "first")
+        backend.watch()
+        yield Place(settings, backend, cloud, State(stack.NAME, work / "controller"), options.batch)
+
+
+def exponent(seconds: Mapping[int, float]) -> float:
+    """How time grows with size: 1 is linear; the slope of a line through the logarithms."""
+    sizes = sorted(seconds)
+    return statistics.linear_regression([math.log(n) for n in sizes], [math.log(seconds[n]) for n in sizes]).slope
+
+
+def results(by_size: Mapping[int, Mapping[str, Run]]) -> dict[str, Any]:
+    """The numbers for the file."""
+    found: dict[str, Any] = {
+        "up_ratio": {str(n): round(runs["grow"].seconds / runs["raw_grow"].seconds, 3) for n, runs in by_size.items()},
+        "down_ratio": {
+            str(n): round(runs["shrink"].seconds / runs["raw_shrink"].seconds, 3) for n, runs in by_size.items()
+        },
+        "parallel": PARALLEL,
+    }
+    for name in ("grow", "one_less", "shrink", "raw_grow", "raw_shrink"):
+        found[name] = {str(n): _plain(runs[name]) for n, runs in by_size.items()}
+    if len(by_size) > 1:
+        found["exponent"] = round(exponent({n: runs["grow"].seconds for n, runs in by_size.items()}), 3)
+        found["raw_exponent"] = round(exponent({n: runs["raw_grow"].seconds for n, runs in by_size.items()}), 3)
+    return found
+
+
+def _plain(run: Run) -> dict[str, Any]:
+    return {
+        "seconds": round(run.seconds, 1),
+        "updates": run.updates,
+        "calls": run.calls,
+        "state_files": run.files,
+        "state_mb": round(run.bytes / 1e6, 2),
+        "request_s": None if run.request is None else round(run.request, 2),
+        "memory_mb": {name: round(mib) for name, mib in run.memory.items()},
+    }
+
+
+def show(by_size: Mapping[int, Mapping[str, Run]]) -> None:
+    rows = []
+    for size, runs in by_size.items():
+        for name, other in (("grow", "raw_grow"), ("one_less", ""), ("shrink", "raw_shrink")):
+            run, raw = runs[name], runs.get(other)
+            rows.append(
+                (
+                    f"{size:,} {name}",
+                    f"{run.seconds:.1f}",
+                    f"{raw.seconds:.1f}" if raw else "",
+                    f"{run.seconds / raw.seconds:.2f}" if raw else "",
+                    f"{run.calls:,}",
+                    f"{raw.calls:,}" if raw else "",
+                    f"{run.updates}",
+                    f"{run.files:,}",
+                    f"{run.bytes / 1e6:.1f}",
+                    " ".join(f"{run.memory.get(which, 0):.0f}" for which in watch.PROGRAMS),
+                )
+            )
+    columns = ("slaves", "s", "raw s", "ratio", "calls", "raw", "updates", "writes", "MB", "MiB engine, prov., contr.")
+    common.tell(f"Updates of N slaves, {PARALLEL} at once", columns, rows)
+
+
+def _pace(options: argparse.Namespace) -> Pace:
+    return Pace(**{each.name: getattr(options, each.name) for each in fields(Pace)})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = common.options("Updates of N slaves, beside plain API calls.")
+    parser.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")], default=list(SIZES))
+    parser.add_argument("--batch", type=int, default=1000, help="slaves that one update makes at most")
+    for each in fields(Pace):
+        parser.add_argument(f"--{each.name}", type=type(each.default), default=each.default, help="of the stand-in")
+    parser.add_argument("--cloud", action="store_true", help="the cloud of OS_*, with real servers")
+    parser.add_argument("--image", default="debian-13-condor", help="with --cloud")
+    parser.add_argument("--flavor", default="small", help="with --cloud")
+    options = parser.parse_args(arguments)
+    if options.small:
+        options.sizes, options.build, options.delete, options.post = [2, 4], 0.1, 0.1, 0.0
+    with place(options) as found:
+        by_size = {size: measure(size, found) for size in options.sizes}
+        kind = found.backend.kind
+    show(by_size)
+    numbers = results(by_size) | {
+        "state": kind,
+        "cloud": os.environ.get("OS_AUTH_URL") if options.cloud else "stand-in",
+    }
+    print(f"{{up_ratio}} up_ratio, exponent {numbers.get('exponent')}".format(**numbers))
+    common.save(options.json, {"growth": numbers})
+
+
+if __name__ == "__main__":
+    main()

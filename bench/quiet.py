@@ -1,0 +1,201 @@
+"""What the controller costs while there is nothing to do: no job, and as few slaves as may be. Scaled to an hour.
+
+A real HTCondor, the real engine and a state in PostgreSQL; the cloud is the stand-in. With --stack: the controller of a
+running cluster on the local cloud, as its master's system sees it.
+"""
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from bench import common
+from bench.realpool import real_pool
+from bench.rig import running, stack
+from bench.rig.openstack import Pace
+from bench.rig.running import Backend, StandIn
+from controller import status
+from controller.apply import Tools
+from controller.journal import Journal
+from controller.loop import Loop
+from controller.memory_file import MemoryFile
+from controller.metrics import Metrics
+from controller.release import Releases
+from controller.reporter import Reporter
+from controller.requests import Requests
+from controller.servers import Cloud
+from controller.state import State
+from demo.user import User, environment
+
+HOUR = 3600
+WARM_UP = 15
+"""Seconds after the start that aren't counted: the first looks."""
+_ON_MASTER = """
+pid=$(systemctl show -p MainPID --value ecm-controller)
+sed 's/.*) //' /proc/$pid/stat | cut -d' ' -f12-15
+getconf CLK_TCK
+du -sbc /var/lib/ecm /opt/ecm/pulumi/logs | tail -n 1 | cut -f1
+curl -s http://127.0.0.1:9620/metrics | sed -n 's/^ecm_update_seconds_count{.*} //p' | paste -sd+ | sed 's/^$/0/'
+"""
+
+
+@dataclass(frozen=True)
+class Meter:
+    """What was used so far."""
+
+    at: float
+    cpu: float
+    """Seconds of a core, with those of the programs that it ran."""
+    disk: int
+    """Bytes that its files have."""
+    updates: int
+    calls: int = 0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an hour takes."""
+
+    cpu_percent: float
+    bytes_per_hour: int
+    updates: int
+    calls_per_hour: int
+    minutes: float
+
+
+def between(before: Meter, after: Meter) -> Usage:
+    seconds = after.at - before.at
+    return Usage(
+        round(100 * (after.cpu - before.cpu) / seconds, 2),
+        round((after.disk - before.disk) * HOUR / seconds),
+        after.updates - before.updates,
+        round((after.calls - before.calls) * HOUR / seconds),
+        round(seconds / 60, 1),
+    )
+
+
+@dataclass
+class Here:
+    """A controller in this process."""
+
+    loop: Loop
+    folders: Sequence[Path]
+    backend: Backend
+    cloud: StandIn
+    registry: CollectorRegistry
+
+    def meter(self) -> Meter:
+        times = os.times()
+        files = [file for folder in self.folders for file in folder.rglob("*") if file.is_file()]
+        disk = sum(file.stat().st_size for file in files) + self.backend.kept().bytes
+        results = ("done", "failed", "locked", "none")
+        counts = [self.registry.get_sample_value("ecm_update_seconds_count", {"result": each}) for each in results]
+        updates = sum(int(count or 0) for count in counts)
+        return Meter(time.monotonic(), sum(times[:4]), disk, updates, self.cloud.calls().total)
+
+    def measure(self, minutes: float) -> Usage:
+        """Lets it run for so long."""
+        meters: list[Meter] = []
+
+        def watch() -> None:
+            time.sleep(WARM_UP)
+            meters.append(self.meter())
+            time.sleep(minutes * 60)
+            meters.append(self.meter())
+            self.loop.stop.set()
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        self.loop.run()
+        watcher.join()
+        return between(*meters)
+
+
+@contextmanager
+def here() -> Iterator[Here]:
+    """A controller with nothing to do."""
+    with ExitStack() as rig:
+        folder = Path(rig.enter_context(tempfile.TemporaryDirectory()))
+        backend = rig.enter_context(running.backend())
+        cloud = rig.enter_context(running.stand_in(Pace()))
+        pulumi = running.pulumi()
+        home = folder / "pulumi"
+        home.mkdir()
+        (home / "plugins").symlink_to(Path(pulumi["PULUMI_HOME"]) / "plugins")
+        state = {"PULUMI_BACKEND_URL": backend.url, "PULUMI_CONFIG_PASSPHRASE": "phrase", "PULUMI_HOME": str(home)}
+        rig.enter_context(running.environment(pulumi | state | cloud.environment))
+        stack.first_up(stack.settings(), folder / "first")
+        rig.enter_context(real_pool())
+        own = folder / "controller"
+        own.mkdir()
+        registry = CollectorRegistry()
+        now = datetime.now(UTC)
+        tools = Tools(
+            Cloud(), State(stack.NAME, own / "work"), own / "key", "ecm-bench-slave-", lambda: datetime.now(UTC)
+        )
+        file = MemoryFile(own / "memory.json")
+        reporter = Reporter(
+            folder / "status.json",
+            status.begin(folder / "status.json", now),
+            Journal(own / "journal"),
+            Metrics(registry),
+        )
+        loop = Loop(
+            tools,
+            file.load(now),
+            file,
+            reporter,
+            Releases(own / "release.json", running=stack.release()),
+            threading.Event(),
+            tools.clock,
+            requests=Requests(folder),
+            # Nothing was interrupted; and a recovery ends orphans of Pulumi's, which may be somebody else's here.
+            recovered=True,
+        )
+        yield Here(loop, (own, home), backend, cloud, registry)
+
+
+def there(name: str, minutes: float) -> Usage:
+    """The controller of a cluster's master; it has to have nothing to do."""
+    user = User(environment(), name)
+
+    def meter() -> Meter:
+        said = user.on_master('sudo sh -euc "$(cat)"', stdin=_ON_MASTER).splitlines()
+        ticks = sum(map(int, said[0].split()))
+        return Meter(time.monotonic(), ticks / int(said[1]), int(said[2]), int(sum(map(float, said[3].split("+")))))
+
+    before = meter()
+    time.sleep(minutes * 60)
+    return between(before, meter())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = common.options("What an hour without jobs takes.")
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--stack", default="", help="of a cluster on the local cloud, at rest")
+    options = parser.parse_args(arguments)
+    minutes = 0.1 if options.small else options.minutes
+    if options.stack:
+        usage = there(options.stack, minutes)
+    else:
+        with here() as controller:
+            usage = controller.measure(minutes)
+    rows = [
+        ("CPU, % of a core", f"{usage.cpu_percent}"),
+        ("updates", f"{usage.updates}"),
+        ("bytes more on disk, an hour", f"{usage.bytes_per_hour:,}"),
+        ("calls to OpenStack, an hour", "not counted" if options.stack else f"{usage.calls_per_hour:,}"),
+    ]
+    common.tell(f"Nothing to do, for {usage.minutes} minutes", ("", ""), rows)
+    common.save(options.json, {"quiet": vars(usage) | {"cluster": options.stack or "stand-in"}})
+
+
+if __name__ == "__main__":
+    main()

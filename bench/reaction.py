@@ -1,0 +1,236 @@
+"""How fast a cluster on the local cloud reacts: from a job's submission to its start, from its end to the slave's.
+
+Beside it the limit: the same server with the same user-data, made by one plain call, until HTCondor knows it. A round
+is one job for a cluster without slaves. The local cloud has to be up, and is left as it was found.
+"""
+
+import base64
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import yaml
+from openstack.connection import Connection
+
+from bench import common
+from bench.rig import stack
+from cluster.report import Shared
+from demo.user import ROOT, User, connect, environment, wait_for
+
+STACK = "bench"
+SETTINGS = {"maxSlaves": 1, "idleTime": 10}
+PATIENCE = 300
+LOOK = 0.25
+MARKS = ("requested", "active", "joined", "running", "ended", "drained", "deleted", "forgotten")
+STEPS = {
+    "submit → create request": ("", "requested"),
+    "→ ACTIVE": ("requested", "active"),
+    "→ joined": ("active", "joined"),
+    "→ job running": ("joined", "running"),
+    "submit → job running": ("", "running"),
+    "job done → drained": ("ended", "drained"),
+    "→ deleted": ("drained", "deleted"),
+    "→ gone from condor_status": ("deleted", "forgotten"),
+    "job done → gone": ("ended", "forgotten"),
+}
+JOB = """executable = /bin/sh
+transfer_executable = false
+arguments = "-c 'sleep 5'"
+should_transfer_files = yes
+request_cpus = 1
+request_memory = 100M
+request_disk = 10M
+queue
+"""
+# One connection for all: each would take longer than a look. Guests and this machine have one clock.
+_WATCH = f"""
+while sleep {LOOK}; do
+  slots=$(condor_status -const 'SlotType == "Partitionable"' -af EcmSlave Draining State | tr ' \\n' ':,') || continue
+  echo "$(date +%s.%N) $slots $(condor_q -allusers -af JobStatus | tr '\\n' ',')."
+done
+"""
+Round = Mapping[str, float]
+"""When each mark was first seen, in seconds since the submission."""
+
+
+@dataclass
+class Sight:
+    """What is seen of one slave and one job. A mark is set once, in its order."""
+
+    began: float
+    marks: dict[str, float] = field(default_factory=dict)
+
+    def seen(self, mark: str, at: float) -> None:
+        before = MARKS[: MARKS.index(mark)]
+        needed = {"joined": "requested", "running": "requested"}.get(mark, before[-1] if before else "")
+        if mark not in self.marks and (not needed or needed in self.marks):
+            self.marks[mark] = at - self.began
+
+    def nova(self, servers: Mapping[str, str], at: float) -> str:
+        """Servers by name with their status; returns the slave's name."""
+        for status in servers.values():
+            self.seen("requested", at)
+            if status == "ACTIVE":
+                self.seen("active", at)
+        if not servers and "drained" in self.marks:
+            self.seen("deleted", at)
+        return next(iter(servers), "")
+
+    def condor(self, line: str, name: str) -> None:
+        """One line of `_WATCH`."""
+        at, slots, jobs = line.split(" ")
+        own = [slot.split(":") for slot in slots.split(",") if name and slot.startswith(f"{name}:")]
+        moment = float(at)
+        if own:
+            self.seen("joined", moment)
+        if "2" in jobs:
+            self.seen("running", moment)
+        if jobs == ".":
+            self.seen("ended", moment)
+        if any(draining == "true" or state == "Drained" for _, draining, state in own):
+            self.seen("drained", moment)
+        if not own:
+            self.seen("forgotten", moment)
+
+
+class Watch:
+    """The lines of `_WATCH`, the last one by one."""
+
+    def __init__(self, user: User) -> None:
+        address = user.outputs()["masterIp"]
+        command = ["ssh", "-F", user.env["ECM_SSH_CONFIG"], address, _WATCH]
+        self.process = subprocess.Popen(command, env=user.env, stdout=subprocess.PIPE, text=True)
+        self.lines: list[str] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout or ():
+            self.lines.append(line.strip())
+
+    def news(self) -> list[str]:
+        taken, self.lines = self.lines, []
+        return taken
+
+
+def play(user: User, project: Connection, watch: Watch) -> Round:
+    """One job, from its submission until its slave is gone."""
+    watch.news()
+    said = user.on_master("date +%s.%N; condor_submit -terse -", stdin=JOB)
+    sight, name = Sight(float(said.split()[0])), ""
+    end = time.monotonic() + PATIENCE
+    while "forgotten" not in sight.marks or "deleted" not in sight.marks:
+        if time.monotonic() > end:
+            raise TimeoutError(f"a round isn't over after {PATIENCE} s: {sight.marks}")
+        name = sight.nova(_servers(project, f"ecm-{STACK}-slave-"), time.time()) or name
+        for line in watch.news():
+            sight.condor(line, name)
+        time.sleep(LOOK)
+    return sight.marks
+
+
+def limit(user: User, project: Connection, watch: Watch, number: int) -> float:
+    """Seconds from a plain request of the same server until its startd is in the collector."""
+    settings = Shared.parse(user.outputs()["settings"])
+    key = base64.b64decode(user.on_master("sudo base64 -w0 /run/ecm/pool-key"))
+    ((name, user_data),) = stack.slaves(1, f"ecm-raw-{number}-", settings, key).items()
+    watch.news()
+    began = time.time()
+    server = project.compute.create_server(
+        name=name,
+        image_id=settings.slave.image_id,
+        flavor_id=settings.slave.flavor.id,
+        key_name=settings.slave.key_name,
+        networks=[{"uuid": settings.slave.network_id}],
+        security_groups=[{"name": settings.slave.security_group}],
+        user_data=user_data,
+    )
+    try:
+        return _joined(watch, name) - began
+    finally:
+        # So that its ad, which stays for a while, takes no job.
+        user.on_master(f"sudo condor_drain -graceful {name}.pool || true")
+        project.compute.delete_server(server)
+        project.compute.wait_for_delete(server, wait=PATIENCE)
+
+
+def _joined(watch: Watch, name: str) -> float:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        for line in watch.news():
+            if f"{name}:" in line:
+                return float(line.split()[0])
+        time.sleep(LOOK)
+    raise TimeoutError(f"{name} isn't in the pool after {PATIENCE} s")
+
+
+def _servers(project: Connection, prefix: str) -> dict[str, str]:
+    return {server.name: server.status for server in project.compute.servers() if server.name.startswith(prefix)}
+
+
+@contextmanager
+def cluster() -> Iterator[User]:
+    """A cluster of its own with a master at rest."""
+    file = ROOT / f"Pulumi.{STACK}.yaml"
+    config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
+    config["config"] |= {f"ecm:{key}": str(value) for key, value in SETTINGS.items()}
+    file.write_text(yaml.safe_dump(config))
+    user = User(environment(), STACK)
+    user.select()
+    try:
+        user.up()
+        wait_for("the master", PATIENCE, user.master_is_ready)
+        yield user
+    finally:
+        wait_for("a destroy", PATIENCE, lambda: user.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0)
+        user.pulumi("stack", "rm", "--yes")
+        file.unlink(missing_ok=True)
+
+
+def steps(rounds: Sequence[Round]) -> dict[str, list[float]]:
+    """The times of each step, in the order of the rounds."""
+    return {
+        what: [marks[to] - (marks[start] if start else 0) for marks in rounds] for what, (start, to) in STEPS.items()
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = common.options("Reaction of a cluster on the local cloud, beside one plain server.")
+    parser.add_argument("--rounds", type=int, default=20)
+    options = parser.parse_args(arguments)
+    rounds, limits = [], []
+    with cluster() as user:
+        project, watch = connect(user.env), Watch(user)
+        cycle = float(user.on_master("condor_config_val NEGOTIATOR_INTERVAL"))
+        for number in range(2 if options.small else options.rounds):
+            rounds.append(play(user, project, watch))
+            limits.append(limit(user, project, watch, number))
+            print(f"round {number + 1}: {rounds[-1]['running']:.1f} s, the limit {limits[-1]:.1f} s", flush=True)
+        watch.process.terminate()
+    times = {**steps(rounds), "limit: a plain server → joined": limits}
+    rows = [
+        (what, *(f"{value:.1f}" for value in (statistics.median(each), min(each), max(each))))
+        for what, each in times.items()
+    ]
+    common.tell(f"Reaction, {len(rounds)} rounds", ("step", "median s", "least", "most"), rows)
+    results = {
+        "create_request_median_s": round(statistics.median(times["submit → create request"]), 2),
+        "running_median_s": round(statistics.median(times["submit → job running"]), 2),
+        "limit_median_s": round(statistics.median(limits), 2),
+        "negotiation_s": cycle,
+        # Of what is left without the one negotiation that a plain server's job would wait for, too.
+        "running_ratio": round(
+            (statistics.median(times["submit → job running"]) - cycle) / statistics.median(limits), 3
+        ),
+        "gone_median_s": round(statistics.median(times["job done → gone"]), 2),
+        "rounds": len(rounds),
+    }
+    print("create request {create_request_median_s} s, running / limit {running_ratio}".format(**results))
+    common.save(options.json, {"reaction": results})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""How long `scripts/demo` takes, step by step; with --first, as on a new machine; with --test, the tests.
+
+The first time is one with an empty cache of its own, which is removed again: it builds what it needs, for which it
+takes about twenty minutes and a way to the package registries. The local cloud has to be down for it.
+"""
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import common
+
+ROOT = Path(__file__).parents[1]
+_PHASE = re.compile(r"^(?P<phase>\S.*?) +(?P<seconds>\d+) s$")
+
+
+def demo(cache: Path | None = None) -> dict[str, Any]:
+    """Runs the demo; all its seconds, and those of its steps. What no step has is the set-up before them.
+
+    Raises:
+        CalledProcessError: it failed, and has said why.
+    """
+    environment = {**os.environ, **({"ECM_CACHE": str(cache)} if cache else {})}
+    with tempfile.TemporaryDirectory() as folder:
+        times = Path(folder) / "times.json"
+        began = time.monotonic()
+        subprocess.run([ROOT / "scripts" / "demo", "--json", times], env=environment, check=True)
+        seconds = time.monotonic() - began
+        steps = json.loads(times.read_text())
+    return {"seconds": round(seconds, 1), "steps": {"set-up": round(seconds - sum(steps.values()), 1), **steps}}
+
+
+def phases(said: str) -> dict[str, float]:
+    """The table that `scripts/test` ends with."""
+    return {found["phase"]: float(found["seconds"]) for line in said.splitlines() if (found := _PHASE.match(line))}
+
+
+def test() -> dict[str, float]:
+    """Runs the whole suite; its phases."""
+    done = subprocess.run([ROOT / "scripts" / "test"], stderr=subprocess.PIPE, text=True, check=True)
+    return phases(done.stderr)
+
+
+def show(title: str, steps: Mapping[str, float]) -> None:
+    common.tell(title, ("step", "s"), [(what, f"{seconds:.1f}") for what, seconds in steps.items()])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = common.options("Times of the demo and of the tests.")
+    parser.add_argument("--first", action="store_true", help="the demo with an empty cache")
+    parser.add_argument("--test", action="store_true", help="the tests, in place of the demo")
+    options = parser.parse_args(arguments)
+    if options.test:
+        steps = test()
+        show("scripts/test", steps)
+        results: dict[str, Any] = {"test": steps}
+    elif options.first:
+        with tempfile.TemporaryDirectory(prefix="ecm-first-", ignore_cleanup_errors=True) as cache:
+            first = demo(Path(cache))
+        show("scripts/demo, the first time", first["steps"])
+        results = {"demo_first_s": first["seconds"], "demo_first": first["steps"]}
+    else:
+        again = demo()
+        show("scripts/demo", again["steps"])
+        results = {"demo_again_s": again["seconds"], "demo_again": again["steps"]}
+    common.save(options.json, {"setup": {**common.saved(options.json).get("setup", {}), **results}})
+
+
+if __name__ == "__main__":
+    main()

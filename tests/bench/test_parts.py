@@ -1,0 +1,47 @@
+"""What the benchmarks make of what they see: without a cloud, an engine or HTCondor."""
+
+import pytest
+
+from bench import growth, quiet, setup
+from bench.quiet import Meter
+from bench.reaction import MARKS, Sight, steps
+
+WATCHED = """\
+101.0  .
+102.0  1,.
+112.0 s:undefined:Unclaimed, 1,.
+113.0 s:undefined:Unclaimed, 2,.
+118.0 s:undefined:Unclaimed, .
+130.0 s:true:Drained, .
+"""
+
+
+def test_the_marks_of_a_round_come_in_their_order() -> None:
+    sight = Sight(100)
+    first, *lines = WATCHED.splitlines()
+    sight.condor(first, "")
+    assert sight.marks == {}, "an empty queue before the job is no end of it"
+    assert sight.nova({"s": "BUILD"}, 102.5) == "s"
+    sight.nova({"s": "ACTIVE"}, 105)
+    for line in lines:
+        sight.condor(line, "s")
+    sight.nova({}, 133)
+    sight.condor("134.0  .", "s")
+    assert sight.marks == dict(zip(MARKS, (2.5, 5, 12, 13, 18, 30, 33, 34), strict=True))
+    assert steps([sight.marks])["submit → create request"] == [2.5]
+    assert steps([sight.marks])["job done → gone"] == [16]
+
+
+def test_what_is_used_in_a_few_minutes_is_scaled_to_an_hour() -> None:
+    before, after = Meter(0, 10.0, 1_000, 3, 5), Meter(360, 12.7, 1_500, 3, 25)
+    assert quiet.between(before, after) == quiet.Usage(0.75, 5_000, 0, 200, 6.0)
+
+
+@pytest.mark.parametrize(("power", "seconds"), [(1, {10: 5, 100: 50, 1000: 500}), (2, {10: 1, 100: 100})])
+def test_the_exponent_tells_linear_from_quadratic(power: int, seconds: dict[int, float]) -> None:
+    assert growth.exponent(seconds) == pytest.approx(power)
+
+
+def test_the_phases_of_the_tests_are_read_from_their_table() -> None:
+    said = "── tests\nset-up                     1 s\nlocal cloud down          22 s\n"
+    assert setup.phases(said) == {"set-up": 1, "local cloud down": 22}
