@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -49,6 +50,7 @@ class Story:
 def demo(
     *,
     keep: Annotated[bool, typer.Option("--keep", help="Leave cluster and cloud up, and say how to use them.")] = False,
+    times: Annotated[Path | None, typer.Option("--json", help="Write the times there, too.")] = None,
 ) -> None:
     """Runs the whole job once: cloud, `pulumi up`, jobs, slaves that come and go, `pulumi destroy`, nothing left."""
     story = Story()
@@ -58,6 +60,8 @@ def demo(
         console.print(f"[red]demo failed:[/red] {error}")
         raise typer.Exit(1) from None
     console.print(story.table())
+    if times:
+        times.write_text(json.dumps({what: round(seconds, 1) for what, seconds in story.times}) + "\n")
 
 
 def _tell(story: Story, *, keep: bool) -> None:

@@ -130,15 +130,17 @@ class User:
         loaded: dict[str, Any] = json.loads(self.pulumi("stack", "output", "--json"))
         return loaded
 
-    def ssh(self, command: str, *, seconds: float = 60, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Runs a command on the master as the image's ordinary user.
+    def ssh(
+        self, command: str, *, seconds: float = 60, stdin: str = "", host: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command on the master, or on the host that is named, as the image's ordinary user.
 
         A connection that ends before the login has run nothing: it is tried again.
         """
-        if not self._address:
+        if not self._address and not host:
             self._address = self.outputs()["masterIp"]
         login = ["-l", self.account] if self.account else []
-        arguments = ["ssh", "-F", self.env["ECM_SSH_CONFIG"], *login, self._address, command]
+        arguments = ["ssh", "-F", self.env["ECM_SSH_CONFIG"], *login, host or self._address, command]
         return _unless_cut_off(
             subprocess.run,
             arguments,
@@ -199,8 +201,9 @@ _unless_locked = Retrying(
     wait=wait_fixed(3),
     reraise=True,
 )
+_BEFORE_LOGIN = ("kex_exchange_identification", "banner exchange")
 _unless_cut_off = Retrying(
-    retry=retry_if_result(lambda done: done.returncode and "kex_exchange_identification" in done.stderr),
+    retry=retry_if_result(lambda done: done.returncode and any(sign in done.stderr for sign in _BEFORE_LOGIN)),
     stop=stop_after_attempt(5),
     wait=wait_fixed(2),
     retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,

@@ -1,5 +1,7 @@
 """What users may and may not do: accounts, kinds of jobs, how many at once, who sees what. One cluster for all."""
 
+import json
+import secrets
 import subprocess
 import time
 from collections import Counter
@@ -9,30 +11,32 @@ from typing import Any
 
 import pytest
 import yaml
+from openstack.connection import Connection
 
 from demo.__main__ import leftovers
-from demo.user import ROOT, User, last_line, wait_for
+from demo.user import ROOT, User, connect, last_line, wait_for
+from tests.e2e import made_up
+from tests.e2e.made_up import done, job, on_slave, submit
 
 pytestmark = pytest.mark.cloud
 
 STACK = "jobs"
 PATIENCE = 300
 CLOSING, CLOSED = 60, 150  # seconds: until the doors are closed for sure, and until a slave is made and its job ended
-DOCKER_JOB = """universe = docker
-docker_image = localhost/busybox:1
-executable = /bin/sh
-transfer_executable = false
-arguments = "-c 'id -u; wget -q -T 4 -O - http://169.254.169.254/openstack/latest/user_data || echo closed; echo done'"
-output = docker.$(Cluster).out
-error = docker.$(Cluster).err
-log = docker.log
-should_transfer_files = yes
-request_cpus = 1
-request_memory = 100M
-request_disk = 10M
-queue
-"""
-METADATA = "curl -s -m 4 http://169.254.169.254/openstack/latest/user_data || echo closed"
+DOCKER = ("universe = docker", f"docker_image = {made_up.IMAGE}")
+CONTAINER = ("universe = container", f"container_image = docker://{made_up.IMAGE}")
+LOOK_AROUND = (
+    "id -u; wget -q -T 4 -O - http://169.254.169.254/openstack/latest/user_data || echo closed;"
+    " test -e /bin/busybox && test ! -e /usr/sbin/condor_master && echo inside"
+)
+IN_CONTAINER = (
+    "executable = /bin/sh",
+    "transfer_executable = false",
+    f"arguments = \"-c '{LOOK_AROUND}'\"",
+)
+READ = "curl -s -m 4 http://169.254.169.254/openstack/latest/user_data"
+METADATA = f"{READ} || echo closed"
+AS_ROOT = f"sudo {READ} | gunzip | grep -c /usr/local/sbin/ecm-first-boot"
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +72,6 @@ def alice(cluster: User) -> User:
     return User(cluster.env, STACK, account="alice")
 
 
-def done(user: User, job: str) -> bool:
-    return user.on_master(f"condor_history {job} -limit 1 -af ExitCode").strip() == "0"
-
-
 def test_root_may_not_submit_and_is_told_what_to_do(cluster: User) -> None:
     refused = cluster.ssh("sudo condor_submit -terse - <<<'queue'")
     assert refused.returncode != 0
@@ -95,56 +95,105 @@ def test_no_more_jobs_at_once_than_a_slave_may_have(cluster: User) -> None:
 
 def test_an_account_of_the_settings_submits_and_looks_into_its_job(cluster: User) -> None:
     user = alice(cluster)
-    job = user.submit(1, 40)
-    wait_for("alice's job", PATIENCE, lambda: user.on_master(f"condor_q {job} -af JobStatus").strip() == "2")
-    assert user.on_master(f"condor_ssh_to_job -auto-retry {job} id -un").strip().startswith("slot1_")
-    owner: Any = user.on_master(f"condor_q {job} -af Owner").strip()
+    number = user.submit(1, 40)
+    wait_for("alice's job", PATIENCE, lambda: user.on_master(f"condor_q {number} -af JobStatus").strip() == "2")
+    assert user.on_master(f"condor_ssh_to_job -auto-retry {number} id -un").strip().startswith("slot1_")
+    owner: Any = user.on_master(f"condor_q {number} -af Owner").strip()
     assert owner == "alice"
 
 
-def test_a_docker_job_runs_unprivileged_and_sees_no_secret(cluster: User) -> None:
+def test_jobs_in_containers_run_unprivileged_and_see_no_secret(cluster: User) -> None:
+    """Of both universes; they run at once."""
+    outputs = {"docker.out": DOCKER, "container.out": CONTAINER}
+    jobs = [submit(cluster, job(*kind, *IN_CONTAINER, output=output)) for output, kind in outputs.items()]
+    wait_for("the jobs in containers", PATIENCE, lambda: all(done(cluster, number) for number in jobs))
     assert set(cluster.on_master("condor_status -af HasDocker").split()) == {"true"}
-    job = cluster.on_master("condor_submit -terse -", stdin=DOCKER_JOB).partition(".")[0].strip()
-    wait_for("the docker job", PATIENCE, lambda: done(cluster, job))
-    uid, metadata, end = cluster.on_master(f"cat docker.{job}.out").split()
-    assert int(uid) > 0
-    assert (metadata, end) == ("closed", "done")
+    for output in outputs:
+        uid, metadata, where = cluster.on_master(f"cat {output}").split()
+        assert int(uid) > 0
+        assert (metadata, where) == ("closed", "inside")
 
 
 def test_neither_a_job_nor_an_account_reads_a_nodes_user_data(cluster: User) -> None:
-    description = (
-        "executable = /bin/sh\ntransfer_executable = false\n"
-        f"arguments = \"-c '{METADATA}'\"\noutput = metadata.out\n"
-        "should_transfer_files = yes\nrequest_memory = 100M\nrequest_disk = 10M\nqueue\n"
-    )
-    job = cluster.on_master("condor_submit -terse -", stdin=description).partition(".")[0].strip()
-    wait_for("the job", PATIENCE, lambda: done(cluster, job))
+    look = ("executable = /bin/sh", "transfer_executable = false", f"arguments = \"-c '{METADATA}'\"")
+    number = submit(cluster, job(*look, output="metadata.out"))
+    wait_for("the job", PATIENCE, lambda: done(cluster, number))
     assert cluster.on_master("cat metadata.out") == "closed\n"
     assert alice(cluster).on_master(METADATA) == "closed\n"
+    assert int(cluster.on_master(AS_ROOT)) > 0, "root reads it"
+
+
+def a_slave(cluster: User) -> str:
+    """The name of a slave, made if there is none."""
+    cluster.submit(1, 60)
+    wait_for("a slave", PATIENCE, lambda: cluster.look()["jobs"]["running"] >= 1)
+    machine: str = cluster.on_master("condor_status -af EcmSlave | head -n 1").strip()
+    return machine
+
+
+def test_a_slaves_user_data_stays_closed_when_the_firewall_is_set_up_again(cluster: User) -> None:
+    slave = a_slave(cluster)
+    assert int(on_slave(cluster, slave, AS_ROOT)) > 0, "root reads it"
+    assert on_slave(cluster, slave, METADATA) == "closed\n"
+    assert on_slave(cluster, slave, f"sudo systemctl restart nftables.service && {METADATA}") == "closed\n"
 
 
 def test_the_pool_is_not_read_without_a_login(cluster: User) -> None:
-    """From a slave, whose own token may read, but without it."""
+    """From a slave, by a job: it has no token. Root there has the slave's own, and reads."""
+    slave = a_slave(cluster)
     look = "condor_status -pool master.pool -af Name"
-    slave = cluster.on_master("condor_status -af Machine | head -n 1").strip()
-    address = cluster.on_master(f"getent hosts {slave} || condor_status {slave} -af MyAddress").strip()
-    assert address
-    job = (
-        cluster.on_master(
-            "condor_submit -terse -",
-            stdin=(
-                "executable = /bin/sh\ntransfer_executable = false\n"
-                f"arguments = \"-c '{look} 2>&1; true'\"\noutput = look.out\n"
-                "should_transfer_files = yes\nrequest_memory = 100M\nrequest_disk = 10M\nqueue\n"
-            ),
-        )
-        .partition(".")[0]
-        .strip()
-    )
-    wait_for("the job", PATIENCE, lambda: done(cluster, job))
+    assert "slot1" in on_slave(cluster, slave, f"sudo {look}"), "HTCondor and the master's name are there"
+    script = f"arguments = \"-c '{look} 2>&1; true'\""
+    number = submit(cluster, job("executable = /bin/sh", "transfer_executable = false", script, output="look.out"))
+    wait_for("the job", PATIENCE, lambda: done(cluster, number))
     said = cluster.on_master("cat look.out")
+    assert "AUTHENTICATE" in said
     assert "slot1" not in said
-    assert said.strip(), "it says why"
+
+
+READABLE = """
+import os, pathlib
+secrets = {secrets}.items()
+found = set()
+def look(path):
+    try:
+        content = path.read_bytes() if path.stat().st_size < 2 ** 22 else b""
+    except OSError:
+        return
+    found.update(f"{{what}} in {{path}}" for what, secret in secrets if secret.encode() in content)
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    if int(process.name) != os.getpid():
+        look(process / "cmdline"), look(process / "environ")
+for top in ("/etc", "/home", "/opt", "/run", "/tmp", "/usr/local", "/var"):
+    for folder, _, names in os.walk(top):
+        for name in names:
+            path = pathlib.Path(folder, name)
+            if path.is_file() and not path.is_symlink():
+                look(path)
+print(*sorted(found), sep="\\n")
+"""
+
+
+def test_no_secret_is_in_outputs_state_journal_processes_or_files_that_accounts_read(cluster: User) -> None:
+    lines = cluster.on_master("sudo cat /etc/ecm/controller.env").splitlines()
+    known = {key: value.strip("'") for key, _, value in (line.partition("=") for line in lines)}
+    # Not the passphrase: the local cloud's own is a word that is everywhere.
+    secret = ("PULUMI_BACKEND_URL", "OS_APPLICATION_CREDENTIAL_SECRET")
+    hidden = {key: known[key] for key in secret} | {
+        "the signing key": cluster.on_master("sudo cat /etc/condor/passwords.d/POOL").strip()
+    }
+    assert all(len(value) >= 8 for value in hidden.values())
+    assert alice(cluster).on_master("python3 -", stdin=READABLE.format(secrets=hidden)).strip() == ""
+    journal = cluster.on_master("sudo journalctl --no-pager --output=cat")
+    state = cluster.pulumi("stack", "export")
+    shown = cluster.pulumi("stack", "output", "--json")
+    for text in (journal, state, shown):
+        assert len(text) > 100
+        assert [what for what, value in hidden.items() if value in text] == []
+    resources = json.loads(state)["deployment"]["resources"]
+    user_data = [made["inputs"]["userData"] for made in resources if "userData" in made.get("inputs", {})]
+    assert user_data
+    assert all("ciphertext" in data for data in user_data), "a secret of Pulumi's, not the text"
 
 
 def test_the_journal_of_all_this_replays_to_the_same_decisions(cluster: User) -> None:
@@ -182,35 +231,97 @@ def test_the_masters_login_does_what_the_controller_does_and_nothing_else(cluste
     assert [line for line in answers if not line.endswith((" 401", " 403"))] == []
 
 
+LISTEN = """
+import selectors, socket
+ready = selectors.DefaultSelector()
+for port in (41999, 42001, 8000):
+    ready.register(socket.create_server(("", port)), selectors.EVENT_READ)
+while True:
+    for key, _ in ready.select():
+        key.fileobj.accept()[0].close()
+"""
+DOORS = (22, 8000, 9618, 41999, 42001)
+"""Ports on which the master listens, whatever its security group says."""
+OPEN = [22, 9618, 41999]
+
+
+def test_the_masters_group_opens_its_ports_and_no_others(cluster: User) -> None:
+    slave, address = a_slave(cluster), cluster.outputs()["masterIp"]
+    cluster.on_master("cat >doors.py; nohup python3 doors.py >/dev/null 2>&1 &", stdin=LISTEN)
+    wait_for("the listeners", 30, lambda: "42001" in cluster.on_master("ss -Hltn 'sport = 42001'"))
+    assert [port for port in DOORS if takes(cluster, address, port)] == OPEN, "for a stranger"
+    knock = "timeout 4 bash -c '</dev/tcp/master.pool/{0}' 2>/dev/null && echo {0}"
+    knocks = "; ".join(knock.format(port) for port in DOORS)
+    assert on_slave(cluster, slave, f"{knocks}; true").split() == [str(port) for port in OPEN], "for a slave"
+
+
+def takes(cluster: User, address: str, port: int) -> bool:
+    """Whether a stranger's connection to this port is taken."""
+    proxy = [str(ROOT / "scripts" / "localcloud"), "proxy", address, str(port)]
+    ran = subprocess.run(proxy, env=cluster.env, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    return ran.returncode == 0
+
+
 def test_narrowed_rules_keep_strangers_out_and_slaves_in(cluster: User) -> None:
     """A job that the master submits by itself, while nobody can log in, brings what it needs and ends."""
     address = cluster.outputs()["masterIp"]
-    description = (
-        "executable = /bin/echo\ntransfer_executable = false\narguments = done\noutput = closed.out\n"
-        "should_transfer_files = yes\nrequest_memory = 100M\nrequest_disk = 10M\nqueue\n"
-    )
+    echo = ("executable = /bin/echo", "transfer_executable = false", "arguments = done")
+    description = job(*echo, output="closed.out")
     cluster.on_master("cat >closed.sub", stdin=description)
     cluster.pulumi("config", "set", "--path", "ecm:allowedCidrs[0]", "192.0.2.0/24")
     script = f"sleep {CLOSING}; condor_submit closed.sub; sleep {CLOSED}; cp closed.out ended-while-closed"
     cluster.on_master(f"nohup sh -c '{script}' >/dev/null 2>&1 &")
     began = time.monotonic()
     cluster.up()
-    wait_for("closed doors", 60, lambda: not reachable(cluster, address))
+    wait_for("closed doors", 60, lambda: not takes(cluster, address, 22))
     assert time.monotonic() - began < CLOSING, "the job comes when the doors are closed"
     time.sleep(began + CLOSING + CLOSED + 5 - time.monotonic())
-    assert not reachable(cluster, address)
+    assert [port for port in DOORS if takes(cluster, address, port)] == []
     cluster.pulumi("config", "rm", "ecm:allowedCidrs")
     cluster.up()
-    wait_for("open doors", 60, lambda: reachable(cluster, address))
+    wait_for("open doors", 60, lambda: takes(cluster, address, 22))
     assert cluster.on_master("cat ended-while-closed") == "done\n"
 
 
-def reachable(cluster: User, address: str) -> bool:
-    """Whether a stranger's connection to the master's ssh port is taken."""
-    host = subprocess.run(
-        ["ssh", "-F", cluster.env["ECM_SSH_CONFIG"], "-o", "ConnectTimeout=5", address, "true"],
-        env=cluster.env,
-        capture_output=True,
-        check=False,
+def test_another_generation_is_another_master_with_the_login_that_the_user_gives(cluster: User, tmp_path: Path) -> None:
+    project = connect(cluster.env)
+    keystone: Any = project.identity
+
+    def credential(name: str, **more: Any) -> Any:
+        return keystone.create_application_credential(project.current_user_id, f"{name}-{secrets.token_hex(4)}", **more)
+
+    of_user = credential("of-the-user")
+    of_master = credential(
+        "of-the-master", access_rules=json.loads((ROOT / "cluster" / "access-rules.json").read_text())
     )
-    return host.returncode == 0
+    clouds = yaml.safe_load(Path(cluster.env["OS_CLIENT_CONFIG_FILE"]).read_text())
+    login = {"application_credential_id": of_user.id, "application_credential_secret": of_user.secret}
+    auth = {"auth_url": clouds["clouds"]["localcloud"]["auth"]["auth_url"], **login}
+    clouds["clouds"]["localcloud"] |= {"auth_type": "v3applicationcredential", "auth": auth}
+    file = tmp_path / "clouds.yaml"
+    file.write_text(yaml.safe_dump(clouds))
+    federated = User({**cluster.env, "OS_CLIENT_CONFIG_FILE": str(file)}, STACK)
+    refused = federated.try_pulumi("preview")
+    assert refused.returncode != 0
+    assert "this login is itself an application credential" in refused.stdout + refused.stderr
+
+    cluster.submit(1, 1200)
+    wait_for("a slave", PATIENCE, lambda: cluster.look()["jobs"]["running"] == 1)
+    before = ours(project)
+    cluster.pulumi("config", "set", "ecm:applicationCredentialId", of_master.id)
+    cluster.pulumi("config", "set", "--secret", "ecm:applicationCredentialSecret", of_master.secret)
+    cluster.pulumi("config", "set", "ecm:masterGeneration", "2")
+    assert "the master is replaced - ecm:masterGeneration was 1 and is 2" in cluster.up()
+    assert not before & ours(project), "neither the old master nor its slaves are left"
+    wait_for("the new master", PATIENCE, cluster.master_is_ready)
+    number = cluster.submit(1, 1)
+    wait_for("a job of the new queue", PATIENCE, lambda: done(cluster, number))
+    unchanged = ("up", "--yes", "--skip-preview", "--expect-no-changes")
+    wait_for("the restricted login's up", 60, lambda: federated.try_pulumi(*unchanged).returncode == 0)
+    names = [made.name for made in keystone.application_credentials(project.current_user_id)]
+    assert [name for name in names if name.startswith(f"ecm-{STACK}-")] == [], "the stack's own has gone"
+
+
+def ours(project: Connection) -> set[str]:
+    """Ids of this cluster's servers."""
+    return {server.id for server in project.compute.servers() if server.name.startswith(f"ecm-{STACK}-")}

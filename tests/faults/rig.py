@@ -173,27 +173,39 @@ class Rig:
         look = self.user.look()
         return look["jobs"]["idle"] == 0 and look["jobs"]["running"] > 0 and "updating" not in str(look["reasons"])
 
-    def at_rest(self) -> bool:
-        """Whether there is nothing to do, and nothing left: no job, slave or ad, and a live controller that says so."""
-        if self.servers():
-            return False
+    def unrest(self) -> str:
+        """What is left, or still to do; empty when no job, slave or ad is, and a live controller says so."""
+        if servers := self.servers():
+            return f"there are servers: {', '.join(server.name for server in servers)}"
         looks = (
             "condor_q -allusers -af ClusterId",
             "condor_status -af Machine",
             "find /run/ecm/status.json -newermt '10 seconds ago' | grep -q . && cat /run/ecm/status.json",
         )
         queue, ads, status = self.user.on_master(" && echo === && ".join(looks)).split("===\n")
-        if queue.strip() or ads.strip() or not all(r.startswith("enough") for r in json.loads(status)["reasons"]):
-            return False
+        reasons = json.loads(status)["reasons"]
+        if queue.strip() or ads.strip() or not all(reason.startswith("enough") for reason in reasons):
+            return f"jobs {queue.split()}, machines {ads.split()}, reasons {reasons}"
         state = self.state()
-        return not state.slaves and not state.pending
+        return f"in the state: {state}" if state.slaves or state.pending else ""
+
+    def at_rest(self) -> bool:
+        """Whether it can be told that nothing is left or to do."""
+        return holds(lambda: not self.unrest())
 
     def wait_for_work(self) -> None:
         wait_for("a slave for each job", PATIENCE, lambda: holds(self.at_work))
 
     def wait_for_rest(self, seconds: float) -> float:
-        """How long it took."""
-        return wait_for("rest: no job, no slave, nothing to do", seconds, lambda: holds(self.at_rest))
+        """How long it took.
+
+        Raises:
+            StepFailedError: it doesn't come; with what is left.
+        """
+        try:
+            return wait_for("rest: no job, no slave, nothing to do", seconds, self.at_rest)
+        except StepFailedError as error:
+            raise StepFailedError(f"{error} - {self.unrest()}") from error
 
     def wait_for_the_moment(self, case: Case) -> None:
         """Until the fault strikes, or the moment for it has come."""

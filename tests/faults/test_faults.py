@@ -66,7 +66,7 @@ def rig(cluster: Rig) -> Iterator[Rig]:
     """The cluster at rest, and again in the end."""
     began = time.time()
     yield cluster
-    if not holds(cluster.at_rest):
+    if not cluster.at_rest():
         cluster.recover()
     sys.stdout.write(cluster.story(began))
 

@@ -1,0 +1,166 @@
+"""A cluster of images that bring nothing, made while the cloud checks no access rules; then its controller goes away.
+
+The first boot of master and slave installs everything: from Debian's packages and Python's, by the site's proxy.
+"""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from demo.__main__ import leftovers
+from demo.user import ROOT, User, connect, wait_for
+from tests.e2e.made_up import IMAGE, done, job, on_slave, submit
+
+pytestmark = pytest.mark.cloud
+
+STACK = "bare"
+PATIENCE = 600
+ORPHAN = 20
+"""Seconds, on the slave. The setting's least is ten minutes."""
+LAST_BEAT = """
+import classad2, htcondor2
+ad = classad2.ClassAd({"MyType": "EcmController", "Name": "controller", "ClassAdLifetime": 1})
+htcondor2.Collector().advertise([ad], "UPDATE_AD_GENERIC")
+"""
+ASK_NOVA = "import openstack; print(openstack.connect().compute.get_limits().absolute.instances)"
+
+
+def localcloud(*arguments: str) -> str:
+    return subprocess.run(
+        [ROOT / "scripts" / "localcloud", *arguments], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
+
+
+@contextmanager
+def nova_without_rules(cloud: dict[str, str]) -> Iterator[None]:
+    """Nova as operators have it who never heard of access rules."""
+    config = Path(cloud["OS_CLIENT_CONFIG_FILE"]).parent / "etc" / "nova.conf"
+    was = config.read_text()
+    assert "service_type = compute\n" in was
+
+    def restart_with(text: str) -> None:
+        config.write_text(text)
+        localcloud("stop", "nova")
+        localcloud("start", "nova")
+
+    restart_with(was.replace("service_type = compute\n", ""))
+    try:
+        yield
+    finally:
+        restart_with(was)
+
+
+@pytest.fixture(scope="module")
+def first_up(cloud: dict[str, str]) -> Iterator[tuple[User, str]]:
+    """The user after the first `pulumi up`, with what that said."""
+    config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
+    config["config"] |= {
+        "ecm:image": "debian-13-bare",
+        "ecm:proxy": localcloud("bare"),
+        "ecm:minSlaves": "1",
+        "ecm:maxSlaves": "1",
+        "ecm:slavePackages": ["busybox-static"],
+        "ecm:slaveScript": "tests/e2e/busybox.sh",
+    }
+    settings = ROOT / f"Pulumi.{STACK}.yaml"
+    settings.write_text(yaml.safe_dump(config))
+    user = User(cloud, STACK)
+    user.select()
+    with nova_without_rules(cloud):
+        said = user.up()
+    yield user, said
+    wait_for(
+        "the lock, to destroy", PATIENCE, lambda: user.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0
+    )
+    assert leftovers(user) == []
+    user.pulumi("stack", "rm", "--yes")
+    settings.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def cluster(first_up: tuple[User, str]) -> User:
+    """The same user when the one slave has joined."""
+    user, _ = first_up
+    wait_for("the master", PATIENCE, user.master_is_ready)
+    wait_for("the slave", PATIENCE, lambda: joined(user) != "")
+    return user
+
+
+def joined(user: User) -> str:
+    """The slave's name; empty when there is none in the pool."""
+    return user.on_master("condor_status -constraint PartitionableSlot -af EcmSlave").strip()
+
+
+def test_a_cloud_that_checks_no_access_rules_is_told_of_loudly(first_up: tuple[User, str]) -> None:
+    _, said = first_up
+    assert "compute refuses an application credential with access rules" in said
+
+
+def test_the_first_boot_installs_everything(cluster: User) -> None:
+    assert "23.9.6" in cluster.on_master("condor_version")
+    assert cluster.on_master("test -x /opt/ecm/venv/bin/python && cat /etc/ecm/proxy.env").count("_proxy=") == 3
+    jobs = (
+        job("executable = /bin/hostname", "transfer_executable = false", output="vanilla.out"),
+        job(
+            "universe = docker",
+            f"docker_image = {IMAGE}",
+            "executable = /bin/busybox",
+            "transfer_executable = false",
+            "arguments = echo from the image",
+            output="docker.out",
+        ),
+    )
+    numbers = [submit(cluster, description) for description in jobs]
+    wait_for("both jobs", PATIENCE, lambda: all(done(cluster, number) for number in numbers))
+    assert cluster.on_master("cat vanilla.out docker.out").splitlines() == [joined(cluster), "from the image"]
+
+
+def test_the_masters_login_without_rules_works(cluster: User) -> None:
+    run = "sudo sh -c 'set -a; . /etc/ecm/controller.env; exec /opt/ecm/venv/bin/python -W ignore -'"
+    assert cluster.on_master(run, stdin=ASK_NOVA) == "20\n"
+
+
+def stop_controller(cluster: User) -> None:
+    """Its last heartbeat, which would live for minutes, is made a short one."""
+    cluster.on_master("sudo systemctl stop ecm-controller", seconds=400)
+    cluster.on_master("sudo -u ecm /opt/ecm/venv/bin/python -W ignore -", stdin=LAST_BEAT)
+    time.sleep(2)
+
+
+def looks(cluster: User, slave: str) -> str:
+    """Lets the slave look for the controller, and gives what it said. Its timer does so every two minutes."""
+    last_word = "sudo journalctl -u ecm-watch -o cat --no-pager | grep '^ecm:' | tail -n 1"
+    return on_slave(cluster, slave, f"sudo systemctl start ecm-watch && {last_word}").strip()
+
+
+def test_a_slave_without_a_controller_ends_its_job_takes_no_other_and_powers_off(cluster: User) -> None:
+    slave = joined(cluster)
+    server = connect(cluster.env).compute
+    on_slave(cluster, slave, f"sudo sed -i 's/^ECM_ORPHAN_TIME=.*/ECM_ORPHAN_TIME={ORPHAN}/' /etc/ecm/node.env")
+    assert looks(cluster, slave) == "", "it is idle, and a slave of the minimum: it stays"
+
+    long = cluster.submit(1, 90)
+    wait_for("a running job", 60, lambda: cluster.on_master(f"condor_q {long} -af JobStatus").strip() == "2")
+    stop_controller(cluster)
+    wait_for("the slave to notice", 90, lambda: "this slave takes no more jobs" in looks(cluster, slave))
+    assert "takes no more jobs" in looks(cluster, slave), "it has a job, and doesn't power off"
+
+    cluster.on_master("sudo systemctl start ecm-controller", seconds=120)
+    wait_for("the slave to see it", 60, lambda: "takes jobs again" in looks(cluster, slave))
+    wait_for("the job", 150, lambda: done(cluster, long))
+    assert cluster.on_master(f"condor_history {long} -af NumJobStarts").strip() == "1"
+    again = cluster.submit(1, 1)
+    wait_for("another job", 60, lambda: done(cluster, again))
+
+    stop_controller(cluster)
+    wait_for("the idle slave to notice", 90, lambda: "this slave takes no more jobs" in looks(cluster, slave))
+    never = cluster.submit(1, 1)
+    on_slave(cluster, slave, "sudo systemctl start --no-block ecm-watch")
+    wait_for("the slave to power off", 60, lambda: next(server.servers(name=slave)).status == "SHUTOFF")
+    assert cluster.on_master(f"condor_q {never} -af JobStatus").strip() == "1"
+    cluster.on_master(f"condor_rm {never} && sudo systemctl start ecm-controller", seconds=120)
