@@ -87,6 +87,8 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         consoles = _consoles(going, slaves, tools) if settings.console_logs else {}
         answers = crew.map(lambda removal: _delete_by_hand(slaves[removal.slave], tools), going)
         undeleted = {removal.slave: why for removal, why in zip(going, answers, strict=True) if why}
+        if plan.forget:
+            _forget(*plan.forget)
         for drain in done:
             drain.result()
     gone = [removal.slave for removal in going if removal.slave not in undeleted]
@@ -216,8 +218,8 @@ def _troubles(error: OutsideError) -> set[Trouble]:
     return {trouble for trouble, so in ((Trouble.UPDATES, error.creates), (Trouble.REMOVALS, error.deletes)) if so}
 
 
-def _forget(name: str) -> None:
-    _try(f"{name} can't be forgotten", partial(pool.forget, [name]))
+def _forget(*names: str) -> None:
+    _try(f"{', '.join(names)} can't be forgotten", partial(pool.forget, names))
 
 
 def _try(what: str, action: Callable[[], None]) -> None:

@@ -39,6 +39,7 @@ def told(seen: Snapshot, plan: Plan) -> list[str]:
         *(f"would remove {removal.slave} - {removal.reason}" for removal in plan.remove),
         *(f"would undo the drain of {name}" for name in plan.revive),
         *(f"would drain {name} when its jobs have ended" for name in plan.retire),
+        *([f"would take the ads of {', '.join(plan.forget)} out of the pool"] if plan.forget else []),
         *([] if plan.acts else ["would do nothing"]),
         *(f"  {reason}" for reason in plan.reasons),
     ]

@@ -110,6 +110,11 @@ def test_drains_are_undone_and_begun_without_an_update(outside: Outside, tmp_pat
     assert sorted(outside.asked) == [("retire", "b"), ("revive", "a")]
 
 
+def test_ads_of_slaves_that_are_no_more_are_taken_out_of_the_pool(outside: Outside, tmp_path: Path) -> None:
+    assert run(outside, tmp_path, Plan(forget=("x", "y"))) == Outcome()
+    assert outside.asked == [("forget", ["x", "y"])]
+
+
 def test_a_drained_slave_goes_without_being_asked_again(outside: Outside, tmp_path: Path) -> None:
     run(outside, tmp_path, remove("a"), slave("a", Phase.DRAINED))
     assert outside.asked == [("update", (0, ["a"])), ("forget", ["a"])]

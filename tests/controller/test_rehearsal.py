@@ -46,6 +46,7 @@ def test_a_plan_is_told_with_all_its_reasons() -> None:
         remove=(Removal("a", Reason(Why.FAILED, "its server is ERROR")),),
         revive=("b",),
         retire=("c",),
+        forget=("d",),
         reasons=(Reason(Why.GROW, "3 jobs wait"),),
     )
     assert rehearsal.told(seen, plan) == [
@@ -54,6 +55,7 @@ def test_a_plan_is_told_with_all_its_reasons() -> None:
         "would remove a - failed: its server is ERROR",
         "would undo the drain of b",
         "would drain c when its jobs have ended",
+        "would take the ads of d out of the pool",
         "  grow: 3 jobs wait",
     ]
 
