@@ -92,8 +92,9 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         for drain in done:
             drain.result()
     gone = [removal.slave for removal in going if removal.slave not in undeleted]
-    # The plan has given the places of those that go to new ones; some stay.
-    room = max(0, settings.max_slaves - len(seen.slaves) + len(gone))
+    # The plan has given the places of those that go to new ones; but some stay, and an update deletes while it makes.
+    ended = [name for name in gone if slaves[name].phase is Phase.GONE or _by_hand(slaves[name])]
+    room = max(0, settings.max_slaves - len(seen.slaves) + len(ended))
     change = Change(
         create=_new(min(plan.create, room), settings, tools),
         remove=frozenset(name for name in gone if slaves[name].in_state),
@@ -133,9 +134,8 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool:
 
 
 def _delete_by_hand(slave: Slave, tools: Tools) -> str:
-    """Deletes a server that isn't in the state, or that the provider would wait for in vain; says why it can't."""
-    # It waits for ACTIVE and SHUTOFF only.
-    if slave.in_state and slave.phase not in (Phase.FAILED, Phase.BUILDING):
+    """Deletes a server that isn't in the state, or that the provider would wait for in vain; says if it can't."""
+    if not _by_hand(slave):
         return ""
     try:
         tools.cloud.delete(slave.server_id)
@@ -144,6 +144,11 @@ def _delete_by_hand(slave: Slave, tools: Tools) -> str:
         return f"{slave.name} can't be deleted - {error}"
     _forget(slave.name)
     return ""
+
+
+def _by_hand(slave: Slave) -> bool:
+    # The provider waits for ACTIVE and SHUTOFF only.
+    return not slave.in_state or slave.phase in (Phase.FAILED, Phase.BUILDING)
 
 
 def _consoles(going: Iterable[Removal], slaves: Mapping[str, Slave], tools: Tools) -> dict[str, tuple[str, ...]]:

@@ -208,13 +208,18 @@ def test_a_stray_that_cannot_be_deleted_is_a_failure_to_wait_after(outside: Outs
     assert ("forget", ["a"]) not in outside.asked
 
 
-def test_slaves_that_stay_keep_their_places_below_the_maximum(outside: Outside, tmp_path: Path) -> None:
-    """Or a hundred servers that don't answer would be replaced before they are gone."""
+def test_slaves_keep_their_places_below_the_maximum_until_they_are_gone(outside: Outside, tmp_path: Path) -> None:
+    """An update makes and removes at the same time: there would be more than `maxSlaves` for a while, or for good."""
     outside.drains["a"] = OutsideError("the startd doesn't answer")
-    names = ("a", "b", "c")
     plan = Plan(create=3, remove=remove("a", "b").remove)
-    run(outside, tmp_path, plan, *(slave(name, Phase.IDLE) for name in names))
-    assert ("update", (2, ["b"])) in outside.asked, f"maxSlaves is {SETTINGS.max_slaves}"
+    run(outside, tmp_path, plan, *(slave(name, Phase.IDLE) for name in ("a", "b", "c")))
+    assert ("update", (1, ["b"])) in outside.asked, f"maxSlaves is {SETTINGS.max_slaves}"
+
+
+def test_slaves_without_a_server_give_their_places_to_new_ones_at_once(outside: Outside, tmp_path: Path) -> None:
+    plan = Plan(create=4, remove=remove("a", "b").remove)
+    run(outside, tmp_path, plan, slave("a", Phase.FAILED), slave("b", Phase.GONE), slave("c", Phase.IDLE))
+    assert ("update", (3, ["a", "b"])) in outside.asked, f"maxSlaves is {SETTINGS.max_slaves}"
 
 
 def test_a_failed_server_that_cannot_be_deleted_is_not_waited_for_a_second_time(
