@@ -125,12 +125,22 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool:
             case _:
                 answer = pool.drain(slave.name, f"{DRAINED_BY_US}{reason}")
     except OutsideError as error:
+        if slave.phase is Phase.FAILED and _is_off(slave, tools):
+            return True
         log.warning("slave stays", slave=slave.name, why=str(error))
         return False
     if answer is Drain.REFUSED:
         log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
         return False
     return True
+
+
+def _is_off(slave: Slave, tools: Tools) -> bool:
+    """Whether nothing can run on its server: two say so, Nova and a startd that doesn't answer."""
+    try:
+        return tools.cloud.is_off(slave.server_id)
+    except OutsideError:
+        return False
 
 
 def _delete_by_hand(slave: Slave, tools: Tools) -> str:

@@ -34,6 +34,7 @@ class Outside:
         self.change_seen: Change | None = None
         self.there: set[str] = set()
         self.undeletable = ""
+        self.off: bool | Exception = False
 
     def drain(self, name: str, _reason: str) -> Drain:
         self.asked.append(("drain", name))
@@ -53,6 +54,11 @@ class Outside:
 
     def exists(self, server_id: str) -> bool:
         return server_id in self.there
+
+    def is_off(self, _server_id: str) -> bool:
+        if isinstance(self.off, Exception):
+            raise self.off
+        return self.off
 
     def change(self, change: Change, _template: SlaveTemplate, on_delete: Callable[[str], None]) -> None:
         self.change_seen = change
@@ -149,6 +155,29 @@ def test_a_slave_that_refuses_or_does_not_answer_stays(
     run(outside, tmp_path, remove("a", "b"), slave("a", Phase.IDLE), slave("b", Phase.IDLE))
     assert ("update", (0, ["b"])) in outside.asked
     assert ("forget", ["b"]) in outside.asked
+
+
+@pytest.mark.parametrize(
+    ("phase", "off", "goes"),
+    [
+        (Phase.FAILED, True, True),  # its ad stays for a quarter of an hour, and its startd never answers
+        (Phase.FAILED, False, False),  # in ERROR it may run on, with jobs
+        (Phase.IDLE, True, False),
+        (Phase.FAILED, OutsideError("OpenStack can't be asked"), False),
+    ],
+)
+def test_a_slave_that_does_not_answer_goes_when_its_server_is_off(
+    outside: Outside, tmp_path: Path, phase: Phase, off: bool | Exception, *, goes: bool
+) -> None:
+    outside.drains["a"], outside.off = OutsideError("the startd doesn't answer"), off
+    run(outside, tmp_path, remove("a"), slave("a", phase))
+    assert (("delete", "id-a") in outside.asked) is goes
+    assert (("update", (0, ["a"])) in outside.asked) is goes
+
+
+def test_a_slave_that_answers_is_believed_whatever_nova_says(outside: Outside, tmp_path: Path) -> None:
+    outside.drains["a"], outside.off = Drain.REFUSED, True
+    assert run(outside, tmp_path, remove("a"), slave("a", Phase.FAILED)).refused == frozenset({"a"})
 
 
 def test_when_all_refuse_no_update_runs(outside: Outside, tmp_path: Path) -> None:
