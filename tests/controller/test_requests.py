@@ -8,7 +8,6 @@ import pytest
 from controller.model import Phase, Slave, Snapshot
 from controller.requests import Requests
 
-
 LATER = datetime.now(UTC) + timedelta(hours=1)
 
 
