@@ -117,8 +117,6 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool:
     """Makes sure that no job can come to this slave any more: asks its startd, right now. Whether that is so."""
     try:
         match slave.phase:
-            case Phase.DRAINED:
-                return True
             case Phase.GONE:
                 # An update would delete it by its id, whatever the list of servers said.
                 return not tools.cloud.exists(slave.server_id)
@@ -131,8 +129,8 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool:
         return False
     if answer is Drain.REFUSED:
         log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
-        return False
-    return True
+    # One that was idle has been drained since, maybe while a job was there; of one that was seen drained that is known.
+    return answer in {Drain.DRAINED, Drain.ABSENT} or (answer is Drain.ALREADY and slave.phase is Phase.DRAINED)
 
 
 def _is_off(slave: Slave, tools: Tools) -> bool:

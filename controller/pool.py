@@ -100,7 +100,14 @@ class Drain(StrEnum):
 
     DRAINED = "drained"
     REFUSED = "refused"
+    """A slot has been claimed or matched."""
+    ALREADY = "already"
+    """It took no more jobs before, and may still have some."""
     ABSENT = "absent"
+
+
+_REFUSALS = {10001: Drain.ALREADY, 10003: Drain.REFUSED}
+"""By the code that the startd gives."""
 
 
 def jobs(offered: Mapping[str, Any], waiting_time: int | None) -> tuple[JobGroup, ...]:
@@ -234,10 +241,9 @@ def drain(name: str, reason: str) -> Drain:
     answer = _ask("condor_drain", "-graceful", "-check", NO_CLAIM, "-reason", reason, f"{name}.pool")
     if answer.returncode == 0:
         return Drain.DRAINED
-    said = _said(answer)
-    if "10003" in said or "check expression" in said.lower():
-        return Drain.REFUSED
-    raise OutsideError(f"{name} can't be drained - {said}")
+    if refusal := _refusal(answer):
+        return refusal
+    raise OutsideError(f"{name} can't be drained - {_said(answer)}")
 
 
 def retire(name: str, reason: str) -> None:
@@ -247,7 +253,7 @@ def retire(name: str, reason: str) -> None:
         OutsideError: the startd doesn't do it.
     """
     answer = _ask("condor_drain", "-graceful", "-reason", reason, f"{name}.pool")
-    if answer.returncode:
+    if answer.returncode and _refusal(answer) is not Drain.ALREADY:
         raise OutsideError(f"{name} can't be drained - {_said(answer)}")
 
 
@@ -305,8 +311,13 @@ def _ask(*command: str) -> "subprocess.CompletedProcess[str]":
         raise OutsideError(f"{command[0]} fails - {_line(error)}") from error
 
 
+def _refusal(answer: "subprocess.CompletedProcess[str]") -> Drain | None:
+    return next((drain for code, drain in _REFUSALS.items() if f"error code {code}" in answer.stderr), None)
+
+
 def _said(answer: "subprocess.CompletedProcess[str]") -> str:
-    return " ".join(f"{answer.stdout} {answer.stderr}".split())[:200]
+    # The end has the cause; it begins with a long address.
+    return " ".join(f"{answer.stdout} {answer.stderr}".split())[-200:]
 
 
 def _schedd() -> Any:  # noqa: ANN401 - the bindings have no types

@@ -121,9 +121,24 @@ def test_ads_of_slaves_that_are_no_more_are_taken_out_of_the_pool(outside: Outsi
     assert outside.asked == [("forget", ["x", "y"])]
 
 
-def test_a_drained_slave_goes_without_being_asked_again(outside: Outside, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("answer", "goes"),
+    [(Drain.ALREADY, True), (Drain.DRAINED, True), (Drain.ABSENT, True), (Drain.REFUSED, False)],
+)
+def test_a_drained_slave_is_asked_whether_it_still_is(
+    outside: Outside, tmp_path: Path, answer: Drain, *, goes: bool
+) -> None:
+    """Its ad may be from before its drain was undone, and a job may have come since."""
+    outside.drains["a"] = answer
     run(outside, tmp_path, remove("a"), slave("a", Phase.DRAINED))
-    assert outside.asked == [("update", (0, ["a"])), ("forget", ["a"])]
+    assert (("update", (0, ["a"])) in outside.asked) is goes
+
+
+def test_an_idle_slave_that_is_being_drained_already_waits_for_the_next_look(outside: Outside, tmp_path: Path) -> None:
+    """Who drained it may have done so while it had a job."""
+    outside.drains["a"] = Drain.ALREADY
+    run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE))
+    assert outside.asked == [("drain", "a")]
 
 
 @pytest.mark.parametrize("known", [False, True])

@@ -175,6 +175,53 @@ def test_a_drain_asks_the_collector_for_the_one_slave_only(
     assert asked == ['EcmSlave == "a"']
 
 
+TOLD = (
+    "Attempt to send DRAIN_JOBS to startd <10.0.0.12:9618?addrs=10.0.0.12-9618&alias=ecm-mycluster-slave-k3w9xq.pool"
+    "&noUDP&sock=startd_1234_5678> failed\nReceived failure from slot1@ecm-mycluster-slave-k3w9xq.pool in response to "
+    "DRAIN_JOBS request: {}\n"
+)
+"""As condor_drain 23.9.6 says it."""
+
+
+@pytest.fixture
+def refusing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A startd that refuses to be drained, and says so."""
+
+    class Collector:
+        def query(self, *_: object) -> list[Any]:
+            return [WHOLE]
+
+    monkeypatch.setattr(htcondor2, "Collector", Collector)
+    said = TOLD.format(request.param)
+    monkeypatch.setattr(pool, "_ask", lambda *command: subprocess.CompletedProcess(command, 1, "", said))
+
+
+@pytest.mark.parametrize(
+    ("refusing", "answer"),
+    [
+        ("error code 10003: Draining check expression is false on slot1_1@x.pool.", pool.Drain.REFUSED),
+        ("error code 10001: Draining already in progress.", pool.Drain.ALREADY),
+    ],
+    indirect=["refusing"],
+)
+@pytest.mark.usefixtures("refusing")
+def test_a_refusal_is_understood_however_long_it_is(answer: pool.Drain) -> None:
+    assert pool.drain("a", "idle") is answer
+
+
+@pytest.mark.parametrize("refusing", ["error code 7: who are you?"], indirect=True)
+@pytest.mark.usefixtures("refusing")
+def test_a_drain_that_fails_says_why_in_the_end_of_the_line() -> None:
+    with pytest.raises(OutsideError, match=r"a can't be drained - .*error code 7: who are you\?$"):
+        pool.drain("a", "idle")
+
+
+@pytest.mark.parametrize("refusing", ["error code 10001: Draining already in progress."], indirect=True)
+@pytest.mark.usefixtures("refusing")
+def test_a_slave_that_takes_no_more_jobs_already_is_retired() -> None:
+    pool.retire("a", "unwanted")
+
+
 def test_a_usual_job_is_possible() -> None:
     assert why_impossible(job(Requirements=USUAL)) == ""
 
