@@ -134,7 +134,7 @@ class Loop:
         self.memory.never_joined(outcome.never_joined, now)
         if outcome.locked:
             self.memory.locked, self.locked_at = outcome.locked, now
-        if outcome.failed or outcome.locked:
+        if (outcome.tried and outcome.failed) or outcome.locked:
             self.recovered = False
         self.memory_file.save(self.memory)
 
