@@ -47,6 +47,8 @@ BACKOFF = {
     Trouble.JOINS: Backoff(tolerated=2, first=Seconds(300), longest=Seconds(3600)),
 }
 
+GROWTH = (Trouble.UPDATES, Trouble.JOINS)
+"""What keeps slaves from being made; removals are waited for apart."""
 
 LOST_TOGETHER = 6
 """Times `joinTimeout` that slaves have to come back to the pool, when several are missing."""
@@ -193,7 +195,7 @@ def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
     wanted = max(packing.new, limits.min_slaves - len(living))
     if wanted <= 0:
         return 0, (_content(packing.jobs, living, seen),)
-    if wait := backing_off(seen, now, Trouble.UPDATES, Trouble.JOINS):
+    if wait := backing_off(seen, now, *GROWTH):
         return 0, wait
     if seen.quota_unread:
         return 0, (Reason(Why.BLIND, f"no slave is made while {seen.quota_unread}"),)

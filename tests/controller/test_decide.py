@@ -425,6 +425,7 @@ snapshots = st.builds(
     locked=st.sampled_from(["", "", "", "locked"]),
     paused=st.sampled_from(["", "", "", "by ada"]),
     unknown=st.sampled_from([(), (), (), ("part",)]),
+    dead_ads=st.sampled_from([(), (), ("x", "y")]),
 )
 limits_ = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 4), rooms).map(
     lambda t: replace(LIMITS, min_slaves=min(t[0], t[1]), max_slaves=t[1], jobs_per_slave=t[2], offer=t[3])
@@ -448,6 +449,7 @@ def test_laws(seen: Snapshot, limits: Limits) -> None:
     assert all(by_name[n].phase is Phase.DRAINED and by_name[n].revivable for n in plan.revive), "only our own drains"
     on_demand = {s.name for s in seen.slaves if s.unwanted or (s.outdated and seen.recycling)}
     assert set(plan.retire) <= on_demand, "slaves are retired on demand only"
+    assert set(plan.forget) <= set(seen.dead_ads), "only what is no more is forgotten"
     assert plan.create >= 0
     assert not plan.acts or not (seen.unknown or seen.paused), "nothing on doubt, or in a pause"
     assert not seen.locked or not (plan.create or plan.remove or plan.retire), "no slave under another's lock"
