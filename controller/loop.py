@@ -105,7 +105,8 @@ class Loop:
             self.checked, self.reporter.console_logs = settings, settings.console_logs
             checks.settings(settings, self.tools.cloud)
         seen = self.requests.into(observe(self.tools.cloud, view, settings, self.memory, now))
-        self.attempt("requests that were met", partial(self.requests.forget_met, seen, self.view_at or now))
+        met = partial(self.requests.forget_met, seen, self.view_at or now, self.clock())
+        self.attempt("requests that were met", met)
         self.memory_file.save(self.memory)
         allowed = limits(settings, template.room(self.memory.offer(settings)))
         self.reporter.looked(seen, allowed, now)
