@@ -5,6 +5,8 @@ The loop, the looking, the rule and the carrying out are the real ones; only HTC
 
 import itertools
 import os
+import random
+import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
@@ -215,10 +217,12 @@ class World:
         seen = self.vms.keys() if self.list_is_short_until + BELIEVED < self.now else set(self.in_state.values())
         alive = len((seen & self.vms.keys()) - self.foreign) + len(change.create)
         assert not change.create or alive <= self.most_slaves(), "never over maxSlaves"
+        if unheard := change.remove - self.in_state.keys():
+            raise UpdateFailedError(f"targets could not be found in the stack: {unheard}")
         (ending, after), self.next_update = self.next_update, ("", 0)
         noted = dict(self.in_state)
         for step, (verb, name) in enumerate(
-            [*(("make", n) for n in change.create), *(("drop", n) for n in change.remove)]
+            [*(("make", n) for n in change.create), *(("drop", n) for n in sorted(change.remove))]
         ):
             if ending and step == after:
                 self.end_update(ending, verb, name, noted)
@@ -396,6 +400,8 @@ class Life(RuleBasedStateMachine):
         self.patches = pytest.MonkeyPatch()
         for name in ("jobs", "machines", "running_on", "whole_slot", "drain", "retire", "revive", "forget"):
             self.patches.setattr(pool, name, getattr(self.world, name))
+        # Slaves are named by chance, and what is done is ordered by their names.
+        self.patches.setattr(secrets, "choice", random.Random(1).choice)  # noqa: S311 - the same in each run
         self.folder = tempfile.TemporaryDirectory()
         self.requests = Requests(Path(self.folder.name))
         self.requests.drains.mkdir()
