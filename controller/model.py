@@ -108,7 +108,7 @@ class Slave:
     absent_since: datetime | None = None
     """Since when its startd has not been in the collector, as far as this controller has watched; None while it is."""
     free: Room | None = None
-    """What its startd still offers; None before it has joined."""
+    """What its startd still offers; None before it has joined, and while nothing is heard of it."""
     jobs: int = 0
     """Claimed slots."""
     places: int | None = None
