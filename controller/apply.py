@@ -76,11 +76,11 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     # HTCondor's bindings keep Python's lock while they ask: from several threads that is safe, and one call after the
     # other. What takes its time, condor_drain and Nova, waits outside of it.
     with ThreadPoolExecutor(ABREAST) as crew:
-        drains = [
-            *((f"{name} stays drained", partial(pool.revive, name)) for name in plan.revive),
-            *((f"{name} isn't drained", partial(pool.retire, name, _retired(slaves[name]))) for name in plan.retire),
+        revived = [crew.submit(_try, f"{name} stays drained", partial(pool.revive, name)) for name in plan.revive]
+        retired = [
+            crew.submit(_try, f"{name} isn't drained", partial(pool.retire, name, _retired(slaves[name])))
+            for name in plan.retire
         ]
-        done = [crew.submit(_try, what, action) for what, action in drains]
         clear = crew.map(lambda removal: _clear(slaves[removal.slave], removal.reason, tools), plan.remove)
         verdicts = dict(zip(plan.remove, clear, strict=True))
         going = [removal for removal, verdict in verdicts.items() if verdict is True]
@@ -89,8 +89,9 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         undeleted = {removal.slave: why for removal, why in zip(going, answers, strict=True) if why}
         if plan.forget:
             _forget(*plan.forget)
-        for drain in done:
-            drain.result()
+        for revival in revived:
+            revival.result()
+        unanswered = [why for drain in retired if (why := drain.result())]
     gone = [removal.slave for removal in going if removal.slave not in undeleted]
     # The plan has given the places of those that go to new ones; but some stay, and an update deletes while it makes.
     ended = [name for name in gone if slaves[name].phase is Phase.GONE or _by_hand(slaves[name])]
@@ -101,7 +102,7 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         fingerprint=settings.fingerprint,
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
-    unanswered = [verdict for verdict in verdicts.values() if isinstance(verdict, str)]
+    unanswered += [verdict for verdict in verdicts.values() if isinstance(verdict, str)]
     if undeleted or unanswered:
         # To ask again at once would take as long again, in which nothing else is decided.
         told = [outcome.failures.get(Trouble.REMOVALS), *unanswered, *undeleted.values()]
@@ -245,8 +246,11 @@ def _forget(*names: str) -> None:
     _try(f"{', '.join(names)} can't be forgotten", partial(pool.forget, names))
 
 
-def _try(what: str, action: Callable[[], None]) -> None:
+def _try(what: str, action: Callable[[], None]) -> str:
+    """Does it, or says why not."""
     try:
         action()
     except OutsideError as error:
         log.warning(what, why=str(error))
+        return str(error)
+    return ""

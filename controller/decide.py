@@ -81,14 +81,15 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
     )
     living = tuple(s for s in sound if s.phase is not Phase.DRAINED or s.name in revive)
     remove = broken + old + drained + shrink(packing, living, limits)
-    wait = backing_off(seen, now, Trouble.REMOVALS) if remove else ()
+    retire = retiring(sound, seen)
+    wait = backing_off(seen, now, Trouble.REMOVALS) if remove or retire else ()
     taken = len(seen.slaves if wait else living)
     create, why = growth(packing, living, taken, seen, limits, now)
     return Plan(
         create=create,
         remove=() if wait else remove,
         revive=revive,
-        retire=retiring(sound, seen),
+        retire=() if wait else retire,
         forget=seen.dead_ads,
         reasons=why + wait + revived(revive) + forgotten(seen.dead_ads) + hopeless(seen.jobs),
     )

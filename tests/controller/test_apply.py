@@ -72,6 +72,8 @@ class Outside:
     def retire(self, name: str, reason: str) -> None:
         self.asked.append(("retire", name))
         self.retired[name] = reason
+        if isinstance(answer := self.drains.get(name), Exception):
+            raise answer
 
     def revive(self, name: str) -> None:
         self.asked.append(("revive", name))
@@ -147,6 +149,12 @@ def test_a_slave_that_does_not_answer_is_a_failure_to_wait_after(outside: Outsid
     outside.drains["a"] = OutsideError("a can't be drained - timed out")
     outcome = run(outside, tmp_path, remove("a", "b"), slave("a", Phase.IDLE), slave("b", Phase.IDLE))
     assert outcome.failures == {Trouble.REMOVALS: "a can't be drained - timed out"}
+
+
+def test_a_busy_slave_that_does_not_answer_is_a_failure_to_wait_after_too(outside: Outside, tmp_path: Path) -> None:
+    outside.drains["a"] = OutsideError("a can't be drained - timed out")
+    outcome = run(outside, tmp_path, Plan(retire=("a", "b")), slave("a", Phase.BUSY), slave("b", Phase.BUSY))
+    assert outcome == Outcome(failures={Trouble.REMOVALS: "a can't be drained - timed out"})
 
 
 def test_an_idle_slave_that_is_being_drained_already_waits_for_the_next_look(outside: Outside, tmp_path: Path) -> None:

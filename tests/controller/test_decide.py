@@ -269,6 +269,13 @@ def test_removals_that_fail_are_tried_again_later_and_take_up_room_meanwhile() -
     assert (later.create, len(later.remove)) == (3, 2)
 
 
+def test_drains_of_busy_slaves_wait_after_one_that_failed() -> None:
+    busy = replace(slave("a", Phase.BUSY, jobs=1), unwanted=True)
+    failed = Snapshot(slaves=(busy,), setbacks=(Setback(1, NOW, "a can't be drained", Trouble.REMOVALS),))
+    assert (decide(failed, LIMITS, NOW).retire, whys(decide(failed, LIMITS, NOW))[-1]) == ((), Why.BACKING_OFF)
+    assert decide(failed, LIMITS, NOW + timedelta(seconds=6)).retire == ("a",)
+
+
 def test_failed_creates_hold_no_removal_back_nor_failed_removals_a_create() -> None:
     creates, removals = Setback(1, NOW, "no host"), Setback(1, NOW, "refused", Trouble.REMOVALS)
     seen = Snapshot((jobs(1),), (slave("a", Phase.FAILED),))

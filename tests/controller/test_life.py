@@ -48,6 +48,8 @@ BUILD, JOIN = timedelta(seconds=10), timedelta(seconds=25)
 STEP = timedelta(seconds=3)
 BELIEVED = timedelta(seconds=60)
 """For how long at most what was read is acted on."""
+AD_LIFE = timedelta(minutes=15)
+"""For how long HTCondor believes an ad. Here those of servers that are no more stay until somebody sees to it."""
 RENEWAL = timedelta(seconds=60)
 """From one ad of a slave to the next."""
 
@@ -94,6 +96,8 @@ class World:
         """By how many looks an ad comes late."""
         self.unreachable: dict[str, datetime] = {}
         """Slaves that the master doesn't reach and doesn't hear, and until when."""
+        self.last_heard: dict[str, tuple[Machine, datetime]] = {}
+        """What these have said last, and when."""
         self.list_is_short_until = START
         self.quota = 6
         self.down: dict[str, datetime] = {}
@@ -155,7 +159,7 @@ class World:
         if vm.jobs and by_controller:
             self.killed_jobs.append(name)
         if self.joined(vm):
-            self.ghosts[vm.server.name] = self.machine(vm), self.now
+            self.ghosts[vm.server.name] = self.last_heard.pop(vm.server.name, (self.machine(vm), self.now))
         self.waiting += [timedelta(seconds=30) for _ in vm.jobs]
 
     def answer(self, what: str) -> None:
@@ -278,11 +282,14 @@ class World:
             for vm in self.vms.values()
             if self.joined(vm) and not self.out_of_reach(vm)
         }
-        dead = {
-            name: replace(machine, ad_age=Seconds((self.now - end).total_seconds()))
-            for name, (machine, end) in self.ghosts.items()
+        silent = {name: self.last_heard[name] for name in self.last_heard if name not in alive}
+        ages = {name: (machine, self.now - last) for name, (machine, last) in (self.ghosts | silent).items()}
+        old = {
+            name: replace(machine, ad_age=Seconds(age.total_seconds()))
+            for name, (machine, age) in ages.items()
+            if name in self.ghosts or age < AD_LIFE
         }
-        return dead | alive
+        return old | alive
 
     def ad_age(self) -> Seconds:
         """How old the ads of living slaves are by the master's clock: one that has just jumped ahead makes all old."""
@@ -309,7 +316,7 @@ class World:
     def drain(self, name: str, reason: str) -> Drain:
         self.answer("collector")
         vm = self.of_name(name)
-        if vm is None:
+        if vm is None or name not in self.machines():
             return Drain.ABSENT
         self.reach(vm)
         if vm.draining is not None:
@@ -340,6 +347,7 @@ class World:
         self.answer("collector")
         for name in names:
             self.ghosts.pop(name, None)
+            self.last_heard.pop(name, None)
 
 
 def replace_status(server: Server, status: str) -> Server:
@@ -512,9 +520,12 @@ class Life(RuleBasedStateMachine):
         self.world.list_is_short_until = self.world.now + timedelta(seconds=seconds)
 
     @precondition(lambda self: self.world.vms)
-    @happens(data=st.data(), seconds=st.integers(5, 1500))
+    @happens(data=st.data(), seconds=st.integers(5, 3000))
     def a_slave_is_out_of_reach(self, data: st.DataObject, seconds: int) -> None:
-        name = data.draw(st.sampled_from(sorted(vm.server.name for vm in self.world.vms.values())))
+        vm = self.world.vms[data.draw(st.sampled_from(sorted(self.world.vms)))]
+        name = vm.server.name
+        if self.world.joined(vm) and not self.world.out_of_reach(vm):
+            self.world.last_heard[name] = self.world.machine(vm), self.world.now
         self.world.unreachable[name] = self.world.now + timedelta(seconds=seconds)
 
     @happens(by=st.integers(0, 3))
