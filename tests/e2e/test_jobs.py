@@ -124,11 +124,11 @@ def test_neither_a_job_nor_an_account_reads_a_nodes_user_data(cluster: User) -> 
 
 
 def a_slave(cluster: User) -> str:
-    """The name of a slave, made if there is none."""
-    cluster.submit(1, 60)
-    wait_for("a slave", PATIENCE, lambda: cluster.look()["jobs"]["running"] >= 1)
-    machine: str = cluster.on_master("condor_status -af EcmSlave | head -n 1").strip()
-    return machine
+    """The name of a slave that has a job for a minute, so that it stays; made if there is none."""
+    number = cluster.submit(1, 60)
+    host = f"condor_q {number} -constraint 'JobStatus == 2' -af RemoteHost"
+    wait_for("a slave", PATIENCE, lambda: cluster.on_master(host).strip() != "")
+    return cluster.on_master(host).strip().rpartition("@")[2].partition(".")[0]
 
 
 def test_a_slaves_user_data_stays_closed_when_the_firewall_is_set_up_again(cluster: User) -> None:
