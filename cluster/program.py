@@ -38,8 +38,10 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     Raises:
         CloudError: the master would have no login to the cloud, there is no room for it, or the cloud doesn't answer.
         MasterError: the running master's server is lost or broken.
-        SettingsError: the master would have no way to the state, or a file of the user's can't be taken.
+        SettingsError: the master would have no way to the state, or a file of the user's or the stack's name can't be
+            taken.
     """
+    prefix = stack.prefix(pulumi.get_stack())
     own = additions.read("master", settings.master_packages, settings.master_condor_config, settings.master_script)
     slaves_own = additions.read("slave", settings.slave_packages, settings.slave_condor_config, settings.slave_script)
     state = backend.for_master(settings, os.environ, catalogue(connection))
@@ -63,8 +65,6 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         *(_without_consoles(settings, was) if fixed and not ready else ()),
     ):
         pulumi.log.warn(warning)
-
-    prefix = f"ecm-{pulumi.get_stack()}"
 
     def user_data(login: Login) -> str:
         return boot.master(

@@ -11,7 +11,7 @@ from cli.laptop.backend import PHRASE
 from cli.laptop.desk import Desk, desk
 from cli.show import SET_UP, AsJson
 from cloudinit.boot import Additions
-from cluster import additions, backend, cloud, quota, settings
+from cluster import additions, backend, cloud, quota, settings, stack
 from cluster.errors import EcmError
 from cluster.login import access, catalogue
 from cluster.settings import Settings
@@ -43,6 +43,9 @@ def checks(here: Desk) -> Iterator[Check]:
     """
     values = here.pulumi.config()
     texts = {key: SEALED if value.text is None else value.text for key, value in values.items()}
+    named = attempt("stack", lambda: stack.prefix(here.pulumi.stack()))
+    if named.wrong:
+        yield named
     if wrong := settings.problems(texts):
         yield from (Check("settings", wrong=line) for line in wrong)
         return

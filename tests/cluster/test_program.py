@@ -186,6 +186,16 @@ def test_what_cannot_be_passed_to_the_master_is_one_line_before_anything_is_made
     assert engine.resources == {}
 
 
+def test_a_stack_with_a_dot_in_its_name_is_refused_because_its_slaves_could_not_join(
+    run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulumi, "get_stack", lambda: "my.dev")
+    engine = Engine({})
+    with pytest.raises(SettingsError, match=r"'my.dev' - a slave with a dot .* - pulumi stack rename my-dev"):
+        run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    assert engine.resources == {}
+
+
 def test_systems_whose_htcondors_do_not_go_together_are_warned_of(
     run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

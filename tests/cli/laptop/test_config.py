@@ -46,6 +46,12 @@ def test_a_secret_without_its_passphrase_is_said_to_be_unchecked(
     assert "a secret, which can't be looked into" in done.stdout
 
 
+def test_a_stacks_name_with_a_dot_is_wrong(ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulumi, "stack", lambda: "my.dev")
+    (line,) = wrong(ecm("config", "check", "--json"))
+    assert line.startswith("the stack is named 'my.dev' - a slave with a dot in its name can't join")
+
+
 def test_a_state_that_the_master_cannot_reach_is_wrong(ecm: Any, pulumi: Any) -> None:
     pulumi.values["ecm:masterBackendUrl"] = Value("file:///tmp/state")
     assert wrong(ecm("config", "check", "--json"))[0].startswith("the master has no way to the stack's state")
