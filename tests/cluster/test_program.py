@@ -186,6 +186,14 @@ def test_what_cannot_be_passed_to_the_master_is_one_line_before_anything_is_made
     assert engine.resources == {}
 
 
+def test_slaves_whose_user_data_would_be_too_large_are_an_error_before_anything_is_made(run: Run, cloud: Any) -> None:
+    packages = tuple(f"lib{os.urandom(16).hex()}" for _ in range(4000))
+    engine = Engine({})
+    with pytest.raises(SettingsError, match=r"^a slave's user-data has \d+ bytes - Nova takes 65535 .*node.env 1\d{5}"):
+        run(engine, lambda: program.cluster(SETTINGS.model_copy(update={"slave_packages": packages}), FOUND, cloud))
+    assert engine.resources == {}
+
+
 def test_a_stack_with_a_dot_in_its_name_is_refused_because_its_slaves_could_not_join(
     run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
