@@ -49,7 +49,7 @@ class Engine(pulumi.runtime.Mocks):
         self.resources[args.typ, args.name] = args.inputs
         computed: dict[str, Any] = {}
         if args.typ == PORT:
-            computed = {"allFixedIps": ["10.0.0.5"]}
+            computed = {"allFixedIps": ["2001:db8::5", "10.0.0.5"]}
         elif args.typ == "openstack:networking/floatingIp:FloatingIp":
             computed = {"address": "198.51.100.7"}
         elif args.typ == CREDENTIAL:
