@@ -5,6 +5,7 @@ from pathlib import Path
 from shutil import which
 
 from cloudinit.boot import Additions
+from cluster import condorconfig
 from cluster.errors import SettingsError
 
 LARGEST = 16 * 1024
@@ -29,6 +30,8 @@ def read(
         SettingsError: a file isn't there, is too large or isn't what it should be.
     """
     fragment = _text(f"{role}CondorConfig", condor_config, project)
+    if condor_config and (why := condorconfig.problem(fragment)):
+        raise SettingsError(f"ecm:{role}CondorConfig is {condor_config!r} - {why} - mend it, or HTCondor doesn't start")
     text = _text(f"{role}Script", script, project)
     if script and text:
         _check_script(f"{role}Script", script, text)
