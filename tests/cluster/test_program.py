@@ -40,8 +40,10 @@ TEMPLATE = report.SlaveTemplate(
 class Engine(pulumi.runtime.Mocks):
     """Gives every resource an id, and the stack's own state to whoever asks."""
 
-    def __init__(self, state: dict[str, Any]) -> None:
+    def __init__(self, state: dict[str, Any], mark: str = "") -> None:
         self.state = state
+        self.mark = mark
+        """Begins every id."""
         self.resources: dict[tuple[str, str], dict[str, Any]] = {}
         self.options: dict[tuple[str, str], pulumi.ResourceOptions] = {}
 
@@ -54,7 +56,7 @@ class Engine(pulumi.runtime.Mocks):
             computed = {"address": "198.51.100.7"}
         elif args.typ == CREDENTIAL:
             computed = {"secret": "hush"}
-        return f"{args.name}-id", {**args.inputs, **computed}
+        return f"{self.mark}{args.name}-id", {**args.inputs, **computed}
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> dict[Any, Any]:  # type: ignore[override]
         assert args.token == "pulumi:pulumi:readStackResourceOutputs"
@@ -409,6 +411,38 @@ def test_another_generation_removes_a_broken_master_first_but_not_in_a_preview(
     monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: False)
     run(Engine(running_state()), lambda: program.cluster(wanted, FOUND, cloud))
     assert not cloud.servers
+
+
+def test_two_stacks_of_one_name_in_one_project_share_nothing_but_the_slaves_group(run: Run, cloud: Any) -> None:
+    """Two users may both have a stack `dev`, each in a state of their own."""
+    engines = [Engine({}, mark) for mark in ("a-", "b-")]
+    for engine in engines:
+        run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+        group = f"{engine.mark}master-id"
+        for (kind, name), made in engine.resources.items():
+            if kind.endswith("SecGroupRule"):
+                own = (made["securityGroupId"], made.get("remoteGroupId"))
+                assert own == (("default-id", group) if name == "slaves-from-master" else (group, None))
+        assert engine.resources[PORT, "master"]["securityGroupIds"] == [group]
+        assert engine.resources[INSTANCE, "master"]["metadata"]["ecm-cluster"] == group
+        assert engine.resources[sweep.SWEEP_TYPE, "sweep"]["cluster"] == group
+    titles = [engine.resources[CREDENTIAL, "master"]["name"] for engine in engines]
+    assert titles == ["ecm-dev-master-a-master-id", "ecm-dev-master-b-master-id"], "Keystone wants them unique"
+
+
+def test_a_new_master_of_one_stack_leaves_another_ones_servers_alone(run: Run, cloud: Any) -> None:
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    cloud.server("ecm-dev-slave-a")
+    for name, role in (("ecm-dev-master", "master"), ("ecm-dev-slave-b", "slave"), ("their-own", "slave")):
+        cloud.server(name, id=f"other-{name}", metadata={"ecm-cluster": "other-id", "ecm-role": role})
+    wanted = SETTINGS.model_copy(update={"master_generation": 2})
+    run(Engine(running_state()), lambda: program.cluster(wanted, FOUND, cloud))
+    assert [server.id for server in cloud.servers] == [
+        "ecm-dev-master-id",
+        "other-ecm-dev-master",
+        "other-ecm-dev-slave-b",
+        "other-their-own",
+    ]
 
 
 def test_a_broken_master_is_an_error_before_anything_is_declared(run: Run, cloud: Any) -> None:
