@@ -44,6 +44,7 @@ class FakeCloud:
         default_factory=lambda: {"public": "http://out/v3", "internal": "http://in:5000/"}
     )
     servers: list[Any] = field(default_factory=list)
+    ports: list[Any] = field(default_factory=list)
     token: AccessInfoV3 = field(default_factory=token)
     limits: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(
@@ -89,6 +90,7 @@ class FakeCloud:
             ),
             subnets=lambda network_id: [thing(network_id, ip_version=v) for v in self.subnets],
             security_groups=lambda **_: [thing("default")],
+            ports=lambda project_id: self.ports if project_id == "project" else [],
             get_quota=self._quota,
         )
         auth = SimpleNamespace(get_access=lambda _session: self.token)
