@@ -11,7 +11,6 @@ from pathlib import Path
 import structlog
 
 from cloudinit import boot
-from cloudinit.systems import SYSTEMS
 from cluster.program import Change
 from cluster.report import Shared
 from controller import pool, tokens
@@ -193,27 +192,7 @@ def _new(count: int, settings: Shared, tools: Tools) -> dict[str, str]:
 
 def user_data(names: Iterable[str], settings: Shared, key: bytes, now: datetime) -> dict[str, str]:
     """What new slaves boot with, by name; `key` is the pool's, which signs the token of each."""
-    offered = settings.offer
-    template = settings.slave
-    own = boot.Additions(template.packages, template.condor_config, template.script)
-    return {
-        name: boot.slave(
-            boot.SlaveBoot(
-                name=name,
-                system=SYSTEMS[template.system],
-                own=own,
-                master_address=settings.master_address,
-                token=tokens.slave_token(name, key, now),
-                cpus=offered.cpus,
-                memory_mib=offered.memory_mib,
-                jobs=offered.jobs,
-                docker=template.docker,
-                orphan_time=template.orphan_time,
-                proxy=template.proxy,
-            )
-        )
-        for name in names
-    }
+    return {name: boot.slave(settings.boot(name, tokens.slave_token(name, key, now))) for name in names}
 
 
 def _update(change: Change, settings: Shared, tools: Tools) -> Outcome:

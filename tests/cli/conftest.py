@@ -67,6 +67,7 @@ class FakeCloud:
             networks=lambda is_router_external=None: [
                 n for n in self.networks if is_router_external in (None, n.is_router_external)
             ],
+            subnets=lambda **_: [thing("lan", ip_version=4)],
             security_groups=lambda **_: [thing("default")],
             get_quota=lambda *_, **__: None,
         )
