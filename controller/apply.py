@@ -135,8 +135,15 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
         return str(error)
     if answer is Drain.REFUSED:
         log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
-    # One that was idle has been drained since, maybe while a job was there; of one that was seen drained that is known.
-    return answer in {Drain.DRAINED, Drain.ABSENT} or (answer is Drain.ALREADY and slave.phase is Phase.DRAINED)
+    match answer:
+        case Drain.ALREADY:
+            # One that was idle has been drained since, maybe while a job was there.
+            return slave.phase is Phase.DRAINED
+        case Drain.ABSENT:
+            # One that was in the pool a moment ago still is: a collector that has restarted knows nobody.
+            return slave.phase not in (Phase.IDLE, Phase.DRAINED)
+        case _:
+            return answer is Drain.DRAINED
 
 
 def _retired(slave: Slave) -> str:

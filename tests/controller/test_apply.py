@@ -127,7 +127,7 @@ def test_ads_of_slaves_that_are_no_more_are_taken_out_of_the_pool(outside: Outsi
 
 @pytest.mark.parametrize(
     ("answer", "goes"),
-    [(Drain.ALREADY, True), (Drain.DRAINED, True), (Drain.ABSENT, True), (Drain.REFUSED, False)],
+    [(Drain.ALREADY, True), (Drain.DRAINED, True), (Drain.ABSENT, False), (Drain.REFUSED, False)],
 )
 def test_a_drained_slave_is_asked_whether_it_still_is(
     outside: Outside, tmp_path: Path, answer: Drain, *, goes: bool
@@ -136,6 +136,18 @@ def test_a_drained_slave_is_asked_whether_it_still_is(
     outside.drains["a"] = answer
     run(outside, tmp_path, remove("a"), slave("a", Phase.DRAINED))
     assert (("update", (0, ["a"])) in outside.asked) is goes
+
+
+@pytest.mark.parametrize(
+    ("phase", "goes"), [(Phase.IDLE, False), (Phase.DRAINED, False), (Phase.BOOTING, True), (Phase.MISSING, True)]
+)
+def test_a_slave_that_was_in_the_pool_a_moment_ago_is_not_absent(
+    outside: Outside, tmp_path: Path, phase: Phase, *, goes: bool
+) -> None:
+    """A collector that has just restarted knows nobody."""
+    outside.drains["a"] = Drain.ABSENT
+    run(outside, tmp_path, remove("a"), slave("a", phase))
+    assert any(what in {"update", "delete"} for what, _ in outside.asked) is goes
 
 
 def test_a_slave_that_takes_no_more_jobs_is_told_why(outside: Outside, tmp_path: Path) -> None:
