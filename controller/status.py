@@ -164,13 +164,13 @@ def looked(before: Status, seen: Snapshot, plan: Plan, limits: Limits, now: date
     was = {(slave.name, slave.phase): slave.since for slave in before.slaves}
     going = {removal.slave: str(removal.reason) for removal in plan.remove}
     joined = [slave for slave in seen.slaves if slave.joined]
-    claimed = sum(slave.jobs for slave in joined)
+    free = sum(max(0, (slave.places or limits.jobs_per_slave) - slave.jobs) for slave in joined if slave.free)
     return replace(
         after,
         seen_at=now,
         idle_jobs=sum(group.idle for group in seen.jobs),
         demand=seen.jobs,
-        slots=Slots(claimed, max(0, sum(s.places or limits.jobs_per_slave for s in joined) - claimed)),
+        slots=Slots(sum(slave.jobs for slave in joined), free),
         slaves=tuple(_slave(s, was.get((s.name, s.phase), now), going.get(s.name, ""), now) for s in seen.slaves),
         quota_left=seen.quota_left,
     )

@@ -81,8 +81,10 @@ def test_what_is_away_is_away_since_it_was_first_missed() -> None:
     assert (back.unknown, back.unknown_since, back.seen_at) == ((), {}, at(10))
 
 
-def test_slots_are_those_of_slaves_that_have_joined() -> None:
-    slaves = (slave("a", Phase.BUSY, jobs=1), slave("b", Phase.IDLE), slave("c", Phase.BOOTING))
+def test_slots_are_those_of_slaves_that_have_joined_and_free_ones_of_those_that_are_heard_from() -> None:
+    some = LIMITS.offer
+    heard = (slave("a", Phase.BUSY, jobs=1, free=some), slave("b", Phase.IDLE, free=some))
+    slaves = (*heard, slave("c", Phase.BOOTING), slave("d", Phase.IDLE))
     assert look(FRESH, 1, *slaves).slots == Slots(claimed=1, free=3)
 
 
