@@ -240,13 +240,22 @@ def is_engine(pid: int) -> bool:
 
 
 def end_orphans() -> None:
-    """Kills providers whose engine is gone: they would go on creating servers that no state knows of."""
+    """Kills providers whose engine is gone: they would go on creating servers that no state knows of.
+
+    Raises:
+        OutsideError: one doesn't end.
+    """
     for process in psutil.process_iter(["name", "ppid", "uids"]):
         orphan = process.info["ppid"] == 1 and str(process.info["name"]).startswith("pulumi")
         if orphan and process.info["uids"] and process.info["uids"].real == os.getuid():
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-                process.wait(10)
+            try:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+                    process.wait(10)
+            except psutil.TimeoutExpired:
+                raise OutsideError(
+                    f"the stack can't be recovered - process {process.pid} of an interrupted update doesn't end"
+                ) from None
 
 
 def _tell_deleted(event: auto.EngineEvent, on_delete: Callable[[str], None]) -> None:

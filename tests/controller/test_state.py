@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from shutil import which
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 import pulumi.automation as auto
@@ -104,6 +104,26 @@ def test_a_lock_that_cannot_be_freed_is_told(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(of_cluster, "_selected", Stack)
     with pytest.raises(OutsideError, match=r"the stack's own lock can't be freed - .*no route to postgres://ecm:"):
         of_cluster.recover()
+
+
+class Undying:
+    """A provider without its engine, which waits for a disk that doesn't answer."""
+
+    pid = 77
+    info: ClassVar[dict[str, Any]] = {"name": "pulumi-resource-openstack", "ppid": 1, "uids": psutil.Process().uids()}
+
+    def kill(self) -> None:
+        pass
+
+    def wait(self, seconds: float) -> None:
+        raise psutil.TimeoutExpired(seconds, self.pid)
+
+
+def test_a_provider_that_does_not_end_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could still make servers."""
+    monkeypatch.setattr(psutil, "process_iter", lambda _: [Undying()])
+    with pytest.raises(OutsideError, match=r"the stack can't be recovered - .* 77 .* doesn't end"):
+        state.end_orphans()
 
 
 def done(op: auto.OpType, kind: str, name: str) -> auto.EngineEvent:
