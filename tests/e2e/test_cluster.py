@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -220,6 +221,22 @@ def test_another_stack_in_the_project_lives_beside_it_and_ends_alone(
     assert cluster.on_master(f"condor_q {ours} -af JobStatus NumJobStarts").split() == ["2", "1"]
     cluster.on_master(f"condor_rm {ours}")
     wait_for("idle slaves to go", PATIENCE, lambda: servers(project) == [f"ecm-{STACK}-master"])
+
+
+def test_a_master_that_cannot_read_the_state_says_why_and_goes_on_when_that_is_mended(neighbour: User) -> None:
+    right = neighbour.env["ECM_MASTER_BACKEND_URL"]
+    password = urlsplit(right).password
+    wrong = right.replace(f":{password}@", ":wr0ng@")
+    User({**neighbour.env, "ECM_MASTER_BACKEND_URL": wrong}, NEIGHBOUR).up()
+    said = "the stack's state can't be read from here - "
+    wait_for("the reason", PATIENCE, lambda: said in neighbour.ssh("ecm status").stderr)
+    told = neighbour.ssh("ecm status").stderr
+    assert "password authentication failed" in told
+    assert "wr0ng" not in told
+    neighbour.on_master(
+        f"sudo sed -i 's|:wr0ng@|:{password}@|' /etc/ecm/controller.env && sudo systemctl restart --no-block ecm-controller"
+    )
+    wait_for("the controller", PATIENCE, neighbour.master_is_ready)
 
 
 def test_a_killed_engine_loses_no_job_and_doubles_no_server(cluster: User, project: Connection) -> None:
