@@ -233,9 +233,8 @@ def test_a_master_that_cannot_read_the_state_says_why_and_goes_on_when_that_is_m
     told = neighbour.ssh("ecm status").stderr
     assert "password authentication failed" in told
     assert "wr0ng" not in told
-    neighbour.on_master(
-        f"sudo sed -i 's|:wr0ng@|:{password}@|' /etc/ecm/controller.env && sudo systemctl restart --no-block ecm-controller"
-    )
+    neighbour.on_master(f"sudo sed -i 's|:wr0ng@|:{password}@|' /etc/ecm/controller.env")
+    neighbour.on_master("sudo systemctl restart --no-block ecm-controller")
     wait_for("the controller", PATIENCE, neighbour.master_is_ready)
 
 
