@@ -69,8 +69,9 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
     packing = pack(demand(seen.jobs, limits), sound, limits)
     revive = tuple(s.name for s in sound if s.phase is Phase.DRAINED and s.name in packing.taken)
     if seen.locked:
-        # HTCondor does that alone: jobs needn't wait for the lock's end.
-        return Plan(revive=revive, reasons=(Reason(Why.LOCKED, seen.locked), *revived(revive)))
+        # HTCondor does these alone: jobs needn't wait for the lock's end.
+        reasons = (Reason(Why.LOCKED, seen.locked), *revived(revive), *forgotten(seen.dead_ads))
+        return Plan(revive=revive, forget=seen.dead_ads, reasons=reasons)
     drained = tuple(
         Removal(s.name, Reason(Why.DRAINED, s.detail or "it has been drained and takes no more jobs"))
         for s in sound
@@ -86,7 +87,8 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
         remove=() if wait else remove,
         revive=revive,
         retire=retiring(sound, seen),
-        reasons=why + wait + revived(revive) + hopeless(seen.jobs),
+        forget=seen.dead_ads,
+        reasons=why + wait + revived(revive) + forgotten(seen.dead_ads) + hopeless(seen.jobs),
     )
 
 
@@ -323,6 +325,12 @@ def retiring(slaves: tuple[Slave, ...], seen: Snapshot) -> tuple[str, ...]:
 def revived(names: tuple[str, ...]) -> tuple[Reason, ...]:
     """Why drained slaves are taken back."""
     return (Reason(Why.REVIVED, f"jobs came for {len(names)} slaves that were to go"),) if names else ()
+
+
+def forgotten(names: tuple[str, ...]) -> tuple[Reason, ...]:
+    """Why ads are taken out of the pool."""
+    text = f"the pool still has ads of {len(names)} slaves that are no more: jobs would be sent there"
+    return (Reason(Why.FORGOTTEN, text),) if names else ()
 
 
 def hopeless(jobs: tuple[JobGroup, ...]) -> tuple[Reason, ...]:

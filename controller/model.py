@@ -170,6 +170,8 @@ class Snapshot:
     """Whether the user has asked for outdated slaves to be replaced."""
     quota_unread: str = ""
     """Why the quota can't be read: then nothing is made, but what is idle goes."""
+    dead_ads: tuple[str, ...] = ()
+    """Slaves that are still in the pool's list, and nowhere else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,7 @@ class Why(StrEnum):
     RECYCLED = "recycled"
     UNWANTED = "unwanted"
     REVIVED = "revived"
+    FORGOTTEN = "forgotten"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +247,9 @@ class Plan:
     retire: tuple[str, ...] = ()
     """Slaves that are to take no more jobs, and to go when their last one has ended."""
     reasons: tuple[Reason, ...] = ()
+    forget: tuple[str, ...] = ()
+    """Slaves that are no more, and whose ads the pool is to drop."""
 
     @property
     def acts(self) -> bool:
-        return bool(self.create or self.remove or self.revive or self.retire)
+        return bool(self.create or self.remove or self.revive or self.retire or self.forget)

@@ -32,6 +32,8 @@ LONGEST_STEP = timedelta(seconds=60)
 """What passes at most from one look to the next: a clock that says more has jumped."""
 FRESH = Seconds(150)
 """A slave's ad is renewed each minute (cloudinit/files/common): one that is older is of a slave in trouble."""
+SILENT = Seconds(90)
+"""The same so old that one renewal has been missed."""
 
 LEARNED_FOR = timedelta(days=1)
 """How long what slaves offered is believed when there is none any more: too small, it would keep them from coming."""
@@ -162,7 +164,25 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     _learn(slaves, settings, memory, now)
     heard = tuple(slave for slave in slaves if slave.name in machines and machines[slave.name].ad_age <= FRESH)
     jobs = memory.watch.look(jobs, heard, settings.offer.jobs, now)
-    return Snapshot(jobs, slaves, quota[0] if quota else None, setbacks, memory.locked, quota_unread="".join(no_quota))
+    return Snapshot(
+        jobs,
+        slaves,
+        quota[0] if quota else None,
+        setbacks,
+        memory.locked,
+        quota_unread="".join(no_quota),
+        dead_ads=_dead(machines, slaves),
+    )
+
+
+def _dead(machines: Mapping[str, Machine], slaves: tuple[Slave, ...]) -> tuple[str, ...]:
+    """The slaves that only the collector knows, and hasn't heard from lately: nobody else would take their ads out.
+
+    So it is with a server that was deleted by hand before the state had it, and with one whose removal a crash or a
+    collector that was away left half done. HTCondor by itself sends jobs there for a quarter of an hour.
+    """
+    alive = {slave.name for slave in slaves}
+    return tuple(sorted(name for name, m in machines.items() if name not in alive and m.ad_age > SILENT))
 
 
 def _warn_of_unreadable(machines: Mapping[str, Machine], memory: Memory) -> None:

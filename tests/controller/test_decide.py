@@ -360,6 +360,13 @@ def test_a_slave_that_somebody_wants_gone_goes_when_it_has_no_job() -> None:
     assert (removed(plan), plan.retire) == ([("a", Why.UNWANTED)], ("b",))
 
 
+@pytest.mark.parametrize("locked", ["", "the stack is locked by ada@laptop"])
+def test_ads_of_slaves_that_are_no_more_are_taken_out_of_the_pool_under_a_lock_too(locked: str) -> None:
+    plan = decide(Snapshot(dead_ads=("x",), locked=locked), LIMITS, NOW)
+    assert (plan.forget, plan.acts) == (("x",), True)
+    assert Why.FORGOTTEN in whys(plan)
+
+
 def test_in_a_pause_nothing_is_done_whatever_was_seen() -> None:
     plan = decide(Snapshot(jobs=(jobs(9),), slaves=(slave("a", Phase.FAILED),), paused="by ada"), LIMITS, NOW)
     assert (plan.acts, whys(plan)) == (False, [Why.PAUSED])

@@ -16,7 +16,7 @@ from controller.decide import decide
 from controller.errors import OutsideError
 from controller.loop import limits
 from controller.model import JobGroup, Phase, Room, Seconds, Slave, Snapshot, Trouble
-from controller.observe import LONGEST_STEP, Kept, Memory, Parts, observe, put_together
+from controller.observe import LONGEST_STEP, SILENT, Kept, Memory, Parts, observe, put_together
 from controller.pool import Machine
 from controller.servers import Server
 from controller.state import View
@@ -423,6 +423,25 @@ def test_clocks_that_jump_hurry_nobody(steps: list[tuple[int, int, int]]) -> Non
             most = passed + LONGEST_STEP.total_seconds() * jumps
             assert passed - 20 * jumps <= waits <= most
             assert 0 <= seen["b"].idle_for <= most
+
+
+@pytest.mark.parametrize(
+    ("age", "in_state", "in_nova", "dead"),
+    [
+        (SILENT + 1, False, False, ("a",)),
+        (SILENT - 1, False, False, ()),  # it still advertises: there is a server, whatever the list says
+        (SILENT + 1, True, False, ()),  # the state has it: it goes with its slave
+        (SILENT + 1, False, True, ()),
+    ],
+)
+def test_an_ad_is_dead_when_nobody_has_its_server_and_its_startd_is_silent(
+    outside: Outside, age: float, *, in_state: bool, in_nova: bool, dead: tuple[str, ...]
+) -> None:
+    outside.machines = {"a": replace(IDLE, ad_age=Seconds(age))}
+    outside.servers = [server("a")] if in_nova else []
+    cloud: Any = outside
+    seen = observe(cloud, View({"a": "id-a"} if in_state else {}), SETTINGS, Memory(START), NOW)
+    assert seen.dead_ads == dead
 
 
 def test_a_slave_that_the_pool_has_not_heard_from_lately_proves_nothing(outside: Outside) -> None:
