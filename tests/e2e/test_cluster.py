@@ -218,7 +218,7 @@ def test_another_stack_in_the_project_lives_beside_it_and_ends_alone(
     assert [slave["jobs"] for slave in slaves(cluster)] == [1], "each sees its own"
     wait_for("the lock", PATIENCE, lambda: neighbour.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0)
     assert everything(project) == before
-    assert cluster.on_master(f"condor_q {ours} -af JobStatus NumJobStarts").split() == ["2", "1"]
+    assert cluster.on_master(f"condor_q {ours} -af JobStatus NumShadowStarts").split() == ["2", "1"]
     cluster.on_master(f"condor_rm {ours}")
     wait_for("idle slaves to go", PATIENCE, lambda: servers(project) == [f"ecm-{STACK}-master"])
 
