@@ -7,7 +7,7 @@ long enough. A slave with a claimed slot is never removed.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.model import (
@@ -61,6 +61,7 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
         return Plan(reasons=(Reason(Why.PAUSED, seen.paused),))
     if seen.unknown:
         return Plan(reasons=tuple(Reason(Why.BLIND, f"nothing is done while {part}") for part in seen.unknown))
+    seen = replace(seen, jobs=unstarted(seen.jobs, seen.slaves))
     together = sum(slave.phase is Phase.MISSING for slave in seen.slaves) > 1
     broken = tuple(r for slave in seen.slaves if (r := fault(slave, limits, now, together=together)))
     unbroken = _without(seen.slaves, broken)
@@ -99,6 +100,20 @@ def _without(slaves: tuple[Slave, ...], removals: tuple[Removal, ...]) -> tuple[
 
 Need = tuple[tuple[Room, int], ...]
 """Requests with the number of jobs that make them, largest first."""
+
+
+def unstarted(jobs: tuple[JobGroup, ...], slaves: tuple[Slave, ...]) -> tuple[JobGroup, ...]:
+    """The jobs without those that are about to start on slots that HTCondor has just given to their owners.
+
+    The schedd starts jobs one after the other, and calls each idle until then: on many new slaves that takes a while.
+    """
+    left = list(jobs)
+    for claim in (claim for slave in slaves if slave.phase is Phase.BUSY for claim in slave.claims):
+        for number, group in enumerate(left):
+            if group.idle > 0 and group.owner == claim.owner and claim.room.holds(group.request):
+                left[number] = replace(group, idle=group.idle - 1, ripe=max(0, group.ripe - 1))
+                break
+    return tuple(left)
 
 
 def demand(jobs: tuple[JobGroup, ...], limits: Limits) -> Need:

@@ -65,6 +65,16 @@ class JobGroup:
     """The slave that is free, when they are unmatched."""
     again_at: datetime | None = None
     """When unmatched jobs count again."""
+    owner: str = ""
+    """Whose they are; empty where that makes no difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A slot that HTCondor has given to a user a moment ago, and on which no job runs yet."""
+
+    owner: str
+    room: Room
 
 
 class Phase(StrEnum):
@@ -111,6 +121,8 @@ class Slave:
     """What its startd still offers; None before it has joined."""
     jobs: int = 0
     """Claimed slots."""
+    claims: tuple[Claim, ...] = ()
+    """Those of them on which a job is about to start."""
     places: int | None = None
     """How many jobs it runs at once, which `jobsPerSlave` may not be any more; None while it doesn't say so."""
     revivable: bool = False

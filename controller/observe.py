@@ -145,8 +145,10 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     memory.keep_time(now)
     unknown: list[str] = []
     ripe_after = settings.waiting_jobs_time if settings.waiting_jobs_threshold else None
-    # Slots before jobs: one that starts in between is then seen in neither, instead of in need of yet another slave.
+    # Slots, then running jobs, then idle ones, and nothing slow between: a job that starts meanwhile is seen as running
+    # or not at all, instead of in need of yet another slave.
     machines = _attempt(unknown, pool.machines)
+    running = _attempt(unknown, pool.running_on)
     jobs = _attempt(unknown, lambda: pool.jobs(memory.offer(settings), ripe_after))
     every = UNSETTLED_EVERY if memory.unsettled or memory.updating else SERVERS_EVERY
     servers = _attempt(unknown, lambda: memory.servers.get(lambda: _servers(cloud, view, settings), every, now))
@@ -154,7 +156,6 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     quota = _attempt(
         no_quota, lambda: memory.quota.get(lambda: (cloud.quota_left(settings.slave.flavor),), QUOTA_EVERY, now)
     )
-    running = _attempt(unknown, pool.running_on)
     setbacks = tuple(memory.setbacks.values())
     if jobs is None or machines is None or servers is None or running is None:
         return Snapshot(setbacks=setbacks, locked=memory.locked, unknown=tuple(unknown))
@@ -282,6 +283,7 @@ def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave
         absent_since=memory.absent_since.get(name),
         free=machine.free if machine else None,
         jobs=machine.jobs if machine else 0,
+        claims=machine.claims if machine else (),
         places=machine.places if machine else None,
         revivable=machine is not None and machine.drain_reason.startswith(f"{DRAINED_BY_US}{Why.IDLE}"),
         outdated=server.made_from != parts.fingerprint,

@@ -17,7 +17,7 @@ import htcondor2
 
 from controller import template
 from controller.errors import OutsideError
-from controller.model import JobGroup, Room, Seconds
+from controller.model import Claim, JobGroup, Room, Seconds
 
 ON_MASTER = (7, 9, 12)
 """Universes whose jobs don't run on slaves: scheduler, grid, local."""
@@ -62,8 +62,12 @@ _SLOT = [
         "DrainReason",
     ),
     *("NumDynamicSlots", "NumDynamicSlotsTime", "DaemonStartTime", "MyCurrentTime", "LastHeardFrom"),
+    *("Activity", "RemoteOwner", "EnteredCurrentActivity"),
 ]
 _FREE_STATES = ("Unclaimed", "Owner", "Drained")
+STARTING = 60
+"""Seconds in which a job starts on a slot that was claimed for it: a claim without one after that waits for something
+else, as one that `keep_claim_idle` keeps."""
 _PATIENCE = 60
 LONGEST_IDLE = 10 * 365 * 86_400
 """Seconds: what a slave's odd clock says beyond is no date."""
@@ -83,6 +87,8 @@ class Machine:
     claimed: bool
     idle_for: Seconds
     free: Room
+    claims: tuple[Claim, ...] = ()
+    """Claims on which a job is about to start."""
     places: int | None = None
     """How many jobs it runs at once; None for a slave that doesn't say so."""
     draining: bool = False
@@ -128,13 +134,17 @@ def jobs(offered: Mapping[str, Any], waiting_time: int | None) -> tuple[JobGroup
     except (htcondor2.HTCondorException, OSError) as error:
         raise OutsideError(f"the schedd can't be asked - {_line(error)}") from error
     machine = classad2.ClassAd(dict(offered))
-    counts: dict[tuple[Room, str, str], list[int]] = {}
+    counts: dict[tuple[Room, str, str, str], list[int]] = {}
     for column, ads in enumerate((everyone, ripe)):
         for ad in ads:
             request = _request(ad)
             why = _impossible(ad, request, machine)
-            counts.setdefault((request, why, "" if why else _kind(ad)), [0, 0])[column] += int(ad["JobCount"])
-    return tuple(JobGroup(request, idle, ripe, why, kind=kind) for (request, why, kind), (idle, ripe) in counts.items())
+            kind, owner = ("", "") if why else (_kind(ad), str(_evaluated(ad, "Owner") or ""))
+            counts.setdefault((request, why, kind, owner), [0, 0])[column] += int(ad["JobCount"])
+    return tuple(
+        JobGroup(request, idle, ripe, why, kind=kind, owner=owner)
+        for (request, why, kind, owner), (idle, ripe) in counts.items()
+    )
 
 
 def waiting() -> bool:
@@ -194,8 +204,23 @@ def machine(ads: Iterable[Mapping[str, Any]], now: float) -> Machine:
         jobs=jobs,
         claimed=claimed,
         idle_for=Seconds(0 if claimed else min(max(0.0, idle_for), LONGEST_IDLE)),
-        free=Room(*(int(whole.get(size, 0)) for size in ("Cpus", "Memory", "Disk", "GPUs"))),
+        free=_size(whole),
+        claims=tuple(_claim(ad) for ad in dynamic if _starts(ad, now)),
     )
+
+
+def _size(ad: Mapping[str, Any]) -> Room:
+    return Room(*(int(ad.get(size, 0)) for size in ("Cpus", "Memory", "Disk", "GPUs")))
+
+
+def _starts(ad: Mapping[str, Any], now: float) -> bool:
+    """Whether a slot was claimed a moment ago, and no job runs on it yet: to the schedd it is still idle."""
+    waits = (ad.get("State"), ad.get("Activity")) == ("Claimed", "Idle") and "RemoteOwner" in ad
+    return waits and now - ad["LastHeardFrom"] + ad["MyCurrentTime"] - ad["EnteredCurrentActivity"] < STARTING
+
+
+def _claim(ad: Mapping[str, Any]) -> Claim:
+    return Claim(str(ad["RemoteOwner"]).split("@")[0], _size(ad))
 
 
 def whole_slot(name: str) -> dict[str, Any] | None:

@@ -327,24 +327,28 @@ def test_an_outdated_slave_teaches_nothing(outside: Outside) -> None:
     assert memory.learned == {}
 
 
+@pytest.mark.parametrize("before", range(5))
+@pytest.mark.parametrize("there", [True, False])
 def test_a_job_that_starts_during_the_look_is_not_taken_to_need_a_slave(
-    outside: Outside, monkeypatch: pytest.MonkeyPatch
+    outside: Outside, monkeypatch: pytest.MonkeyPatch, before: int, *, there: bool
 ) -> None:
-    """It would be seen idle, and the slot that it took as taken: a slave would be made for nothing."""
+    """It would be seen idle, and its slot as taken, or its slave as busy: a slave would be made for nothing."""
     asked: list[str] = []
 
-    def jobs(*_: object) -> tuple[JobGroup, ...]:
-        asked.append("jobs")
-        return (JobGroup(Room(1, 100, 10), idle=1, ripe=0),) if asked == ["jobs"] else ()
+    def started(what: str) -> bool:
+        asked.append(what)
+        return len(asked) > before
 
-    def machines() -> dict[str, Machine]:
-        asked.append("slots")
-        return {"a": IDLE if asked == ["slots"] else BUSY}
-
-    monkeypatch.setattr(pool, "jobs", jobs)
-    monkeypatch.setattr(pool, "machines", machines)
-    outside.servers = [replace(server("a"), made_from=SETTINGS.fingerprint)]
+    group = JobGroup(Room(1, 100, 10), idle=1, ripe=0)
+    before_it = {"a": IDLE} if there else {}
+    monkeypatch.setattr(pool, "jobs", lambda *_: () if started("jobs") else (group,))
+    monkeypatch.setattr(pool, "machines", lambda: {"a": BUSY} if started("slots") else before_it)
+    monkeypatch.setattr(pool, "running_on", lambda: frozenset({"a"} if started("running") else ()))
+    a = replace(server("a"), made_from=SETTINGS.fingerprint)
+    monkeypatch.setattr(outside, "slaves", lambda _: (started("servers"), (a,))[1])
+    outside.servers = [a]
     seen = look(outside, Memory(START))
+    assert sorted(asked) == ["jobs", "running", "servers", "slots"]
     assert decide(seen, limits(SETTINGS, Room(1, 900, 10)), NOW).create == 0
 
 

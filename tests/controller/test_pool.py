@@ -10,7 +10,7 @@ import pytest
 from cluster.offer import offer
 from controller import heartbeat, pool, template
 from controller.errors import OutsideError
-from controller.model import Room, Seconds
+from controller.model import Claim, Room, Seconds
 
 WHOLE: dict[str, Any] = {
     "SlotType": "Partitionable",
@@ -52,6 +52,26 @@ def test_a_slave_is_idle_since_its_last_dynamic_slot_on_its_own_clock() -> None:
     assert pool.machine([WHOLE | {"GPUs": 1}], now=5007.0).free == Room(2, 1900, 4000, gpus=1)
     assert seen.places is None
     assert pool.machine([WHOLE | {"EcmJobs": 4}], now=5007.0).places == 4
+
+
+CLAIMED = {
+    **DYNAMIC,
+    "Activity": "Idle",
+    "RemoteOwner": "ada@pool",
+    "EnteredCurrentActivity": 990,
+    "MyCurrentTime": 1000,
+    "LastHeardFrom": 5000.0,
+    "Cpus": 1,
+    "Memory": 500,
+    "Disk": 70,
+}
+
+
+def test_a_slot_that_was_just_claimed_is_its_owners_next_jobs() -> None:
+    assert pool.machine([WHOLE, CLAIMED], now=5007.0).claims == (Claim("ada", Room(1, 500, 70)),)
+    for other in ({"Activity": "Busy"}, {"State": "Unclaimed"}, {"EnteredCurrentActivity": 900}):
+        assert pool.machine([WHOLE, CLAIMED | other], now=5007.0).claims == ()
+    assert pool.machine([WHOLE, CLAIMED], now=5060.0).claims == (), "nobody knows what has been since"
 
 
 def test_an_ad_makes_no_slave_idle_for_longer_than_it_lives() -> None:

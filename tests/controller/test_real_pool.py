@@ -48,9 +48,10 @@ def whole_slave(seconds: int, more: str = "") -> str:
 def test_a_claim_that_waits_for_its_owners_next_job_is_room_for_nobody_else(condor: RealPool) -> None:
     """So it is no free slot; and its owner's next job starts on it at once, without having been demand for long."""
     condor.submit("ada", whole_slave(1, "keep_claim_idle = 120"))
-    assert within(60, lambda: states("ada") == [] and pool.machines()["s1"].claimed), "a claim without a job"
+    assert within(60, lambda: states("ada") == [] and pool.machines()["s1"].claims != ()), "a claim without a job"
     kept = pool.machines()["s1"]
     assert (kept.free.cpus, kept.jobs, kept.idle_for) == (0, 1, Seconds(0))
+    assert [(claim.owner, claim.room.cpus) for claim in kept.claims] == [("ada", 2)]
 
     condor.submit("bob", whole_slave(1))
     assert not within(25, lambda: states("bob") != [1]), "two negotiation cycles and more"

@@ -80,7 +80,7 @@ def test_root_may_not_submit_and_is_told_what_to_do(cluster: User) -> None:
 
 
 def test_no_more_jobs_at_once_than_a_slave_may_have(cluster: User) -> None:
-    jobs = cluster.submit(8, 60)
+    jobs = cluster.submit(8, 300)
     most: Counter[str] = Counter()
 
     def all_running() -> bool:
@@ -92,6 +92,7 @@ def test_no_more_jobs_at_once_than_a_slave_may_have(cluster: User) -> None:
 
     wait_for("eight running jobs", PATIENCE, all_running)
     assert sorted(most.values()) == [2, 2, 2, 2]
+    cluster.on_master(f"condor_rm {jobs}")
 
 
 def test_an_account_of_the_settings_submits_and_looks_into_its_job(cluster: User) -> None:
