@@ -4,6 +4,7 @@ Real OpenStack, real Pulumi, real HTCondor; what is asked and what is looked at 
 """
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -236,6 +237,34 @@ def test_a_master_that_cannot_read_the_state_says_why_and_goes_on_when_that_is_m
     neighbour.on_master(f"sudo sed -i 's|:wr0ng@|:{password}@|' /etc/ecm/controller.env")
     neighbour.on_master("sudo systemctl restart --no-block ecm-controller")
     wait_for("the controller", PATIENCE, neighbour.master_is_ready)
+
+
+def test_an_upgrade_reaches_the_running_master_and_no_job_notices(
+    cluster: User, project: Connection, tmp_path: Path
+) -> None:
+    job = cluster.submit(1, 90)
+    wait_for("a running job", PATIENCE, lambda: cluster.look()["jobs"]["running"] == 1)
+    master = master_id(project)
+    User(cluster.env, STACK, newer_checkout(tmp_path)).up()
+    runs = "cd /opt/ecm/current && grep -q UPGRADED controller/model.py"
+    proved = 'grep -q "\\"proved\\": \\"$(basename $(readlink /opt/ecm/current))\\"" /var/lib/ecm/release.json'
+    is_new = f"{runs} && {proved}"
+    wait_for("the new controller to see everything", PATIENCE, lambda: cluster.ssh(is_new).returncode == 0)
+    assert master_id(project) == master
+    wait_for("the job", PATIENCE, lambda: finished(cluster, job) == [0])
+    assert ended_once(cluster, job) == [1]
+    cluster.up()
+
+
+def newer_checkout(folder: Path) -> Path:
+    """This checkout with another controller."""
+    made = folder / "checkout"
+    no_sources = shutil.ignore_patterns(".*", "__pycache__")
+    shutil.copytree(ROOT, made, ignore=no_sources)
+    (made / ".venv").symlink_to(ROOT / ".venv")
+    with (made / "controller" / "model.py").open("a") as source:
+        source.write("\nUPGRADED = True\n")
+    return made
 
 
 def test_a_killed_engine_loses_no_job_and_doubles_no_server(cluster: User, project: Connection) -> None:
