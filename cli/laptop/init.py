@@ -16,7 +16,7 @@ from cli.laptop.proposals import ASKED, There
 from cli.show import SET_UP, say
 from cluster import settings
 from cluster.errors import CloudError, SettingsError
-from cluster.login import catalogue, translated, unchosen
+from cluster.login import catalogue, chosen, clouds, translated
 from controller.masking import masked
 
 if TYPE_CHECKING:
@@ -117,14 +117,9 @@ def interview(there: There, before: Mapping[str, str], given: Mapping[str, str],
 
 
 def _log_in(here: Desk, state: Backend, *, yes: bool) -> "Connection":
-    if not os.environ.get("OS_CLOUD") and not os.environ.get("OS_AUTH_URL"):
+    if not chosen():
         with translated():
-            names = unchosen()
-        if not names:
-            raise CommandError(
-                "there is no login to a cloud - no clouds.yaml here or in ~/.config/openstack, and no OS_* variables - "
-                "download clouds.yaml from your cloud's dashboard (API Access)"
-            )
+            names = clouds()
         if len(names) > 1 and yes:
             raise CommandError(f"clouds.yaml has several clouds - {', '.join(names)} - export OS_CLOUD=NAME")
         state.export("OS_CLOUD", names[0] if len(names) == 1 else _pick_cloud(names))
