@@ -9,18 +9,33 @@ from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from controller.status import CONTROLLER
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 FAILED = 1
 """Exit status: it could not be done."""
 TROUBLE = 3
-"""Exit status: it was looked at, and something is wrong. (2 is wrong usage, 130 an interrupt.)"""
+"""Exit status: it was looked at, and something is wrong. (2 is wrong usage.)"""
+INTERRUPTED = 130
+"""Exit status: Ctrl-C."""
 
 SET_UP, RUN, WHY = "Set up and take down", "Run the cluster", "See and understand"
 """The parts of `ecm --help`."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def _tell_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it
+    if asked:
+        typer.echo(f"ecm {CONTROLLER}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")
+]
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
