@@ -11,6 +11,7 @@ AD = {"ClusterId": 12, "ProcId": 0, "JobStatus": 1, "Owner": "ada", "RequestMemo
 def test_a_jobs_requests_are_evaluated_by_htcondor(ecm: Any, master: Any, status: Any) -> None:
     master.tells(status())
     master.answers |= {
+        "condor_q -allusers -constraint": "",
         "condor_q -allusers 12.0 -json": json.dumps([AD]),
         "condor_q -allusers 12.0 -af": "1 4096 1000 undefined\n",
         "condor_status": "",
@@ -44,3 +45,34 @@ def test_a_slave_is_found_by_the_end_of_its_name(ecm: Any, master: Any, status: 
 def test_it_wants_to_know_what_to_explain(ecm: Any, master: Any) -> None:
     assert ecm("explain", obj=master).exit_code == 2
     assert ecm("explain", "12", "--scaling", obj=master).exit_code == 2
+
+
+def test_of_many_jobs_the_first_that_waits_is_explained(ecm: Any, master: Any, status: Any) -> None:
+    master.tells(status())
+    master.answers |= {
+        "condor_q -allusers -constraint ClusterId == 12 && JobStatus == 1 -limit 1 -json": json.dumps(
+            [{**AD, "ProcId": 7}]
+        ),
+        "condor_q -allusers 12.7 -af": "1 100 1000 undefined\n",
+        "condor_status": "",
+    }
+    assert ecm("explain", "12", obj=master).stdout.startswith("12.7 has been waiting")
+
+
+def test_odd_ads_of_slaves_are_passed_over(ecm: Any, master: Any, status: Any) -> None:
+    master.tells(status())
+    master.answers |= {
+        "condor_q": json.dumps([{**AD, "RequestMemory": 100}]),
+        "condor_q -allusers 12.0 -af": "1 100 1000 undefined\n",
+        "condor_status": "ecm-dev-slave-odd <10.0.0.9:9618> 0 undefined 1920 x undefined\nshort\n",
+    }
+    done = ecm("explain", "12.0", obj=master)
+    assert done.exit_code == 0, done.stderr
+
+
+def test_an_answer_that_is_no_json_is_one_line(ecm: Any, master: Any, status: Any) -> None:
+    master.tells(status())
+    master.answers |= {"condor_q": "-- Failed to fetch ads", "condor_status": ""}
+    done = ecm("explain", "12.0", obj=master)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "condor_q can't be understood - it says: -- Failed to fetch ads" in done.stderr

@@ -65,3 +65,18 @@ def test_a_replay_shows_what_the_rule_would_now_decide_otherwise(ecm: Any, maste
 
 def test_without_a_journal_it_says_so(ecm: Any, master: Any) -> None:
     assert "there is no journal yet" in ecm("history", obj=master).stderr
+
+
+@pytest.mark.usefixtures("journal")
+def test_lines_that_cannot_be_read_are_counted(ecm: Any, master: Any, journal: Journal) -> None:
+    with (journal.folder / "journal.0.jsonl").open("ab") as file:
+        file.write(b"\xc0{\n")
+    assert "1 line of the journal can't be read" in ecm("history", obj=master).stdout
+
+
+@pytest.mark.parametrize("command", ["history", "replay"])
+def test_a_journal_that_may_not_be_read_is_one_line(ecm: Any, master: Any, command: str) -> None:
+    (master.state / "journal" / "journal.0.jsonl").mkdir(parents=True)
+    done = ecm(command, obj=master)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "the journal can't be read - Is a directory" in done.stderr

@@ -60,9 +60,12 @@ def test_a_controller_that_never_spoke_is_one_line(ecm: Any, master: Any) -> Non
     assert "the controller says nothing" in done.stderr
 
 
-def test_a_damaged_status_is_one_line(ecm: Any, master: Any) -> None:
-    (master.run / "status.json").write_text('{"at": "20')
-    assert "the controller's status can't be read" in ecm("status", obj=master).stderr
+@pytest.mark.parametrize("content", [b'{"at": "20', b"\xc0\x00", b"[]", b'{"version": 99}'])
+def test_a_damaged_status_is_one_line(ecm: Any, master: Any, content: bytes) -> None:
+    (master.run / "status.json").write_bytes(content)
+    done = ecm("status", obj=master)
+    assert done.exit_code == 1
+    assert "the controller's status can't be read - it is damaged, or of another version" in done.stderr
 
 
 def test_a_slave_that_is_being_removed_is_going_not_missing(ecm: Any, master: Any, status: Any, slave: Any) -> None:
