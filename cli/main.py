@@ -22,7 +22,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except (EcmError, OutsideError) as error:
-            err.print(f"ecm: {masked(str(error))}", markup=False, soft_wrap=True)
+            err.print(f"ecm: {masked(str(error))}", soft_wrap=True)
             raise typer.Exit(FAILED) from None
         except typer.Abort as error:
             raise _unanswered(error.__context__) from None
@@ -35,7 +35,7 @@ def _unanswered(why: BaseException | None) -> Exception:
             err.print()
             return typer.Exit(INTERRUPTED)
         case EOFError():
-            err.print("\necm: no answer - the input has ended - `--yes` asks nothing", markup=False, soft_wrap=True)
+            err.print("\necm: no answer - the input has ended - `--yes` asks nothing", soft_wrap=True)
             return typer.Exit(FAILED)
         case _:
             return typer.Abort()
@@ -79,7 +79,7 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("ECM_DEBUG"):
             raise
-        err.print(f"ecm: {masked(_last_words(error))}", markup=False, soft_wrap=True)
+        err.print(f"ecm: {masked(_last_words(error))}", soft_wrap=True)
         sys.exit(FAILED)
 
 

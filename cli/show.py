@@ -11,8 +11,9 @@ from rich.table import Table
 
 from controller.status import CONTROLLER
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# Brackets and colons in the names that a cloud has are no markup.
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 FAILED = 1
 """Exit status: it could not be done."""
@@ -42,7 +43,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 def say(text: str) -> None:
     """A line for people; whole, however narrow the terminal: commands in it are copied."""
-    out.print(text, markup=False, soft_wrap=True)
+    out.print(text, soft_wrap=True)
 
 
 def report(data: Any, view: RenderableType, *, as_json: bool) -> None:  # noqa: ANN401 - whatever a command reports

@@ -38,16 +38,21 @@ def doctor(context: typer.Context, *, fix: Fix = False, as_json: AsJson = False)
 
 def checks(here: Desk, *, fix: bool) -> Iterator[Check]:
     """Looks at everything, one after the other. What can't be looked at for want of an earlier part is left out."""
-    yield attempt("pulumi", lambda: _version(here), "scripts/setup")
+    engine = attempt("pulumi", lambda: _version(here), "scripts/setup")
+    yield engine
     state = attempt("state", here.pulumi.backend, "export PULUMI_BACKEND_URL=…")
-    yield state
     if state.wrong:
+        if state.wrong != engine.wrong:
+            yield state
+        yield config.login(here)
         return
+    yield state
     try:
         yield from config.checks(here)
         outputs = here.pulumi.outputs()
     except EcmError as error:
-        yield Check("stack", wrong=str(error), fix="ecm init")
+        yield Check("stack", wrong=str(error))
+        yield config.login(here)
         return
     address = outputs.get("masterIp")
     if not address:

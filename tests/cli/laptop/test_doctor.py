@@ -93,3 +93,19 @@ def test_another_version_of_the_engine_is_wrong(ecm: Any, pulumi: Any, monkeypat
 def test_a_port_that_is_closed_says_what_to_look_at() -> None:
     with pytest.raises(CommandError, match=r"ssh at 127\.0\.0\.1 doesn't answer - .*refused"):
         doctor._port("127.0.0.1", 1, "ssh")
+
+
+@pytest.mark.parametrize("broken", ["version", "backend", "config"])
+def test_the_login_is_looked_at_even_where_pulumi_does_not_work(
+    ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def refuse(_: Any) -> str:
+        raise CommandError("there is no `pulumi` on PATH - it carries everything out - run scripts/setup")
+
+    for part in {"version": ("version", "backend"), "backend": ("backend",), "config": ("config",)}[broken]:
+        monkeypatch.setattr(type(pulumi), part, refuse)
+    told = found(ecm("doctor", "--json"))
+    assert [what for what, wrong in told.items() if wrong] == [
+        {"version": "pulumi", "backend": "state", "config": "stack"}[broken]
+    ]
+    assert told["login"] == ""

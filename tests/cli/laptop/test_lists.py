@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cluster.errors import CloudError
+from tests.cli.conftest import image, thing
 
 
 def test_supported_images_come_first_and_the_others_say_why_not(ecm: Any) -> None:
@@ -72,3 +73,10 @@ def test_a_filter_that_nothing_meets_says_so(ecm: Any, command: str, says: str) 
 
 def test_json_has_what_is_left_of_the_quota(ecm: Any) -> None:
     assert [part["left"] for part in json.loads(ecm("quota", "--json").stdout)] == [8, 16, None]
+
+
+def test_a_name_is_shown_as_it_is_whatever_is_in_it(ecm: Any, cloud: Any) -> None:
+    name = "debian [/old] [bold]x :bug: ümläüt 日本"
+    cloud.images, cloud.keypairs = [image(name)], [thing(name, fingerprint="aa")]
+    assert name in ecm("images").stdout.replace("\n", "")
+    assert name in ecm("keys").stdout
