@@ -14,9 +14,8 @@ from rich.text import Text
 
 from cli.errors import DOCTOR, CommandError, NotThereError
 from cli.master.machine import Machine, machine
-from cli.master.why import counted
 from cli.place import OnMaster
-from cli.show import TROUBLE, WHY, AsJson, report, say, table
+from cli.show import TROUBLE, WHY, AsJson, counted, report, say, table
 from controller import journal
 from controller.journal import Decision, Unreadable
 

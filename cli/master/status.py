@@ -15,9 +15,8 @@ from cli.master import condor, seen
 from cli.master.condor import Queue
 from cli.master.machine import Machine, machine
 from cli.master.seen import STALE
-from cli.master.why import counted
 from cli.place import OnMaster
-from cli.show import TROUBLE, WHY, AsJson, age, out, table
+from cli.show import TROUBLE, WHY, AsJson, age, counted, out, table
 from controller.model import Phase
 from controller.requests import Requests
 from controller.status import SlaveStatus, Status

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from cli.master.condor import Slot
-from cli.show import age
+from cli.show import age, counted
 from controller.model import Phase, Room, Why
 from controller.status import NOT_READY, SlaveStatus, Status
 
@@ -262,11 +262,6 @@ def of_scaling(told: Status) -> Explanation:
 def kind_of(reason: str) -> str:
     """What a reason of the controller's is about: the word that it begins with."""
     return reason.partition(": ")[0]
-
-
-def counted(number: int, what: str) -> str:
-    """`1 slave`, `2 slaves`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def slaves_are(number: int) -> str:
