@@ -43,8 +43,18 @@ def said(error: Exception) -> str:
 
 def tell(checks: Iterable[Check], *, as_json: bool) -> None:
     """Prints the checks, without passwords; leaves with status 3 when one of them found something wrong."""
-    done = [replace(check, found=masked(check.found), wrong=masked(check.wrong)) for check in checks]
+    done = disclosed(checks)
     report(done, view(done), as_json=as_json)
+    leave(done)
+
+
+def disclosed(checks: Iterable[Check]) -> list[Check]:
+    """The checks as they may be shown."""
+    return [replace(check, found=masked(check.found), wrong=masked(check.wrong)) for check in checks]
+
+
+def leave(done: Iterable[Check]) -> None:
+    """Leaves with status 3 when one of them found something wrong."""
     if any(check.wrong for check in done):
         raise typer.Exit(TROUBLE)
 

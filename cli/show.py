@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +26,14 @@ INTERRUPTED = 130
 SET_UP, RUN, WHY = "Set up and take down", "Run the cluster", "See and understand"
 """The parts of `ecm --help`."""
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+def _make_room(as_json: bool) -> bool:  # noqa: FBT001 - typer calls it
+    # What is said on the way to the result would be in the way of who reads it.
+    out.stderr = as_json
+    return as_json
+
+
+AsJson = Annotated[bool, typer.Option("--json", callback=_make_room, help="Print JSON, for programs.")]
 
 
 def _tell_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it
@@ -46,10 +54,17 @@ def say(text: str) -> None:
     out.print(text, soft_wrap=True)
 
 
+def prose(text: str) -> None:
+    """Sentences for people, with nothing in them to copy: they are broken between words."""
+    out.print(text)
+
+
 def report(data: Any, view: RenderableType, *, as_json: bool) -> None:  # noqa: ANN401 - whatever a command reports
-    """Prints a command's result, once: as JSON of the data, or as the view of it."""
+    """Prints a command's result, once: as JSON of the data, or as the view of it. A line goes by `say`."""
     if as_json:
         typer.echo(json.dumps(_plain(data), indent=2, default=str))
+    elif isinstance(view, str):
+        say(view)
     else:
         out.print(view)
 
@@ -74,6 +89,11 @@ def age(seconds: float) -> str:
     return f"{whole // DAY} d {whole % DAY // HOUR} h"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 slave`, `2 slaves`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _plain(data: Any) -> Any:  # noqa: ANN401 - see `report`
     if isinstance(data, BaseModel):
         return data.model_dump(mode="json", by_alias=True)
@@ -81,4 +101,6 @@ def _plain(data: Any) -> Any:  # noqa: ANN401 - see `report`
         return dataclasses.asdict(data)
     if isinstance(data, list | tuple):
         return [_plain(item) for item in data]
+    if isinstance(data, Mapping):
+        return {key: _plain(value) for key, value in data.items()}
     return data

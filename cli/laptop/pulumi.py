@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from cli.errors import CommandError
+from cli.show import out
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -128,7 +128,7 @@ class Pulumi:
             ) as running:
                 for line in running.stdout or ():
                     lines.append(line)
-                    sys.stdout.write(line)
+                    out.file.write(line)
         except FileNotFoundError:
             raise _missing() from None
         return subprocess.CompletedProcess(command, running.returncode, "".join(lines))
