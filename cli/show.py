@@ -2,19 +2,33 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleDimensions, JustifyMethod, RenderableType
 from rich.table import Table
 
 from controller.status import CONTROLLER
 
+WIDE = 1000
+"""Columns."""
+
+
+class Screen(Console):
+    """Where a command speaks. What goes into a pipe or a file isn't broken into lines, unless COLUMNS says how."""
+
+    @property  # type: ignore[misc] # rich lets it be set, which nobody does here
+    def size(self) -> ConsoleDimensions:
+        found = super().size
+        return found if self.is_terminal or "COLUMNS" in os.environ else ConsoleDimensions(WIDE, found.height)
+
+
 # Brackets and colons in the names that a cloud has are no markup.
-out = Console(highlight=False, markup=False, emoji=False)
-err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+out = Screen(highlight=False, markup=False, emoji=False)
+err = Screen(stderr=True, highlight=False, markup=False, emoji=False)
 
 FAILED = 1
 """Exit status: it could not be done."""
@@ -69,11 +83,12 @@ def report(data: Any, view: RenderableType, *, as_json: bool) -> None:  # noqa: 
         out.print(view)
 
 
-def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """An empty table; the columns named in `right` hold numbers."""
+def table(*columns: str, right: tuple[str, ...] = (), whole: tuple[str, ...] = ()) -> Table:
+    """An empty table; the columns in `right` hold numbers, those in `whole` what is copied and so is never broken."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        justify: JustifyMethod = "right" if column in right else "left"
+        made.add_column(column, justify=justify, overflow="fold", no_wrap=column in whole)
     return made
 
 

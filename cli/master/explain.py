@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from cli.master import condor, seen, why
@@ -47,8 +48,5 @@ def explain(
 
 
 def view(answer: Explanation) -> RenderableType:
-    lines: list[RenderableType] = [Text(answer.answer, "bold")]
-    lines += [Text(f"  {line}") for line in answer.because]
-    if answer.do:
-        lines.append(Text(f"  → {answer.do}"))
-    return Group(*lines)
+    lines = [*answer.because, *([f"→ {answer.do}"] if answer.do else [])]
+    return Group(Text(answer.answer, "bold"), *(Padding(Text(line), (0, 0, 0, 2)) for line in lines))

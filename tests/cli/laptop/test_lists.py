@@ -80,3 +80,16 @@ def test_a_name_is_shown_as_it_is_whatever_is_in_it(ecm: Any, cloud: Any) -> Non
     cloud.images, cloud.keypairs = [image(name)], [thing(name, fingerprint="aa")]
     assert name in ecm("images").stdout.replace("\n", "")
     assert name in ecm("keys").stdout
+
+
+def test_a_row_is_one_line_for_grep(ecm: Any, cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.images = [image("Rocky-9-GenericCloud-Base-9.4-20240509.0.x86_64-with-all-that-one-could-want")]
+    monkeypatch.delenv("COLUMNS")
+    (row,) = ecm("images").stdout.splitlines()[1:]
+    assert row.split() == [cloud.images[0].name, "el-9", "1024", cloud.images[0].id]
+
+
+def test_an_id_is_never_broken(ecm: Any, cloud: Any) -> None:
+    cloud.images = [image("Rocky-9-GenericCloud-Base-9.4-20240509.0.x86_64")]
+    cloud.images[0].id = "8d4d0f49-fa70-4c21-b543-79ca32643b1c"
+    assert cloud.images[0].id in ecm("images").stdout

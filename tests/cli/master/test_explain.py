@@ -76,3 +76,10 @@ def test_an_answer_that_is_no_json_is_one_line(ecm: Any, master: Any, status: An
     done = ecm("explain", "12.0", obj=master)
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert "condor_q can't be understood - it says: -- Failed to fetch ads" in done.stderr
+
+
+def test_lines_that_are_too_long_go_on_below_their_beginning(ecm: Any, master: Any, status: Any) -> None:
+    master.tells(status(reasons=("at maximum: " + "more than that " * 8,)))
+    lines = ecm("explain", "--scaling", obj=master).stdout.splitlines()
+    assert all(line.startswith("  ") for line in lines[1:])
+    assert max(map(len, lines)) <= 80
