@@ -75,7 +75,8 @@ class Ssh:
         if done.returncode == NO_SUCH_PROGRAM:
             raise CommandError(_unborn())
         if not done.stdout.strip():
-            raise CommandError(f"on the master, ecm {arguments[0]} failed - {_last(done.stderr)} - `ecm logs`")
+            why = _last(done.stderr).removeprefix("ecm: ")
+            raise CommandError(f"on the master, ecm {arguments[0]} failed - {why} - `ecm logs`")
         return done.stdout
 
     def _start(self, arguments: list[str]) -> str:

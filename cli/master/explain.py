@@ -49,4 +49,4 @@ def explain(
 
 def view(answer: Explanation) -> RenderableType:
     lines = [*answer.because, *([f"→ {answer.do}"] if answer.do else [])]
-    return Group(Text(answer.answer, "bold"), *(Padding(Text(line), (0, 0, 0, 2)) for line in lines))
+    return Group(Text(answer.answer, "bold"), *(Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines))

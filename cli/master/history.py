@@ -21,7 +21,8 @@ from controller.journal import Decision, Unreadable
 
 app = typer.Typer()
 
-ROWS = 24
+ROWS = 20
+"""With the head and the next prompt they fit into a window of 24 lines."""
 WIDTH = 15
 MINUTE = timedelta(minutes=1)
 YEARS = 100_000
@@ -136,10 +137,11 @@ def view(done: list[Stretch]) -> RenderableType:
     most_jobs, most_slaves = max(s.idle_jobs for s in done), max(s.slaves for s in done)
     if not most_jobs and not most_slaves:
         return Text("no job waited and no slave was there in all that time")
+    moment = "%H:%M:%S" if len(done) > 1 and done[1].start - done[0].start < MINUTE else "%d %b %H:%M"
     rows = table("from", "waiting", "", "slaves", "", "made", "removed", right=("waiting", "slaves", "made", "removed"))
     for stretch in done:
         rows.add_row(
-            f"{stretch.start.astimezone():%d %b %H:%M}",
+            stretch.start.astimezone().strftime(moment),
             str(stretch.idle_jobs),
             Bar(max(1, most_jobs), 0, stretch.idle_jobs, width=WIDTH, color="yellow"),
             str(stretch.slaves),

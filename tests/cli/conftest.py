@@ -50,6 +50,7 @@ class FakeCloud:
         ]
         self.keypairs = [thing("mykey", fingerprint="aa:bb")]
         self.servers: list[Any] = []
+        self.rules: list[Any] = []
         self.limits = SimpleNamespace(
             instances=10, instances_used=2, total_cores=20, total_cores_used=4, total_ram=-1, total_ram_used=4096
         )
@@ -68,6 +69,7 @@ class FakeCloud:
                 n for n in self.networks if is_router_external in (None, n.is_router_external)
             ],
             security_groups=lambda **_: [thing("default")],
+            security_group_rules=lambda: self.rules,
             get_quota=lambda *_, **__: None,
         )
         self.catalogue: dict[str, list[str]] = {}

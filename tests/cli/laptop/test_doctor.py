@@ -10,6 +10,7 @@ import pytest
 from cli.errors import CommandError
 from cli.laptop import doctor
 from cloudinit import payload
+from tests.cli.conftest import thing
 
 
 class FakeMaster:
@@ -75,6 +76,19 @@ def test_a_server_that_is_being_made_is_no_orphan(ecm: Any, pulumi: Any, cloud: 
     assert found(ecm("doctor", "--json"))["orphans"] == ""
     cloud.servers = [SimpleNamespace(**made, created_at=(now - timedelta(hours=1)).isoformat())]
     assert "servers outside the state: s" in found(ecm("doctor", "--json"))["orphans"]
+    assert master.asked
+
+
+def test_a_rule_that_somebody_removed_is_found(ecm: Any, pulumi: Any, cloud: Any, master: FakeMaster) -> None:
+    rules = [
+        {"type": "openstack:networking/secGroupRule:SecGroupRule", "urn": f"urn:x::master-{name}", "id": f"{name}-id"}
+        for name in ("ssh", "condor")
+    ]
+    pulumi.state = {"deployment": {"resources": rules}}
+    cloud.rules = [thing("ssh"), thing("condor")]
+    assert found(ecm("doctor", "--json"))["groups"] == ""
+    cloud.rules = [thing("ssh")]
+    assert found(ecm("doctor", "--json"))["groups"].startswith("the cloud lacks master-condor - ")
     assert master.asked
 
 

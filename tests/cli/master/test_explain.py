@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from controller.model import Phase
 
 AD = {"ClusterId": 12, "ProcId": 0, "JobStatus": 1, "Owner": "ada", "RequestMemory": "/Expr(ifThenElse(…))/"}
@@ -83,3 +85,12 @@ def test_lines_that_are_too_long_go_on_below_their_beginning(ecm: Any, master: A
     lines = ecm("explain", "--scaling", obj=master).stdout.splitlines()
     assert all(line.startswith("  ") for line in lines[1:])
     assert max(map(len, lines)) <= 80
+
+
+def test_lines_have_no_spaces_at_their_end_for_programs(
+    ecm: Any, master: Any, status: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS")
+    master.tells(status(reasons=("enough: no job waits for a slave",)))
+    lines = ecm("explain", "--scaling", obj=master).stdout.splitlines()
+    assert [line.rstrip() for line in lines] == lines
