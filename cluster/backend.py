@@ -102,7 +102,7 @@ def _unreachable(url: str) -> str:
     except ValueError:
         return "its URL can't be read"
     if parts.scheme == "file":
-        return "a file:// backend is on this machine only"
+        return "a file:// backend serves one machine only, in a shared folder too (docs/adr/0010)"
     if parts.scheme not in KINDS:
         return f"{parts.scheme or 'its URL'} is no backend that is known here, those are: {', '.join(KINDS)}"
     if host and (host == "localhost" or _is_loopback(host)):

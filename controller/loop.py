@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -104,6 +105,7 @@ class Loop:
             self.checked, self.reporter.console_logs = settings, settings.console_logs
             checks.settings(settings, self.tools.cloud)
         seen = self.requests.into(observe(self.tools.cloud, view, settings, self.memory, now))
+        self.attempt("requests that were met", partial(self.requests.forget_met, seen, self.view_at or now))
         self.memory_file.save(self.memory)
         allowed = limits(settings, template.room(self.memory.offer(settings)))
         self.reporter.looked(seen, allowed, now)
@@ -144,7 +146,7 @@ class Loop:
         """
         there = {server.id for server in self.tools.cloud.slaves(settings.slave.cluster_id)}
         self.tools.state.recover()
-        self.view, self.view_at = self.tools.state.read(), self.clock()
+        self.view_at, self.view = self.clock(), self.tools.state.read()
         self.memory.left_over = frozenset(there - set(self.view.slaves.values()))
         self.recovered = True
 

@@ -15,6 +15,7 @@ settings.load_profile("untimed")
 ROOT = Path(__file__).parents[1]
 FAULTS_SEED = 172_989
 """The same sample in each run, until somebody wants another: a verdict that changes is the code's doing."""
+FAULTS_LIMIT = 120
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,6 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     wish = "which fault tests: all, sample (the default), or a regular expression for their names"
     parser.addoption("--faults", default="sample", help=wish)
     parser.addoption("--faults-seed", type=int, default=FAULTS_SEED, help="chooses the sample")
+    limit = "seconds from a fault's end to rest; more than the promised ones for a machine that has other work, too"
+    parser.addoption("--faults-limit", type=int, default=FAULTS_LIMIT, help=limit)
 
 
 @pytest.fixture(scope="session")

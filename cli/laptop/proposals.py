@@ -79,14 +79,20 @@ def question(key: str, there: There, answers: Mapping[str, str]) -> Question | N
     return Question(key, settings.keys()[key], before if usable else proposal, choices, misfits, check, known)
 
 
-def _wrong(key: str, there: There, answers: Mapping[str, str], value: str) -> str:
-    """What is wrong with a setting's value beside the other answers; empty when nothing is."""
-    flavor = _flavor(there, answers.get("slaveFlavor", ""))
-    lines = settings.problems({f"ecm:{name}": text for name, text in (*answers.items(), (key, value)) if text})
+def problem(key: str, value: str, beside: Mapping[str, str] | None = None) -> str:
+    """What is wrong with a setting's value in itself and beside others; empty when nothing is."""
+    values = {**(beside or {}), key: value}
+    lines = settings.problems({f"ecm:{name}": text for name, text in values.items() if text})
     said = next((line for line in lines if re.match(rf"(ecm:)?{key} is (?!not set)", line)), "")
-    if not said and key == "jobsPerSlave" and flavor and _number(value) > flavor.vcpus:
-        return f"the flavor {flavor.name} has {counted(flavor.vcpus, 'VCPU')}"
     return said.partition(" - ")[2].partition(" - ")[0]
+
+
+def _wrong(key: str, there: There, answers: Mapping[str, str], value: str) -> str:
+    """What is wrong with an answer beside the others, and with what the cloud has; empty when nothing is."""
+    flavor = _flavor(there, answers.get("slaveFlavor", ""))
+    if key == "jobsPerSlave" and flavor and _number(value) > flavor.vcpus:
+        return f"the flavor {flavor.name} has {counted(flavor.vcpus, 'VCPU')}"
+    return problem(key, value, answers)
 
 
 def _known(key: str, there: There) -> frozenset[str]:

@@ -68,6 +68,7 @@ class FakeCloud:
             networks=lambda is_router_external=None: [
                 n for n in self.networks if is_router_external in (None, n.is_router_external)
             ],
+            subnets=lambda **_: [thing("lan", ip_version=4)],
             security_groups=lambda **_: [thing("default")],
             security_group_rules=lambda: self.rules,
             get_quota=lambda *_, **__: None,

@@ -60,6 +60,21 @@ def test_a_slave_has_no_identity_but_its_own_token(root: Path) -> None:
     assert identities(root) == ["tokens.d/slave"]
 
 
+@pytest.mark.parametrize(("status_of_pip", "made"), [(0, False), (1, True)])
+def test_half_an_environment_of_an_interrupted_boot_is_made_anew(root: Path, status_of_pip: int, made: bool) -> None:
+    python = root / "opt/ecm/venv/bin/python"
+    system = root / "python3"
+    (root / "etc/ecm/node.env").write_text(f"ECM_PYTHON={system}\n")
+    for program, text in ((python, f"exit {status_of_pip}"), (system, 'echo "$@" >>"$0.asked"')):
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    run(root, "master", "make_venv")
+    asked = root / "python3.asked"
+    assert (f"-m venv {root}/opt/ecm/venv" in (asked.read_text() if asked.exists() else "")) == made
+    assert python.exists() != made, "what is there of it goes first"
+
+
 def steps(role: str) -> list[str]:
     return [line.split()[0] for line in (FILES / role / FIRST_BOOT).read_text().splitlines() if line[:1].isalpha()]
 

@@ -42,6 +42,15 @@ def test_a_script_that_could_not_run_is_refused_in_one_line(tmp_path: Path, cont
     assert "\n" not in str(raised.value)
 
 
+def test_a_configuration_that_htcondor_could_not_read_is_refused_with_its_line(tmp_path: Path) -> None:
+    fragment = tmp_path / "more.conf"
+    fragment.write_text("# ours\nSTART True\n")
+    with pytest.raises(
+        SettingsError, match=r"^ecm:slaveCondorConfig is '.*more.conf' - line 2, 'START True', is neither"
+    ):
+        additions.read("slave", (), str(fragment), None)
+
+
 def test_a_script_in_another_language_is_taken_as_it_is(tmp_path: Path) -> None:
     script = tmp_path / "setup"
     script.write_text("#!/usr/bin/env python3\nif True: print()\n")

@@ -37,7 +37,7 @@ def test_the_setting_goes_before_the_masters_variable_and_that_before_the_users(
     ("url", "why"),
     [
         ("", "no URL is set"),
-        ("file:///tmp/state", "a file:// backend is on this machine only"),
+        ("file:///tmp/state", "a file:// backend serves one machine only, in a shared folder too"),
         ("postgres://me:hush@localhost/db", "localhost is this machine only"),
         ("postgres://me:hush@127.0.0.2:5432/db", "127.0.0.2 is this machine only"),
         ("s3://state?endpoint=localhost:9000", "localhost is this machine only"),

@@ -92,6 +92,13 @@ def test_of_several_networks_one_must_be_named(cloud: Any) -> None:
     assert look_up(cloud, network="b").network_id == "b-id"
 
 
+@pytest.mark.parametrize("versions", [(), (6,)])
+def test_a_network_that_gives_nodes_no_ipv4_address_is_refused(cloud: Any, versions: tuple[int, ...]) -> None:
+    cloud.subnets = versions
+    with pytest.raises(CloudError, match="the network 'lan' can't be used - it has no IPv4 subnet"):
+        look_up(cloud)
+
+
 def test_an_image_that_is_larger_than_it_says_needs_the_room(cloud: Any) -> None:
     cloud.images[0].virtual_size = 5 * 1024**3 + 1
     with pytest.raises(CloudError, match="6 GiB of disk, the flavor small has 1024 and 4"):

@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -67,8 +67,8 @@ class World:
     def __init__(self) -> None:
         self.now = START
         self.vms: dict[str, Vm] = {}
-        self.ghosts: dict[str, Machine] = {}
-        """Ads of servers that are no more."""
+        self.ghosts: dict[str, tuple[Machine, datetime]] = {}
+        """Ads of servers that are no more, and when these ended."""
         self.in_state: dict[str, str] = {}
         self.settings = SETTINGS.model_copy(update={"jobs_per_slave": 2})
         self.waiting: list[timedelta] = []
@@ -120,7 +120,7 @@ class World:
         if vm.jobs and by_controller:
             self.killed_jobs.append(name)
         if self.joined(vm):
-            self.ghosts[vm.server.name] = self.machine(vm)
+            self.ghosts[vm.server.name] = self.machine(vm), self.now
         self.waiting += [timedelta(seconds=30) for _ in vm.jobs]
 
     def answer(self, what: str) -> None:
@@ -220,7 +220,11 @@ class World:
     def machines(self) -> dict[str, Machine]:
         self.answer("collector")
         alive = {vm.server.name: self.machine(vm) for vm in self.vms.values() if self.joined(vm)}
-        return self.ghosts | alive
+        dead = {
+            name: replace(machine, ad_age=Seconds((self.now - end).total_seconds()))
+            for name, (machine, end) in self.ghosts.items()
+        }
+        return dead | alive
 
     def machine(self, vm: Vm) -> Machine:
         free = SLAVE.less(REQUEST, len(vm.jobs))

@@ -20,15 +20,26 @@ from demo.user import ROOT, StepFailedError, User, connect, wait_for
 pytestmark = pytest.mark.cloud
 
 STACK = "e2e"
+NEIGHBOUR = "beside"
 PATIENCE = 240
 
 
 @pytest.fixture(scope="module")
 def user(cloud: dict[str, str]) -> Iterator[User]:
     """A user with a stack of the shipped settings, and nothing created yet. What the tests leave is destroyed."""
-    settings = ROOT / f"Pulumi.{STACK}.yaml"
+    yield from with_stack(cloud, STACK)
+
+
+@pytest.fixture
+def neighbour(cloud: dict[str, str]) -> Iterator[User]:
+    """The same user with another stack in the same project."""
+    yield from with_stack(cloud, NEIGHBOUR)
+
+
+def with_stack(cloud: dict[str, str], stack: str) -> Iterator[User]:
+    settings = ROOT / f"Pulumi.{stack}.yaml"
     settings.write_text((ROOT / "Pulumi.dev.yaml").read_text())
-    user = User(cloud, STACK)
+    user = User(cloud, stack)
     user.select()
     yield user
     wait_for(
@@ -175,6 +186,40 @@ def test_new_limits_reach_the_running_controller(cluster: User, project: Connect
     assert master_id(project) == master
     cluster.pulumi("config", "rm", "ecm:minSlaves")
     cluster.up()
+
+
+def everything(project: Connection) -> set[str]:
+    """The ids of all that the user has in the project."""
+    identity: Any = project.identity
+    network = project.network
+    groups = list(network.security_groups(project_id=project.current_project_id))
+    rules = {rule["id"] for group in groups for rule in group.security_group_rules}
+    things = (
+        *(*project.compute.servers(), *network.ports(), *network.ips(), *groups),
+        *identity.application_credentials(project.current_user_id),
+    )
+    return rules | {thing.id for thing in things}
+
+
+def test_another_stack_in_the_project_lives_beside_it_and_ends_alone(
+    cluster: User, neighbour: User, project: Connection
+) -> None:
+    ours = cluster.submit(1, 1800)
+    wait_for("our job to run", PATIENCE, lambda: cluster.look()["jobs"]["running"] == 1)
+    wait_for("no update of ours", PATIENCE, lambda: cluster.look()["update"] is None)
+    before = everything(project)
+    neighbour.up()
+    wait_for("the other master", PATIENCE, neighbour.master_is_ready)
+    theirs = neighbour.submit(1, 1)
+    wait_for("the other one's job", PATIENCE, lambda: finished(neighbour, theirs) == [0])
+    assert neighbour.on_master(f"cat job.{theirs}.0.out").startswith(f"ecm-{NEIGHBOUR}-slave-")
+    assert before < everything(project)
+    assert [slave["jobs"] for slave in slaves(cluster)] == [1], "each sees its own"
+    wait_for("the lock", PATIENCE, lambda: neighbour.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0)
+    assert everything(project) == before
+    assert cluster.on_master(f"condor_q {ours} -af JobStatus NumJobStarts").split() == ["2", "1"]
+    cluster.on_master(f"condor_rm {ours}")
+    wait_for("idle slaves to go", PATIENCE, lambda: servers(project) == [f"ecm-{STACK}-master"])
 
 
 def test_a_killed_engine_loses_no_job_and_doubles_no_server(cluster: User, project: Connection) -> None:
