@@ -166,6 +166,10 @@ def _make_stack(  # noqa: PLR0913 - all that the user said
         name = (
             no_questions("the cluster has no name: ecm init NAME") if yes else str(typer.prompt("The cluster's name"))
         )
+    if "." in name and name not in there:
+        raise SettingsError(
+            f"the name is {name!r} - slaves with a dot in their names can't join the pool - choose another"
+        )
     here.pulumi.make_stack(name)
     return name
 

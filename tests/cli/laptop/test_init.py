@@ -199,6 +199,12 @@ def test_a_misspelt_setting_is_refused_before_a_stack_is_made(ecm: Any, new: Any
     assert new.names == []
 
 
+def test_a_name_that_slaves_cannot_have_is_refused_before_a_stack_is_made(ecm: Any, new: Any) -> None:
+    done = ecm("init", "my.dev", "--yes")
+    assert (done.exit_code, new.names) == (1, [])
+    assert "'my.dev' - slaves with a dot in their names can't join the pool - choose another" in done.stderr
+
+
 def test_a_place_of_no_known_kind_is_refused(ecm: Any, new: Any) -> None:
     done = ecm("init", "fresh", "--yes", "--backend", "mydisk")
     assert "'mydisk' is no place for the state" in done.stderr
