@@ -1,5 +1,6 @@
 """Each state of a job, a slave and the cluster has one answer in words."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -114,6 +115,13 @@ def test_a_slave_says_why_it_lives_or_goes(
 def test_an_idle_slave_above_the_minimum_stays_for_jobs_only(status: Any, slave: Any) -> None:
     one = slave("a", Phase.IDLE, idle_for=700)
     assert "stays for jobs that wait" in of_slave(one, status(one, slave("b", Phase.BUSY)), NOW).answer
+
+
+def test_an_idle_slave_may_be_one_of_the_spare_slots(status: Any, slave: Any) -> None:
+    one = slave("a", Phase.IDLE, idle_for=700)
+    told = status(one, slave("b", Phase.BUSY))
+    told = replace(told, limits=replace(told.limits, spare_slots=2))
+    assert "as one of 2 slots that are kept free (ecm:spareSlots)" in of_slave(one, told, NOW).answer
 
 
 def test_an_idle_slave_stays_while_the_controller_is_paused(status: Any, slave: Any) -> None:
