@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime import invoke
 
-from cluster.nodes import MASTER, SLAVE_TYPE
+from cluster.nodes import MASTER, POWER_STATE, SLAVE_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,10 @@ class Remembered:
             for (kind, name), said in self.resources.items()
             if kind == SLAVE_TYPE and name != MASTER
         }
+
+    def power_state(self, slave: str) -> str:
+        """Of a slave's server, as it was when the state noted it."""
+        return str(self.resources[SLAVE_TYPE, slave].get("powerState") or POWER_STATE)
 
 
 def name() -> str:
