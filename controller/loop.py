@@ -181,4 +181,5 @@ def limits(settings: Shared, offer: Room) -> Limits:
         join_timeout=Seconds(settings.join_timeout),
         waiting_jobs_threshold=settings.waiting_jobs_threshold,
         offer=offer,
+        spare_slots=settings.spare_slots,
     )

@@ -197,6 +197,14 @@ class Limits:
     join_timeout: Seconds
     waiting_jobs_threshold: int
     offer: Room
+    spare_slots: int = 0
+    """Slots kept free for jobs to come, while any job runs or waits."""
+
+    @property
+    def share(self) -> Room:
+        """What one of a slave's slots has, when all are alike."""
+        each = max(1, self.jobs_per_slave)
+        return Room(max(1, self.offer.cpus // each), self.offer.memory_mib // each, self.offer.disk_kib // each)
 
 
 class Why(StrEnum):
