@@ -506,6 +506,10 @@ class Life(RuleBasedStateMachine):
         self.world.maximum_before, self.world.maximum_since = self.world.most_slaves(), self.world.now
         self.world.settings = self.world.settings.model_copy(update={"max_slaves": most})
 
+    @happens(slots=st.integers(0, 3))
+    def the_user_wants_slots_to_spare(self, slots: int) -> None:
+        self.world.settings = self.world.settings.model_copy(update={"spare_slots": slots})
+
     @happens(before=st.integers(0, 10), after=st.integers(0, 10))
     def updates_take_their_time(self, before: int, after: int) -> None:
         self.world.pace = before, after
