@@ -6,6 +6,7 @@ nodes goes into `/etc/ecm/node.env` and one HTCondor fragment. The cloud-config 
 
 import base64
 import gzip
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,7 @@ def master(boot: MasterBoot) -> str:
         UserDataError: it is over Nova's limit, or something can't be quoted.
     """
     return user_data(
+        "the master's",
         [
             *_trees("master", boot.system),
             _node_env(
@@ -114,7 +116,7 @@ def master(boot: MasterBoot) -> str:
                 File(f"/etc/ecm/users/{name}", "".join(f"{key}\n" for key in keys).encode(), "0600")
                 for name, keys in boot.users.items()
             ),
-        ]
+        ],
     )
 
 
@@ -138,6 +140,7 @@ def slave(boot: SlaveBoot) -> str:
         # An image may have Docker all the same.
         settings["DOCKER"] = ""
     return user_data(
+        "a slave's",
         [
             *_trees("slave", boot.system),
             _node_env(
@@ -154,12 +157,16 @@ def slave(boot: SlaveBoot) -> str:
             *_own(boot.own),
             *_proxy(boot.proxy),
             File("/etc/condor/tokens.d/slave", boot.token.encode(), "0600"),
-        ]
+        ],
     )
 
 
-def user_data(files: list[File]) -> str:
-    """A cloud-config that writes the files and runs the first boot; gzip, then base64."""
+def user_data(whose: str, files: list[File]) -> str:
+    """A cloud-config that writes the files and runs the first boot; gzip, then base64.
+
+    Raises:
+        UserDataTooLargeError: it is over Nova's limit.
+    """
     config = {
         "write_files": [{"path": f.path, "permissions": f.mode, **_content(f.content)} for f in files],
         "runcmd": [["/usr/local/sbin/ecm-first-boot"]],
@@ -171,7 +178,8 @@ def user_data(files: list[File]) -> str:
         largest = sorted(files, key=lambda f: -len(f.content))[:3]
         sizes = ", ".join(f"{f.path} {len(f.content)}" for f in largest)
         raise UserDataTooLargeError(
-            f"user-data has {len(data)} bytes - Nova takes {LIMIT} - make the largest parts smaller (bytes): {sizes}"
+            f"{whose} user-data has {len(data)} bytes - Nova takes {LIMIT} - "
+            f"make the largest parts smaller (bytes): {sizes}"
         )
     return data
 
@@ -242,12 +250,13 @@ def _condor_node(name: str, **values: object) -> File:
 
 def _environment(values: Mapping[str, str]) -> bytes:
     """Lines that systemd's EnvironmentFile= and a POSIX shell read alike."""
-    return "".join(f"{key}='{_quoted(key, value)}'\n" for key, value in values.items()).encode()
+    return "".join(f"{key}={_quoted(key, value)}\n" for key, value in values.items()).encode()
 
 
 def _quoted(key: str, value: str) -> str:
-    if "'" in value or "\n" in value:
-        raise UserDataError(
-            f"{key} has a quote or a line break - it can't be passed to the node - choose another value"
-        )
-    return value
+    if "\n" in value:
+        raise UserDataError(f"{key} has a line break - it can't be passed to the node - choose another value")
+    if "'" not in value and "\\" not in value:
+        return f"'{value}'"
+    # systemd before 240 (EL 8) takes backslashes out of single quotes; within double ones all escape these four.
+    return '"' + re.sub(r'(["\\$`])', r"\\\1", value) + '"'

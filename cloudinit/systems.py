@@ -85,9 +85,11 @@ _EL_NAMES = frozenset(
     | {"sl", "slc"}
 )
 _NAMED = re.compile(
-    r"(?<![a-z])(debian|ubuntu|fedora|almalinux|alma|rocky|rhel|red ?hat|centos|scientific|slc?|el)"
+    r"(?<![a-z])(debian|ubuntu|fedora|almalinux|alma|rocky|rhel|red ?hat|centos|scientific|(?:slc?|el)(?![a-z]))"
     r"[a-z /_-]*?(\d+(?:\.\d+)?)",
 )
+_NUMBER = re.compile(r"^\d*(?:\.\d+)?")
+"""What a table's name has of a version: of `22.04.5 LTS` the 22.04."""
 _CODENAMES = {
     "bookworm": "debian-12",
     "trixie": "debian-13",
@@ -96,17 +98,17 @@ _CODENAMES = {
 }
 
 
-def find(distro: str | None, version: str | None, name: str) -> str | None:
+def find(distro: str | None, version: str | None, name: str | None) -> str | None:
     """The name of an image's system; None when it can't be told, `el-6` when it is one that nothing supports.
 
     Args:
         distro: the image's property `os_distro`.
         version: its property `os_version`.
-        name: the image's own name, which is looked at when the properties don't tell.
+        name: the image's own name, where it has one; it is looked at when the properties don't tell.
     """
     if distro and version and (found := _named(distro.lower(), version.lower())):
         return found
-    text = name.lower()
+    text = (name or "").lower()
     if re.search(r"cernvm", f"{distro or ''} {text}".lower()):
         return "ucernvm"
     for codename, system in _CODENAMES.items():
@@ -117,13 +119,15 @@ def find(distro: str | None, version: str | None, name: str) -> str | None:
 
 
 def _named(distro: str, version: str) -> str | None:
-    distro, major = distro.partition("-")[0], re.split(r"[^0-9]", version, maxsplit=1)[0]
+    distro = distro.partition("-")[0]
+    number = _NUMBER.findall(version)[0]
+    major = number.partition(".")[0]
     if distro == "fedora":
         return "fedora"
     if distro in _EL_NAMES:
         name = {"6": "el-6", "7": "centos-7"}.get(major, f"el-{major}")
         return name if name in SYSTEMS or name == "el-6" else None
-    for name in (f"{distro}-{version}", f"{distro}-{major}"):
+    for name in (f"{distro}-{number}", f"{distro}-{major}"):
         if name in SYSTEMS:
             return name
     return None

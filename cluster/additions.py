@@ -1,18 +1,23 @@
 """What users add to the first boot, read from the files that the settings name, and checked before anything is made."""
 
+import re
 import subprocess
 from pathlib import Path
 from shutil import which
 
 from cloudinit.boot import Additions
+from cluster import condorconfig
 from cluster.errors import SettingsError
 
 LARGEST = 16 * 1024
 """Bytes of one file: all of a node's user-data must fit into Nova's 64 KiB."""
+HERE = Path()
 SHELLS = ("sh", "bash", "dash")
 
 
-def read(role: str, packages: tuple[str, ...], condor_config: str | None, script: str | None) -> Additions:
+def read(
+    role: str, packages: tuple[str, ...], condor_config: str | None, script: str | None, project: Path = HERE
+) -> Additions:
     """The additions of one role, `master` or `slave`.
 
     Args:
@@ -20,22 +25,25 @@ def read(role: str, packages: tuple[str, ...], condor_config: str | None, script
         packages: names of packages of the system.
         condor_config: path of a fragment of HTCondor's configuration, relative to the project.
         script: path of a script, likewise.
+        project: the project's folder, which `pulumi` runs the program in.
 
     Raises:
         SettingsError: a file isn't there, is too large or isn't what it should be.
     """
-    fragment = _text(f"{role}CondorConfig", condor_config)
-    text = _text(f"{role}Script", script)
+    fragment = _text(f"{role}CondorConfig", condor_config, project)
+    if condor_config and (why := condorconfig.problem(fragment)):
+        raise SettingsError(f"ecm:{role}CondorConfig is {condor_config!r} - {why} - mend it, or HTCondor doesn't start")
+    text = _text(f"{role}Script", script, project)
     if script and text:
         _check_script(f"{role}Script", script, text)
     return Additions(packages, fragment, text)
 
 
-def _text(setting: str, path: str | None) -> str:
+def _text(setting: str, path: str | None, project: Path) -> str:
     if path is None:
         return ""
     try:
-        content = Path(path).read_bytes()
+        content = (project / path).read_bytes()
         text = content.decode()
     except OSError as error:
         raise SettingsError(f"ecm:{setting} is {path!r} - {error.strerror} - name a file in the project") from None
@@ -53,7 +61,7 @@ def _text(setting: str, path: str | None) -> str:
 
 def _check_script(setting: str, path: str, text: str) -> None:
     first = text.partition("\n")[0]
-    if not first.startswith("#!/"):
+    if not re.match(r"#!\s*/", first):
         raise SettingsError(
             f"ecm:{setting} is {path!r} - its first line names no interpreter - begin it with #!/bin/bash"
         )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SHOWN = 8
 GIB = 1024**3
+IPV4 = 4
+X86_64 = ("x86_64", "amd64")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -100,6 +102,11 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
             f"ecm:image has {master_system.name}, which can't be a master's - {master_system.no_master} - "
             "take another image, and set this one as ecm:slaveImage"
         )
+    if image.architecture not in (None, "", *X86_64):
+        raise CloudError(
+            f"ecm:image is {image.name!r} - it is for {image.architecture}, and the controller's Pulumi for x86_64 - "
+            "take another image, and set this one as ecm:slaveImage"
+        )
     return Found(
         image_id=image.id,
         slave_image_id=slave_image.id,
@@ -149,6 +156,16 @@ def _image(setting: str, wanted: str, listed: Iterable[Any], connection: "Connec
 
 
 def _network(settings: Settings, connection: "Connection") -> Any:  # noqa: ANN401 - openstacksdk is untyped here
+    network = _named_or_only_network(settings, connection)
+    if not any(subnet.ip_version == IPV4 for subnet in connection.network.subnets(network_id=network.id)):
+        raise CloudError(
+            f"the network {network.name!r} can't be used - it has no IPv4 subnet, so that nodes would have no address "
+            "- pulumi config set ecm:network to another one, or give it a subnet"
+        )
+    return network
+
+
+def _named_or_only_network(settings: Settings, connection: "Connection") -> Any:  # noqa: ANN401 - openstacksdk is untyped here
     networks = list(connection.network.networks())
     if settings.network:
         # Nova attaches no server to an external network unless it is shared.

@@ -55,6 +55,11 @@ def master_rules(allowed: Sequence[str], slave_group_id: str) -> Iterator[Rule]:
             yield replace(rule, name=f"{rule.name}-slaves", remote=None, remote_group=slave_group_id)
 
 
+def rules_made(allowed: Sequence[str]) -> int:
+    """How many rules there will be: the master's, and the one in the slaves' group."""
+    return len(list(master_rules(allowed, ""))) + 1
+
+
 @dataclass(frozen=True, slots=True)
 class MasterNetwork:
     """What the master is reached by."""
@@ -112,11 +117,16 @@ def master_network(  # noqa: PLR0913 - one for each thing that decides on the ne
         opts=pulumi.ResourceOptions(depends_on=rules, ignore_changes=["networkId"] if fixed else []),
     )
     resources = (group, *rules, from_master, port)
-    address = port.all_fixed_ips.apply(lambda addresses: addresses[0])
+    address = port.all_fixed_ips.apply(ipv4)
     if not floating_network:
         return MasterNetwork(group, port, address, address, resources)
     floating = networking.FloatingIp("master", pool=floating_network, port_id=port.id)
     return MasterNetwork(group, port, address, floating.address, (*resources, floating))
+
+
+def ipv4(addresses: Sequence[str]) -> str:
+    """Of a port's addresses the one that the rules are for; a network may give it an IPv6 one beside."""
+    return next(address for address in addresses if ":" not in address)
 
 
 def _rule(group: networking.SecGroup, rule: Rule) -> networking.SecGroupRule:

@@ -5,6 +5,7 @@ update. The first declares exactly those; only the second adds and removes.
 """
 
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 PULUMI_VERSION = "3.259.0"
 PROVIDER_VERSION = "5.5.3"
+TOKEN_BYTES = 320
+"""About what a slave's token has, which doesn't compress."""
 
 
 def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
@@ -38,8 +41,10 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     Raises:
         CloudError: the master would have no login to the cloud, there is no room for it, or the cloud doesn't answer.
         MasterError: the running master's server is lost or broken.
-        SettingsError: the master would have no way to the state, or a file of the user's can't be taken.
+        SettingsError: the master would have no way to the state, or a file of the user's or the stack's name can't be
+            taken.
     """
+    prefix = stack.prefix(pulumi.get_stack())
     own = additions.read("master", settings.master_packages, settings.master_condor_config, settings.master_script)
     slaves_own = additions.read("slave", settings.slave_packages, settings.slave_condor_config, settings.slave_script)
     state = backend.for_master(settings, os.environ, catalogue(connection))
@@ -64,7 +69,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     ):
         pulumi.log.warn(warning)
 
-    prefix = f"ecm-{pulumi.get_stack()}"
+    settings_known = report.known(settings, found, slaves_own)
 
     def user_data(login: Login) -> str:
         return boot.master(
@@ -86,7 +91,8 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
 
     try:
         # Before anything is declared, and outside of Pulumi's callback, where an error is a traceback.
-        user_data(Login("x" * 32, "x" * 86))
+        user_data(Login(secrets.token_hex(16), secrets.token_urlsafe(64)))
+        boot.slave(settings_known.boot(f"{prefix}-slave-xxxxxx", secrets.token_urlsafe(TOKEN_BYTES)))
     except boot.UserDataError as error:
         raise SettingsError(str(error)) from None
     if swept and not fixed and not pulumi.runtime.is_dry_run():
@@ -124,7 +130,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     )
     kept = was.slaves if fixed else ()
     slaves = {name: nodes.kept_slave(name, sweep, was.power_state(name)).id for name in kept}
-    settings_output = report.shared(settings, found, slaves_own, cluster_id=cluster_id, master_address=network.address)
+    settings_output = report.whole(settings_known, cluster_id=cluster_id, master_address=network.address)
     additions_wanted = report.master_additions(own, settings.users)
     additions_had = was.outputs.get("settings", {}).get("master", additions_wanted) if fixed else additions_wanted
     if changed := running.changed_additions(additions_had, additions_wanted):

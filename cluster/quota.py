@@ -11,6 +11,7 @@ import openstack.exceptions as sdk_errors
 from cluster.cloud import Found
 from cluster.errors import CloudError
 from cluster.login import translated
+from cluster.network import rules_made
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def shares(
             ("ports", 1, 1),
             ("floating_ips", 1 if found.floating_network else 0, 0),
             ("security_groups", 1, 0),
+            ("security_group_rules", rules_made(settings.allowed_cidrs), 0),
         ):
             if detail := getattr(network, what, None):
                 used = int(detail["used"]) + int(detail.get("reserved", 0))

@@ -13,7 +13,7 @@ from pulumi.runtime import rpc
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from cloudinit.boot import Additions
+from cloudinit.boot import Additions, SlaveBoot
 from cloudinit.systems import SYSTEMS
 from cluster.cloud import Flavor, Found
 from cluster.errors import SettingsError
@@ -75,6 +75,23 @@ class Shared(_Output):
             apptainer=SYSTEMS[self.slave.system].apptainer,
         )
 
+    def boot(self, name: str, token: str) -> SlaveBoot:
+        """What a new slave of this name boots with, and with this token."""
+        offered, slave = self.offer, self.slave
+        return SlaveBoot(
+            name=name,
+            system=SYSTEMS[slave.system],
+            own=Additions(slave.packages, slave.condor_config, slave.script),
+            master_address=self.master_address,
+            token=token,
+            cpus=offered.cpus,
+            memory_mib=offered.memory_mib,
+            jobs=offered.jobs,
+            docker=slave.docker,
+            orphan_time=slave.orphan_time,
+            proxy=slave.proxy,
+        )
+
     @property
     def fingerprint(self) -> str:
         """Of all that a slave is made from: a slave with another one was made from other settings."""
@@ -100,20 +117,15 @@ class Shared(_Output):
             ) from None
 
 
-def shared(
-    settings: Settings,
-    found: Found,
-    own: Additions,
-    *,
-    cluster_id: pulumi.Output[str],
-    master_address: pulumi.Output[str],
-) -> dict[str, Any]:
-    """What to report of the settings.
+def known(settings: Settings, found: Found, own: Additions) -> Shared:
+    """What to report of the settings, as far as it is known before anything is made: no cluster's id, no address.
 
-    Only the cluster's id and the master's address may be unknown yet: a preview shows the rest, the user's script and
-    all, and what of it changes, line by line.
+    Args:
+        settings: what is wanted.
+        found: what the settings' names stand for.
+        own: what the user adds to slaves.
     """
-    known = Shared(
+    return Shared(
         **{name: getattr(settings, name) for name in Shared.model_fields if name in Settings.model_fields},
         master_address="",
         slave=SlaveTemplate(
@@ -133,8 +145,16 @@ def shared(
             orphan_time=settings.orphan_time,
             proxy=settings.proxy,
         ),
-    ).model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {**known, "masterAddress": master_address, "slave": {**known["slave"], "clusterId": cluster_id}}
+    )
+
+
+def whole(known: Shared, *, cluster_id: pulumi.Output[str], master_address: pulumi.Output[str]) -> dict[str, Any]:
+    """The report with what only the cloud tells.
+
+    A preview shows the rest, the user's script and all, and what of it changes, line by line.
+    """
+    told = known.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {**told, "masterAddress": master_address, "slave": {**told["slave"], "clusterId": cluster_id}}
 
 
 def master_additions(own: Additions, users: Iterable[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime import invoke
 
+from cluster.errors import SettingsError
 from cluster.nodes import MASTER, POWER_STATE, SLAVE_TYPE
 
 
@@ -40,6 +41,21 @@ class Remembered:
 def name() -> str:
     """The stack's full name: `organization/project/stack`."""
     return f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+
+
+def prefix(stack: str) -> str:
+    """How the names of everything begin that the stack makes in the cloud.
+
+    Raises:
+        SettingsError: slaves with such a name can't join the pool.
+    """
+    if "." in stack:
+        # HTCondor takes a machine's name for what is before the first one; the tokens' names have the whole.
+        raise SettingsError(
+            f"the stack is named {stack!r} - a slave with a dot in its name can't join the pool - "
+            f"pulumi stack rename {stack.replace('.', '-')}"
+        )
+    return f"ecm-{stack}"
 
 
 def slave_urn(full_name: str, slave: str) -> str:

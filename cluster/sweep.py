@@ -37,10 +37,11 @@ class Sweeper(dynamic.ResourceProvider):
         """Removes every server with the cluster's tag, by the login of whoever runs `pulumi destroy`.
 
         Raises:
-            CloudError: some are left, the login is for another project, or the cloud doesn't answer.
+            CloudError: some are left, a machine of the user's is in the master's security group, the login is for
+                another project, or the cloud doesn't answer.
         """
         # Here, because each `pulumi up` loads this module in a process of its own, and OpenStack's library is slow to.
-        from cluster import login, servers  # noqa: PLC0415
+        from cluster import inuse, login, servers  # noqa: PLC0415
 
         # gRPC would print a traceback beside the one line.
         logging.getLogger("grpc").setLevel(logging.CRITICAL + 1)
@@ -48,6 +49,8 @@ class Sweeper(dynamic.ResourceProvider):
         # In another project everything looks as if it had gone already.
         login.require_project(str(props["project"]), connection)
         servers.remove_all(str(props["cluster"]), connection)
+        # A cluster's id is that of its master's security group.
+        inuse.require_unused(str(props["cluster"]), connection)
 
 
 class Sweep(dynamic.Resource, module="ecm", name="Sweep"):

@@ -98,7 +98,7 @@ def _users(value: object) -> dict[str, tuple[str, ...]]:
 
 
 def _is_key(key: object) -> bool:
-    """Whether this is a line of an authorized_keys file, with no options: the type is in the key itself once more."""
+    """Whether this is a line of an authorized_keys file, with no options, and whole: a pasted one may be cut off."""
     if not isinstance(key, str) or "\n" in key or not key.startswith(_KEY_TYPES):
         return False
     kind, _, rest = key.partition(" ")
@@ -106,7 +106,21 @@ def _is_key(key: object) -> bool:
         blob = base64.b64decode(rest.split(" ")[0], validate=True)
     except ValueError:
         return False
-    return blob[4 : 4 + len(kind)] == kind.encode()
+    # The type is in the key itself once more, before its numbers.
+    parts = _parts(blob)
+    return len(parts) > 1 and parts[0] == kind.encode()
+
+
+def _parts(blob: bytes) -> list[bytes]:
+    """What a key consists of, each part with its length before it; nothing when the last one is cut off."""
+    parts = []
+    while blob:
+        size = int.from_bytes(blob[:4])
+        part, blob = blob[4 : 4 + size], blob[4 + size :]
+        if len(part) != size:
+            return []
+        parts.append(part)
+    return parts
 
 
 def _cidrs(value: object) -> tuple[str, ...]:

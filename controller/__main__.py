@@ -23,6 +23,7 @@ from controller.memory_file import MemoryFile
 from controller.metrics import Metrics
 from controller.release import Releases
 from controller.reporter import Reporter
+from controller.requests import Requests
 from controller.servers import Cloud
 from controller.single import only_one
 from controller.state import State
@@ -104,7 +105,7 @@ def _rehearse(*, once: bool) -> None:
         memory = MemoryFile(MEMORY).load(_now())
         stop, said = _stop_by_signal(), ""
         while not stop.is_set():
-            if (lines := rehearsal.look(cloud, state, memory, _now())) != said:
+            if (lines := rehearsal.look(cloud, state, memory, Requests(), _now())) != said:
                 typer.echo(said := lines)
             if once:
                 break

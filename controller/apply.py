@@ -11,7 +11,6 @@ from pathlib import Path
 import structlog
 
 from cloudinit import boot
-from cloudinit.systems import SYSTEMS
 from cluster.program import Change
 from cluster.report import Shared
 from controller import pool, tokens
@@ -29,7 +28,6 @@ ABREAST = 16
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _LETTERS = 6
-_RECYCLED = f"{DRAINED_BY_US}{Why.RECYCLED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +75,37 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     # HTCondor's bindings keep Python's lock while they ask: from several threads that is safe, and one call after the
     # other. What takes its time, condor_drain and Nova, waits outside of it.
     with ThreadPoolExecutor(ABREAST) as crew:
-        drains = [
-            *((f"{name} stays drained", partial(pool.revive, name)) for name in plan.revive),
-            *((f"{name} isn't drained", partial(pool.retire, name, _RECYCLED)) for name in plan.retire),
+        revived = [crew.submit(_try, f"{name} stays drained", partial(pool.revive, name)) for name in plan.revive]
+        retired = [
+            crew.submit(_try, f"{name} isn't drained", partial(pool.retire, name, _retired(slaves[name])))
+            for name in plan.retire
         ]
-        done = [crew.submit(_try, what, action) for what, action in drains]
         clear = crew.map(lambda removal: _clear(slaves[removal.slave], removal.reason, tools), plan.remove)
-        going = [removal for removal, free in zip(plan.remove, clear, strict=True) if free]
+        verdicts = dict(zip(plan.remove, clear, strict=True))
+        going = [removal for removal, verdict in verdicts.items() if verdict is True]
         consoles = _consoles(going, slaves, tools) if settings.console_logs else {}
         answers = crew.map(lambda removal: _delete_by_hand(slaves[removal.slave], tools), going)
         undeleted = {removal.slave: why for removal, why in zip(going, answers, strict=True) if why}
-        for drain in done:
-            drain.result()
+        if plan.forget:
+            _forget(*plan.forget)
+        for revival in revived:
+            revival.result()
+        unanswered = [why for drain in retired if (why := drain.result())]
     gone = [removal.slave for removal in going if removal.slave not in undeleted]
-    # The plan has given the places of those that go to new ones; some stay.
-    room = max(0, settings.max_slaves - len(seen.slaves) + len(gone))
+    # The plan has given the places of those that go to new ones; but some stay, and an update deletes while it makes.
+    ended = [name for name in gone if slaves[name].phase is Phase.GONE or _by_hand(slaves[name])]
+    room = max(0, settings.max_slaves - len(seen.slaves) + len(ended))
     change = Change(
         create=_new(min(plan.create, room), settings, tools),
         remove=frozenset(name for name in gone if slaves[name].in_state),
         fingerprint=settings.fingerprint,
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
-    if undeleted:
-        why = "; ".join([*filter(None, [outcome.failures.get(Trouble.REMOVALS)]), *undeleted.values()])
+    unanswered += [verdict for verdict in verdicts.values() if isinstance(verdict, str)]
+    if undeleted or unanswered:
+        # To ask again at once would take as long again, in which nothing else is decided.
+        told = [outcome.failures.get(Trouble.REMOVALS), *unanswered, *undeleted.values()]
+        why = "; ".join(filter(None, told))
         outcome = replace(outcome, failures={**outcome.failures, Trouble.REMOVALS: why})
     failures = (r for r in going if r.reason.why in (Why.NOT_JOINED, Why.FAILED) and not slaves[r.slave].known)
     return replace(
@@ -110,30 +116,44 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     )
 
 
-def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool:
-    """Makes sure that no job can come to this slave any more: asks its startd, right now. Whether that is so."""
+def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
+    """Makes sure that no job can come to this slave any more: asks its startd, right now.
+
+    Whether that is so, or why nobody says.
+    """
     try:
         match slave.phase:
-            case Phase.DRAINED:
-                return True
             case Phase.GONE:
                 # An update would delete it by its id, whatever the list of servers said.
                 return not tools.cloud.exists(slave.server_id)
             case _:
                 answer = pool.drain(slave.name, f"{DRAINED_BY_US}{reason}")
     except OutsideError as error:
+        if slave.phase is Phase.FAILED and _is_off(slave, tools):
+            return True
         log.warning("slave stays", slave=slave.name, why=str(error))
-        return False
+        return str(error)
     if answer is Drain.REFUSED:
         log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
+    # One that was idle has been drained since, maybe while a job was there; of one that was seen drained that is known.
+    return answer in {Drain.DRAINED, Drain.ABSENT} or (answer is Drain.ALREADY and slave.phase is Phase.DRAINED)
+
+
+def _retired(slave: Slave) -> str:
+    return f"{DRAINED_BY_US}{Why.UNWANTED if slave.unwanted else Why.RECYCLED}"
+
+
+def _is_off(slave: Slave, tools: Tools) -> bool:
+    """Whether nothing can run on its server: two say so, Nova and a startd that doesn't answer."""
+    try:
+        return tools.cloud.is_off(slave.server_id)
+    except OutsideError:
         return False
-    return True
 
 
 def _delete_by_hand(slave: Slave, tools: Tools) -> str:
-    """Deletes a server that isn't in the state, or that the provider would wait for in vain; says why it can't."""
-    # It waits for ACTIVE and SHUTOFF only.
-    if slave.in_state and slave.phase not in (Phase.FAILED, Phase.BUILDING):
+    """Deletes a server that isn't in the state, or that the provider would wait for in vain; says if it can't."""
+    if not _by_hand(slave):
         return ""
     try:
         tools.cloud.delete(slave.server_id)
@@ -142,6 +162,11 @@ def _delete_by_hand(slave: Slave, tools: Tools) -> str:
         return f"{slave.name} can't be deleted - {error}"
     _forget(slave.name)
     return ""
+
+
+def _by_hand(slave: Slave) -> bool:
+    # The provider waits for ACTIVE and SHUTOFF only.
+    return not slave.in_state or slave.phase in (Phase.FAILED, Phase.BUILDING)
 
 
 def _consoles(going: Iterable[Removal], slaves: Mapping[str, Slave], tools: Tools) -> dict[str, tuple[str, ...]]:
@@ -167,27 +192,7 @@ def _new(count: int, settings: Shared, tools: Tools) -> dict[str, str]:
 
 def user_data(names: Iterable[str], settings: Shared, key: bytes, now: datetime) -> dict[str, str]:
     """What new slaves boot with, by name; `key` is the pool's, which signs the token of each."""
-    offered = settings.offer
-    template = settings.slave
-    own = boot.Additions(template.packages, template.condor_config, template.script)
-    return {
-        name: boot.slave(
-            boot.SlaveBoot(
-                name=name,
-                system=SYSTEMS[template.system],
-                own=own,
-                master_address=settings.master_address,
-                token=tokens.slave_token(name, key, now),
-                cpus=offered.cpus,
-                memory_mib=offered.memory_mib,
-                jobs=offered.jobs,
-                docker=template.docker,
-                orphan_time=template.orphan_time,
-                proxy=template.proxy,
-            )
-        )
-        for name in names
-    }
+    return {name: boot.slave(settings.boot(name, tokens.slave_token(name, key, now))) for name in names}
 
 
 def _update(change: Change, settings: Shared, tools: Tools) -> Outcome:
@@ -216,12 +221,15 @@ def _troubles(error: OutsideError) -> set[Trouble]:
     return {trouble for trouble, so in ((Trouble.UPDATES, error.creates), (Trouble.REMOVALS, error.deletes)) if so}
 
 
-def _forget(name: str) -> None:
-    _try(f"{name} can't be forgotten", partial(pool.forget, [name]))
+def _forget(*names: str) -> None:
+    _try(f"{', '.join(names)} can't be forgotten", partial(pool.forget, names))
 
 
-def _try(what: str, action: Callable[[], None]) -> None:
+def _try(what: str, action: Callable[[], None]) -> str:
+    """Does it, or says why not."""
     try:
         action()
     except OutsideError as error:
         log.warning(what, why=str(error))
+        return str(error)
+    return ""

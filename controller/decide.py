@@ -7,7 +7,7 @@ long enough. A slave with a claimed slot is never removed.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.model import (
@@ -47,6 +47,8 @@ BACKOFF = {
     Trouble.JOINS: Backoff(tolerated=2, first=Seconds(300), longest=Seconds(3600)),
 }
 
+GROWTH = (Trouble.UPDATES, Trouble.JOINS)
+"""What keeps slaves from being made; removals are waited for apart."""
 
 LOST_TOGETHER = 6
 """Times `joinTimeout` that slaves have to come back to the pool, when several are missing."""
@@ -61,6 +63,7 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
         return Plan(reasons=(Reason(Why.PAUSED, seen.paused),))
     if seen.unknown:
         return Plan(reasons=tuple(Reason(Why.BLIND, f"nothing is done while {part}") for part in seen.unknown))
+    seen = replace(seen, jobs=unstarted(seen.jobs, seen.slaves))
     together = sum(slave.phase is Phase.MISSING for slave in seen.slaves) > 1
     broken = tuple(r for slave in seen.slaves if (r := fault(slave, limits, now, together=together)))
     unbroken = _without(seen.slaves, broken)
@@ -69,8 +72,9 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
     packing = pack(demand(seen.jobs, limits), sound, limits)
     revive = tuple(s.name for s in sound if s.phase is Phase.DRAINED and s.name in packing.taken)
     if seen.locked:
-        # HTCondor does that alone: jobs needn't wait for the lock's end.
-        return Plan(revive=revive, reasons=(Reason(Why.LOCKED, seen.locked), *revived(revive)))
+        # HTCondor does these alone: jobs needn't wait for the lock's end.
+        reasons = (Reason(Why.LOCKED, seen.locked), *revived(revive), *forgotten(seen.dead_ads))
+        return Plan(revive=revive, forget=seen.dead_ads, reasons=reasons)
     drained = tuple(
         Removal(s.name, Reason(Why.DRAINED, s.detail or "it has been drained and takes no more jobs"))
         for s in sound
@@ -78,15 +82,17 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
     )
     living = tuple(s for s in sound if s.phase is not Phase.DRAINED or s.name in revive)
     remove = broken + old + drained + shrink(packing, living, limits)
-    wait = backing_off(seen, now, Trouble.REMOVALS) if remove else ()
+    retire = retiring(sound, seen)
+    wait = backing_off(seen, now, Trouble.REMOVALS) if remove or retire else ()
     taken = len(seen.slaves if wait else living)
     create, why = growth(packing, living, taken, seen, limits, now)
     return Plan(
         create=create,
         remove=() if wait else remove,
         revive=revive,
-        retire=retiring(sound, seen),
-        reasons=why + wait + revived(revive) + hopeless(seen.jobs),
+        retire=() if wait else retire,
+        forget=seen.dead_ads,
+        reasons=why + wait + revived(revive) + forgotten(seen.dead_ads) + hopeless(seen.jobs),
     )
 
 
@@ -97,6 +103,20 @@ def _without(slaves: tuple[Slave, ...], removals: tuple[Removal, ...]) -> tuple[
 
 Need = tuple[tuple[Room, int], ...]
 """Requests with the number of jobs that make them, largest first."""
+
+
+def unstarted(jobs: tuple[JobGroup, ...], slaves: tuple[Slave, ...]) -> tuple[JobGroup, ...]:
+    """The jobs without those that are about to start on slots that HTCondor has just given to their owners.
+
+    The schedd starts jobs one after the other, and calls each idle until then: on many new slaves that takes a while.
+    """
+    left = list(jobs)
+    for claim in (claim for slave in slaves if slave.phase is Phase.BUSY for claim in slave.claims):
+        for number, group in enumerate(left):
+            if group.idle > 0 and group.owner == claim.owner and claim.room.holds(group.request):
+                left[number] = replace(group, idle=group.idle - 1, ripe=max(0, group.ripe - 1))
+                break
+    return tuple(left)
 
 
 def demand(jobs: tuple[JobGroup, ...], limits: Limits) -> Need:
@@ -202,7 +222,7 @@ def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
     wanted = max(packing.new, limits.min_slaves - len(living))
     if wanted <= 0:
         return 0, (_content(packing.jobs, living, seen),)
-    if wait := backing_off(seen, now, Trouble.UPDATES, Trouble.JOINS):
+    if wait := backing_off(seen, now, *GROWTH):
         return 0, wait
     if seen.quota_unread:
         return 0, (Reason(Why.BLIND, f"no slave is made while {seen.quota_unread}"),)
@@ -341,6 +361,12 @@ def retiring(slaves: tuple[Slave, ...], seen: Snapshot) -> tuple[str, ...]:
 def revived(names: tuple[str, ...]) -> tuple[Reason, ...]:
     """Why drained slaves are taken back."""
     return (Reason(Why.REVIVED, f"jobs came for {len(names)} slaves that were to go"),) if names else ()
+
+
+def forgotten(names: tuple[str, ...]) -> tuple[Reason, ...]:
+    """Why ads are taken out of the pool."""
+    text = f"the pool still has ads of {len(names)} slaves that are no more: jobs would be sent there"
+    return (Reason(Why.FORGOTTEN, text),) if names else ()
 
 
 def hopeless(jobs: tuple[JobGroup, ...]) -> tuple[Reason, ...]:

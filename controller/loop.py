@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -104,6 +105,8 @@ class Loop:
             self.checked, self.reporter.console_logs = settings, settings.console_logs
             checks.settings(settings, self.tools.cloud)
         seen = self.requests.into(observe(self.tools.cloud, view, settings, self.memory, now))
+        met = partial(self.requests.forget_met, seen, self.view_at or now, self.clock())
+        self.attempt("requests that were met", met)
         self.memory_file.save(self.memory)
         allowed = limits(settings, template.room(self.memory.offer(settings)))
         self.reporter.looked(seen, allowed, now)
@@ -132,7 +135,7 @@ class Loop:
         self.memory.never_joined(outcome.never_joined, now)
         if outcome.locked:
             self.memory.locked, self.locked_at = outcome.locked, now
-        if outcome.failed or outcome.locked:
+        if (outcome.tried and outcome.failed) or outcome.locked:
             self.recovered = False
         self.memory_file.save(self.memory)
 
@@ -144,7 +147,7 @@ class Loop:
         """
         there = {server.id for server in self.tools.cloud.slaves(settings.slave.cluster_id)}
         self.tools.state.recover()
-        self.view, self.view_at = self.tools.state.read(), self.clock()
+        self.view_at, self.view = self.clock(), self.tools.state.read()
         self.memory.left_over = frozenset(there - set(self.view.slaves.values()))
         self.recovered = True
 

@@ -65,6 +65,16 @@ class JobGroup:
     """The slave that is free, when they are unmatched."""
     again_at: datetime | None = None
     """When unmatched jobs count again."""
+    owner: str = ""
+    """Whose they are; empty where that makes no difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A slot that HTCondor has given to a user a moment ago, and on which no job runs yet."""
+
+    owner: str
+    room: Room
 
 
 class Phase(StrEnum):
@@ -108,9 +118,11 @@ class Slave:
     absent_since: datetime | None = None
     """Since when its startd has not been in the collector, as far as this controller has watched; None while it is."""
     free: Room | None = None
-    """What its startd still offers; None before it has joined."""
+    """What its startd still offers; None before it has joined, and while nothing is heard of it."""
     jobs: int = 0
     """Claimed slots."""
+    claims: tuple[Claim, ...] = ()
+    """Those of them on which a job is about to start."""
     places: int | None = None
     """How many jobs it runs at once, which `jobsPerSlave` may not be any more; None while it doesn't say so."""
     revivable: bool = False
@@ -170,6 +182,8 @@ class Snapshot:
     """Whether the user has asked for outdated slaves to be replaced."""
     quota_unread: str = ""
     """Why the quota can't be read: then nothing is made, but what is idle goes."""
+    dead_ads: tuple[str, ...] = ()
+    """Slaves that are still in the pool's list, and nowhere else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +236,7 @@ class Why(StrEnum):
     RECYCLED = "recycled"
     UNWANTED = "unwanted"
     REVIVED = "revived"
+    FORGOTTEN = "forgotten"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +267,9 @@ class Plan:
     retire: tuple[str, ...] = ()
     """Slaves that are to take no more jobs, and to go when their last one has ended."""
     reasons: tuple[Reason, ...] = ()
+    forget: tuple[str, ...] = ()
+    """Slaves that are no more, and whose ads the pool is to drop."""
 
     @property
     def acts(self) -> bool:
-        return bool(self.create or self.remove or self.revive or self.retire)
+        return bool(self.create or self.remove or self.revive or self.retire or self.forget)

@@ -30,8 +30,11 @@ DRAINED_BY_US = "elastic-condor: "
 
 LONGEST_STEP = timedelta(seconds=60)
 """What passes at most from one look to the next: a clock that says more has jumped."""
+RENEWED = timedelta(seconds=pool.UPDATE_EVERY)
 FRESH = Seconds(150)
 """A slave's ad is renewed each minute (cloudinit/files/common): one that is older is of a slave in trouble."""
+SILENT = Seconds(90)
+"""The same so old that one renewal has been missed."""
 
 LEARNED_FOR = timedelta(days=1)
 """How long what slaves offered is believed when there is none any more: too small, it would keep them from coming."""
@@ -93,6 +96,12 @@ class Memory:
     updating: bool = False
     """Whether the controller is making or removing slaves."""
     looked_at: datetime | None = None
+    jumped_at: datetime | None = None
+    """When the clock last did."""
+
+    def heard(self, machine: Machine, now: datetime) -> bool:
+        """Whether a slave is heard from; each is taken to be, until its next ad, when the clock has just jumped."""
+        return machine.ad_age <= FRESH or (self.jumped_at is not None and now - self.jumped_at < RENEWED)
 
     def keep_time(self, now: datetime) -> None:
         """Takes the times along when the clock has jumped: what has passed until then has passed, and no more."""
@@ -103,6 +112,7 @@ class Memory:
                 for times in (self.absent_since, self.idle_since):
                     times.update((name, at + jump) for name, at in list(times.items()))
                 self.watch.shift(jump)
+                self.jumped_at = now
         self.looked_at = now
 
     def offer(self, settings: Shared) -> dict[str, Any]:
@@ -143,8 +153,10 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     memory.keep_time(now)
     unknown: list[str] = []
     ripe_after = settings.waiting_jobs_time if settings.waiting_jobs_threshold else None
-    # Slots before jobs: one that starts in between is then seen in neither, instead of in need of yet another slave.
+    # Slots, then running jobs, then idle ones, and nothing slow between: a job that starts meanwhile is seen as running
+    # or not at all, instead of in need of yet another slave.
     machines = _attempt(unknown, pool.machines)
+    running = _attempt(unknown, pool.running_on)
     jobs = _attempt(unknown, lambda: pool.jobs(memory.offer(settings), ripe_after))
     every = UNSETTLED_EVERY if memory.unsettled or memory.updating else SERVERS_EVERY
     servers = _attempt(unknown, lambda: memory.servers.get(lambda: _servers(cloud, view, settings), every, now))
@@ -152,17 +164,35 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     quota = _attempt(
         no_quota, lambda: memory.quota.get(lambda: (cloud.quota_left(settings.slave.flavor),), QUOTA_EVERY, now)
     )
-    running = _attempt(unknown, pool.running_on)
     setbacks = tuple(memory.setbacks.values())
     if jobs is None or machines is None or servers is None or running is None:
         return Snapshot(setbacks=setbacks, locked=memory.locked, unknown=tuple(unknown))
     _warn_of_unreadable(machines, memory)
-    slaves = put_together(Parts(view.slaves, servers, machines, running, settings.fingerprint), memory, now)
+    heard = {name for name, machine in machines.items() if memory.heard(machine, now)}
+    silent = frozenset(machines.keys() - heard)
+    slaves = put_together(Parts(view.slaves, servers, machines, running, silent, settings.fingerprint), memory, now)
     memory.unsettled = any(slave.phase not in (Phase.IDLE, Phase.BUSY) for slave in slaves)
     _learn(slaves, settings, memory, now)
-    heard = tuple(slave for slave in slaves if slave.name in machines and machines[slave.name].ad_age <= FRESH)
-    jobs = memory.watch.look(jobs, heard, settings.offer.jobs, now)
-    return Snapshot(jobs, slaves, quota[0] if quota else None, setbacks, memory.locked, quota_unread="".join(no_quota))
+    jobs = memory.watch.look(jobs, tuple(s for s in slaves if s.name in heard), settings.offer.jobs, now)
+    return Snapshot(
+        jobs,
+        slaves,
+        quota[0] if quota else None,
+        setbacks,
+        memory.locked,
+        quota_unread="".join(no_quota),
+        dead_ads=_dead(machines, slaves),
+    )
+
+
+def _dead(machines: Mapping[str, Machine], slaves: tuple[Slave, ...]) -> tuple[str, ...]:
+    """The slaves that only the collector knows, and hasn't heard from lately: nobody else would take their ads out.
+
+    So it is with a server that was deleted by hand before the state had it, and with one whose removal a crash or a
+    collector that was away left half done. HTCondor by itself sends jobs there for a quarter of an hour.
+    """
+    alive = {slave.name for slave in slaves}
+    return tuple(sorted(name for name, m in machines.items() if name not in alive and m.ad_age > SILENT))
 
 
 def _warn_of_unreadable(machines: Mapping[str, Machine], memory: Memory) -> None:
@@ -210,6 +240,8 @@ class Parts:
     """The collector, by name."""
     running: frozenset[str] = frozenset()
     """The schedd: names of slaves that a job runs on."""
+    silent: frozenset[str] = frozenset()
+    """Slaves in the collector that it hasn't heard from lately."""
     fingerprint: str = ""
     """Of the settings that new slaves are made from."""
 
@@ -260,8 +292,10 @@ def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave
         known=name in memory.joined,
         idle_for=Seconds((now - memory.idle_since[name]).total_seconds() if machine else 0),
         absent_since=memory.absent_since.get(name),
-        free=machine.free if machine else None,
+        # A silent one's host may be dead, and no job would start there.
+        free=machine.free if machine and name not in parts.silent else None,
         jobs=machine.jobs if machine else 0,
+        claims=machine.claims if machine else (),
         places=machine.places if machine else None,
         revivable=machine is not None and machine.drain_reason.startswith(f"{DRAINED_BY_US}{Why.IDLE}"),
         outdated=server.made_from != parts.fingerprint,

@@ -17,7 +17,7 @@ import htcondor2
 
 from controller import template
 from controller.errors import OutsideError
-from controller.model import JobGroup, Room, Seconds
+from controller.model import Claim, JobGroup, Room, Seconds
 
 ON_MASTER = (7, 9, 12)
 """Universes whose jobs don't run on slaves: scheduler, grid, local."""
@@ -62,9 +62,18 @@ _SLOT = [
         "DrainReason",
     ),
     *("NumDynamicSlots", "NumDynamicSlotsTime", "DaemonStartTime", "MyCurrentTime", "LastHeardFrom"),
+    *("Activity", "RemoteOwner", "EnteredCurrentActivity"),
 ]
 _FREE_STATES = ("Unclaimed", "Owner", "Drained")
+STARTING = 60
+"""Seconds in which a job starts on a slot that was claimed for it: a claim without one after that waits for something
+else, as one that `keep_claim_idle` keeps."""
 _PATIENCE = 60
+LONGEST_IDLE = 10 * 365 * 86_400
+"""Seconds: what a slave's odd clock says beyond is no date."""
+_UNREADABLE = (classad2.ClassAdException, SystemError, ValueError)
+"""What the bindings raise for a value that Python can't have: text that isn't UTF-8, a list of such, a date of no year.
+Any user may write one into a job, and an image's configuration into a slave's ad."""
 _ENDLESS = 2**62
 """Stands for a request without end, as `real("INF")`."""
 
@@ -78,6 +87,8 @@ class Machine:
     claimed: bool
     idle_for: Seconds
     free: Room
+    claims: tuple[Claim, ...] = ()
+    """Claims on which a job is about to start."""
     places: int | None = None
     """How many jobs it runs at once; None for a slave that doesn't say so."""
     draining: bool = False
@@ -95,7 +106,14 @@ class Drain(StrEnum):
 
     DRAINED = "drained"
     REFUSED = "refused"
+    """A slot has been claimed or matched."""
+    ALREADY = "already"
+    """It took no more jobs before, and may still have some."""
     ABSENT = "absent"
+
+
+_REFUSALS = {10001: Drain.ALREADY, 10003: Drain.REFUSED}
+"""By the code that the startd gives."""
 
 
 def jobs(offered: Mapping[str, Any], waiting_time: int | None) -> tuple[JobGroup, ...]:
@@ -116,13 +134,17 @@ def jobs(offered: Mapping[str, Any], waiting_time: int | None) -> tuple[JobGroup
     except (htcondor2.HTCondorException, OSError) as error:
         raise OutsideError(f"the schedd can't be asked - {_line(error)}") from error
     machine = classad2.ClassAd(dict(offered))
-    counts: dict[tuple[Room, str, str], list[int]] = {}
+    counts: dict[tuple[Room, str, str, str], list[int]] = {}
     for column, ads in enumerate((everyone, ripe)):
         for ad in ads:
             request = _request(ad)
             why = _impossible(ad, request, machine)
-            counts.setdefault((request, why, "" if why else _kind(ad)), [0, 0])[column] += int(ad["JobCount"])
-    return tuple(JobGroup(request, idle, ripe, why, kind=kind) for (request, why, kind), (idle, ripe) in counts.items())
+            kind, owner = ("", "") if why else (_kind(ad), str(_evaluated(ad, "Owner") or ""))
+            counts.setdefault((request, why, kind, owner), [0, 0])[column] += int(ad["JobCount"])
+    return tuple(
+        JobGroup(request, idle, ripe, why, kind=kind, owner=owner)
+        for (request, why, kind, owner), (idle, ripe) in counts.items()
+    )
 
 
 def waiting() -> bool:
@@ -145,7 +167,7 @@ def machines() -> dict[str, Machine]:
         raise OutsideError(f"the collector can't be asked - {_line(error)}") from error
     slots: dict[str, list[Any]] = {}
     for ad in ads:
-        if isinstance(name := ad.get("EcmSlave"), str):
+        if isinstance(name := _evaluated(ad, "EcmSlave"), str):
             slots.setdefault(name, []).append(ad)
     return {name: _machine(of_slave, time.time()) for name, of_slave in slots.items() if _whole(of_slave)}
 
@@ -154,7 +176,7 @@ def _machine(ads: Iterable[Mapping[str, Any]], now: float) -> Machine:
     """The same as `machine`; a slave whose ads are odd, be it out of malice, is busy for all that is known."""
     try:
         return machine(ads, now)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, *_UNREADABLE) as error:
         why = f"{type(error).__name__}: {_line(error)}"
         return Machine(jobs=0, claimed=True, idle_for=Seconds(0), free=Room(0, 0, 0), unreadable=why)
 
@@ -181,9 +203,24 @@ def machine(ads: Iterable[Mapping[str, Any]], now: float) -> Machine:
         drain_reason=str(whole.get("DrainReason", "")),
         jobs=jobs,
         claimed=claimed,
-        idle_for=Seconds(0 if claimed else max(0.0, idle_for)),
-        free=Room(*(int(whole.get(size, 0)) for size in ("Cpus", "Memory", "Disk", "GPUs"))),
+        idle_for=Seconds(0 if claimed else min(max(0.0, idle_for), LONGEST_IDLE)),
+        free=_size(whole),
+        claims=tuple(_claim(ad) for ad in dynamic if _starts(ad, now)),
     )
+
+
+def _size(ad: Mapping[str, Any]) -> Room:
+    return Room(*(int(ad.get(size, 0)) for size in ("Cpus", "Memory", "Disk", "GPUs")))
+
+
+def _starts(ad: Mapping[str, Any], now: float) -> bool:
+    """Whether a slot was claimed a moment ago, and no job runs on it yet: to the schedd it is still idle."""
+    waits = (ad.get("State"), ad.get("Activity")) == ("Claimed", "Idle") and "RemoteOwner" in ad
+    return waits and now - ad["LastHeardFrom"] + ad["MyCurrentTime"] - ad["EnteredCurrentActivity"] < STARTING
+
+
+def _claim(ad: Mapping[str, Any]) -> Claim:
+    return Claim(str(ad["RemoteOwner"]).split("@")[0], _size(ad))
 
 
 def whole_slot(name: str) -> dict[str, Any] | None:
@@ -210,7 +247,7 @@ def running_on() -> frozenset[str]:
         ads = _schedd().query(ON_A_SLAVE, ["RemoteHost"])
     except (htcondor2.HTCondorException, OSError) as error:
         raise OutsideError(f"the schedd can't be asked - {_line(error)}") from error
-    hosts = [str(ad["RemoteHost"]) for ad in ads if "RemoteHost" in ad]
+    hosts = [host for ad in ads if isinstance(host := _evaluated(ad, "RemoteHost"), str)]
     return frozenset(host.split("@")[-1].split(".")[0] for host in hosts)
 
 
@@ -229,10 +266,9 @@ def drain(name: str, reason: str) -> Drain:
     answer = _ask("condor_drain", "-graceful", "-check", NO_CLAIM, "-reason", reason, f"{name}.pool")
     if answer.returncode == 0:
         return Drain.DRAINED
-    said = _said(answer)
-    if "10003" in said or "check expression" in said.lower():
-        return Drain.REFUSED
-    raise OutsideError(f"{name} can't be drained - {said}")
+    if refusal := _refusal(answer):
+        return refusal
+    raise OutsideError(f"{name} can't be drained - {_said(answer)}")
 
 
 def retire(name: str, reason: str) -> None:
@@ -242,7 +278,7 @@ def retire(name: str, reason: str) -> None:
         OutsideError: the startd doesn't do it.
     """
     answer = _ask("condor_drain", "-graceful", "-reason", reason, f"{name}.pool")
-    if answer.returncode:
+    if answer.returncode and _refusal(answer) is not Drain.ALREADY:
         raise OutsideError(f"{name} can't be drained - {_said(answer)}")
 
 
@@ -300,8 +336,13 @@ def _ask(*command: str) -> "subprocess.CompletedProcess[str]":
         raise OutsideError(f"{command[0]} fails - {_line(error)}") from error
 
 
+def _refusal(answer: "subprocess.CompletedProcess[str]") -> Drain | None:
+    return next((drain for code, drain in _REFUSALS.items() if f"error code {code}" in answer.stderr), None)
+
+
 def _said(answer: "subprocess.CompletedProcess[str]") -> str:
-    return " ".join(f"{answer.stdout} {answer.stderr}".split())[:200]
+    # The end has the cause; it begins with a long address.
+    return " ".join(f"{answer.stdout} {answer.stderr}".split())[-200:]
 
 
 def _schedd() -> Any:  # noqa: ANN401 - the bindings have no types
@@ -337,7 +378,7 @@ def _grouped(schedd: Any, constraint: str) -> list[Any]:  # noqa: ANN401 - the b
 def _autoclusters(schedd: Any) -> dict[int, Any]:  # noqa: ANN401 - the bindings have no types
     """The schedd's own groups that tell all that is asked of a job, by number."""
     ads = schedd.query("true", [], opts=htcondor2.QueryOpt.AutoCluster)
-    whole = {int(ad["AutoClusterId"]): ad for ad in ads if all(name in ad for name in _AUTOCLUSTER_HAS)}
+    whole = {int(ad["AutoClusterId"]): ad for ad in ads if all(_written(ad, name) for name in _AUTOCLUSTER_HAS)}
     for ad in whole.values():
         # Of jobs in any state.
         ad.pop("JobCount", None), ad.pop("JobIds", None)
@@ -358,7 +399,7 @@ def _request(ad: Any) -> Room:  # noqa: ANN401 - the bindings have no types
 
 
 def _kind(ad: Any) -> str:  # noqa: ANN401 - the bindings have no types
-    parts = [str(ad.lookup(name)) for name in ("Requirements", *_KIND) if name in ad]
+    parts = [str(expression) for name in ("Requirements", *_KIND) if (expression := _written(ad, name))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
@@ -369,11 +410,19 @@ def _number(ad: Any, name: str, default: int) -> int:  # noqa: ANN401 - the bind
     return max(0, math.ceil(min(value, _ENDLESS)))
 
 
+def _written(ad: Any, name: str) -> Any:  # noqa: ANN401 - the bindings have no types
+    """An attribute's expression; None when there is none. `in` would evaluate it, too."""
+    try:
+        return ad.lookup(name)
+    except KeyError:
+        return None
+
+
 def _evaluated(ad: Any, name: str) -> object:  # noqa: ANN401 - the bindings have no types
     try:
-        return ad.eval(name) if name in ad else None
-    except classad2.ClassAdException:
-        # What refers to itself has no value, which HTCondor finds out at each match, too.
+        return ad.eval(name) if _written(ad, name) else None
+    except _UNREADABLE:
+        # What refers to itself has no value, either, which HTCondor finds out at each match, too.
         return None
 
 
@@ -388,8 +437,8 @@ def _impossible(ad: Any, request: Room, machine: Any) -> str:  # noqa: ANN401 - 
     ):
         if wanted > most:
             return f"they ask for {wanted} {what}, a slave has {most}"
-    wish = ad.lookup("Requirements") if "Requirements" in ad else None
-    return _never_met(ad, wish, machine) if isinstance(wish, classad2.ExprTree) else ""
+    wish = _written(ad, "Requirements")
+    return _never_met(ad, wish, machine) if wish else ""
 
 
 def _never_met(ad: Any, wish: Any, machine: Any) -> str:  # noqa: ANN401 - the bindings have no types
@@ -398,7 +447,7 @@ def _never_met(ad: Any, wish: Any, machine: Any) -> str:  # noqa: ANN401 - the b
     try:
         met = wish.eval(ad, machine)
         named = [name for name in ad.externalRefs(wish) if not name.lower().startswith("my.")]
-    except classad2.ClassAdException:
+    except _UNREADABLE:
         return f"their requirements have no value: {said}"
     if met is False:
         return f"no slave meets their requirements: {said}"
@@ -414,8 +463,9 @@ def _of_machine(name: str) -> str:
     return name[len("TARGET.") :] if name.lower().startswith("target.") else name
 
 
-def _whole(ads: Iterable[Mapping[str, Any]]) -> bool:
-    return any(ad.get("SlotType") == "Partitionable" for ad in ads)
+def _whole(ads: Iterable[Any]) -> bool:
+    """Whether one of a slave's ads is that of its partitionable slot, or may be, as one that can't be read."""
+    return any(_written(ad, "SlotType") and _evaluated(ad, "SlotType") in {"Partitionable", None} for ad in ads)
 
 
 def _line(error: Exception) -> str:

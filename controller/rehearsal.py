@@ -9,6 +9,7 @@ from controller.errors import OutsideError
 from controller.loop import limits
 from controller.model import Plan, Snapshot
 from controller.observe import Memory, observe
+from controller.requests import Requests
 from controller.servers import Cloud
 from controller.state import State
 
@@ -16,7 +17,7 @@ PAUSE = 5.0
 """Seconds between two looks."""
 
 
-def look(cloud: Cloud, state: State, memory: Memory, now: datetime) -> str:
+def look(cloud: Cloud, state: State, memory: Memory, requests: Requests, now: datetime) -> str:
     """One look and one decision, told in a few lines."""
     try:
         view = state.read()
@@ -24,7 +25,7 @@ def look(cloud: Cloud, state: State, memory: Memory, now: datetime) -> str:
         return f"would wait: {error}"
     if not view.settings:
         return f"would wait: {view.lacking}"
-    seen = observe(cloud, view, view.settings, memory, now)
+    seen = requests.into(observe(cloud, view, view.settings, memory, now))
     plan = decide(seen, limits(view.settings, template.room(memory.offer(view.settings))), now)
     interrupted = [f"would first recover from an interrupted update: {', '.join(view.pending)}"] if view.pending else []
     return "\n".join([*interrupted, *told(seen, plan)])
@@ -39,6 +40,7 @@ def told(seen: Snapshot, plan: Plan) -> list[str]:
         *(f"would remove {removal.slave} - {removal.reason}" for removal in plan.remove),
         *(f"would undo the drain of {name}" for name in plan.revive),
         *(f"would drain {name} when its jobs have ended" for name in plan.retire),
+        *([f"would take the ads of {', '.join(plan.forget)} out of the pool"] if plan.forget else []),
         *([] if plan.acts else ["would do nothing"]),
         *(f"  {reason}" for reason in plan.reasons),
     ]

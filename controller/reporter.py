@@ -118,6 +118,7 @@ def _acts(plan: Plan) -> dict[str, object]:
         "remove": [removal.slave for removal in plan.remove],
         "revive": plan.revive,
         "retire": plan.retire,
+        "forget": plan.forget,
     }
 
 

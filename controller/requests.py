@@ -1,6 +1,7 @@
 """What people ask of the running controller: files in its state folder, which `ecm` writes and the loop reads."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from controller.model import Snapshot
@@ -39,10 +40,8 @@ class Requests:
             return f"{self.pause} can't be read - {error.strerror}"
 
     def into(self, seen: Snapshot) -> Snapshot:
-        """The snapshot with what is asked for. What has been met is forgotten; what can't be read pauses."""
+        """The snapshot with what is asked for; what can't be read pauses."""
         try:
-            if not seen.unknown:
-                self._forget(seen)
             wanted = {file.name for file in self.drains.glob("*")}
             recycling = self.recycle.exists()
         except OSError as error:
@@ -50,10 +49,22 @@ class Requests:
         slaves = tuple(replace(slave, unwanted=slave.name in wanted) for slave in seen.slaves)
         return replace(seen, slaves=slaves, paused=self.paused(), recycling=recycling)
 
-    def _forget(self, seen: Snapshot) -> None:
+    def forget_met(self, seen: Snapshot, settings_read: datetime, now: datetime) -> None:
+        """Forgets what has been met.
+
+        Who asks for outdated slaves to be replaced may have changed the settings a moment before: that there is no such
+        slave counts only when the settings were read after that.
+
+        Raises:
+            OSError: it can't be looked up, or can't be forgotten.
+        """
+        if seen.unknown:
+            return
         there = {slave.name for slave in seen.slaves}
         for file in self.drains.glob("*"):
             if file.name not in there:
                 file.unlink(missing_ok=True)
-        if not any(slave.outdated for slave in seen.slaves):
+        if any(slave.outdated for slave in seen.slaves) or not self.recycle.exists():
+            return
+        if not settings_read.timestamp() <= self.recycle.stat().st_mtime <= now.timestamp():
             self.recycle.unlink(missing_ok=True)

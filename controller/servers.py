@@ -126,6 +126,15 @@ class Cloud:
             except sdk_errors.NotFoundException:
                 return False
 
+    def is_off(self, server_id: str) -> bool:
+        """Whether Nova has switched this server off, or knows that somebody did.
+
+        Raises:
+            OutsideError: Nova doesn't say.
+        """
+        with _translated():
+            return bool(self._connection.compute.get_server(server_id).status == "SHUTOFF")
+
     def delete(self, server_id: str, patience: float = GOING) -> None:
         """Deletes a server and waits, `patience` seconds at most, until it is gone.
 

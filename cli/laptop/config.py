@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,7 +12,7 @@ from cli.laptop.backend import PHRASE
 from cli.laptop.desk import Desk, desk
 from cli.show import SET_UP, AsJson
 from cloudinit.boot import Additions
-from cluster import additions, backend, cloud, quota, settings
+from cluster import additions, backend, cloud, quota, settings, stack
 from cluster.errors import EcmError
 from cluster.login import access, catalogue
 from cluster.settings import Settings
@@ -43,6 +44,9 @@ def checks(here: Desk) -> Iterator[Check]:
     """
     values = here.pulumi.config()
     texts = {key: SEALED if value.text is None else value.text for key, value in values.items()}
+    named = attempt("stack", lambda: stack.prefix(here.pulumi.stack()))
+    if named.wrong:
+        yield named
     if wrong := settings.problems(texts):
         yield from (Check("settings", wrong=line) for line in wrong)
         return
@@ -54,7 +58,7 @@ def checks(here: Desk) -> Iterator[Check]:
         if value.text is None
     )
     yield attempt("passphrase", here.pulumi.check_passphrase, f"export {PHRASE}=…")
-    yield attempt("additions", lambda: _additions(wanted))
+    yield attempt("additions", lambda: _additions(wanted, here.pulumi.folder))
     try:
         connection = here.connect()
         yield Check("login", f"project {access(connection).project_id}")
@@ -65,11 +69,11 @@ def checks(here: Desk) -> Iterator[Check]:
         yield Check("cloud", wrong=str(error))
 
 
-def _additions(wanted: Settings) -> str:
+def _additions(wanted: Settings, project: Path) -> str:
     """What the user adds to it: files that the settings name are read, as `pulumi up` does."""
     own = (
-        additions.read("master", wanted.master_packages, wanted.master_condor_config, wanted.master_script),
-        additions.read("slave", wanted.slave_packages, wanted.slave_condor_config, wanted.slave_script),
+        additions.read("master", wanted.master_packages, wanted.master_condor_config, wanted.master_script, project),
+        additions.read("slave", wanted.slave_packages, wanted.slave_condor_config, wanted.slave_script, project),
     )
     return "yours are read" if any(one != Additions() for one in own) else "none"
 

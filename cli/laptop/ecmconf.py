@@ -1,5 +1,6 @@
 """`ecm import`: an old ECM file (`ecm.conf`) as this project's settings."""
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cli.laptop.desk import desk
+from cli.laptop.proposals import problem
 from cli.show import SET_UP, AsJson, report, say, table
 from cluster.errors import SettingsError
 
@@ -27,6 +29,8 @@ NAMES = {
 """ECM's name of a setting, and ours."""
 
 _NUMBERS = ("MAX_VMS", "MIN_VMS", "JOBS_PER_VM", "IDLE_TIME")
+_NEAR = 0.85
+"""How like a setting's name another must be to be meant for it."""
 _LINE = re.compile(r"^\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*(?P<sign>=+)\s*(?P<value>.*?)\s*$")
 
 
@@ -56,29 +60,37 @@ def parse(text: str, name: str = "ecm.conf") -> Imported:
             slips.append(f"{where}: {line.strip()!r} is no setting - write NAME=value")
             continue
         key, value = found["name"], _unquoted(found["value"])
-        if key not in NAMES:
-            remarks.append(f"{where}: {key} has no counterpart here and is left out")
-        elif slip := _slip(key, found["sign"], value):
-            slips.append(f"{where}: {slip}")
-        elif key in values:
-            slips.append(f"{where}: {key} is there twice - remove one of the lines")
-        elif value:
-            values[key] = value
+        slip = _slip(key, found["sign"], value)
+        if slip or key in values:
+            slips.append(f"{where}: {slip or f'{key} is there twice - remove one of the lines'}")
+        elif key not in NAMES or not value:
+            why = "is empty" if key in NAMES else "has no counterpart here"
+            remarks.append(f"{where}: {key} {why} and is left out")
         else:
-            remarks.append(f"{where}: {key} is empty and is left out")
+            values[key] = value
+    least, most = values.get("MIN_VMS", "0"), values.get("MAX_VMS")
+    if most and int(least) > int(most):
+        slips.append(f"{name}: MIN_VMS is {least} and MAX_VMS {most} - no number fits both - change one of them")
     if slips:
         raise SettingsError("\n".join(slips))
     return Imported({NAMES[key]: value for key, value in values.items()}, tuple(remarks))
 
 
 def _slip(key: str, sign: str, value: str) -> str:
+    """What is wrong with a line, and what to write; empty when nothing is."""
+    if key not in NAMES:
+        near = difflib.get_close_matches(key.upper(), NAMES, n=1, cutoff=_NEAR)
+        return f"{key} is no setting of ECM's - did you mean {near[0]}?" if near else ""
     if len(sign) > 1:
         return f"{key}{sign}{value} has more than one '=' - write {key}={value or 'VALUE'}"
+    if value.startswith(("'", '"')):
+        return f"{key}={value} has a quote without its other one - write {key}=VALUE"
     if key == "KEY_NAME" and value.endswith(".pem"):
         return f"KEY_NAME is a key's name in the cloud, no file - write KEY_NAME={value.removesuffix('.pem')}"
-    if key in _NUMBERS and value and not value.isdecimal():
+    if key in _NUMBERS and value and not (value.isascii() and value.isdecimal()):
         return f"{key} is {value!r}, which is no whole number - write {key}=NUMBER"
-    return ""
+    why = problem(NAMES[key], value) if value else ""
+    return f"{key} is {value!r} - {why} - write {key}={'NUMBER' if key in _NUMBERS else 'NAME'}" if why else ""
 
 
 def _unquoted(value: str) -> str:
@@ -125,5 +137,5 @@ def view(imported: Imported) -> RenderableType:
     rows = table("ECM", "here", "value")
     old = {ours: ecms for ecms, ours in NAMES.items()}
     for key, value in imported.settings.items():
-        rows.add_row(old[key], f"ecm:{key}", value)
+        rows.add_row(old[key], f"ecm:{key}", Text(value))
     return Group(rows, *(Text(remark, "dim") for remark in imported.remarks))

@@ -26,6 +26,7 @@ def image(name: str, **more: Any) -> SimpleNamespace:
         "virtual_size": None,
         "os_distro": None,
         "os_version": None,
+        "architecture": None,
         "os_admin_user": None,
         "min_ram": 512,
         "min_disk": 2,
@@ -67,6 +68,7 @@ class FakeCloud:
             networks=lambda is_router_external=None: [
                 n for n in self.networks if is_router_external in (None, n.is_router_external)
             ],
+            subnets=lambda **_: [thing("lan", ip_version=4)],
             security_groups=lambda **_: [thing("default")],
             get_quota=lambda *_, **__: None,
         )

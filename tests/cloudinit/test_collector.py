@@ -63,6 +63,14 @@ def seen(condor: RealPool, *what: str) -> list[str]:
     return condor.run("condor_status", *what).split()
 
 
+@pytest.mark.parametrize(("name", "joins"), [("ecm-My_dev-2-slave-a", True), ("ecm-my.dev-slave-a", False)])
+def test_a_slave_joins_whatever_the_stacks_name_unless_that_has_a_dot(condor: RealPool, name: str, joins: bool) -> None:
+    machine = {"Machine": f'"{name}.pool"', "Name": f'"slot1@{name}.pool"', "EcmSlave": f'"{name}"'}
+    ad = {"MyType": '"Machine"', "State": '"Unclaimed"', **machine}
+    advertise(condor, name, STARTD, ad)
+    assert bool(seen(condor, "-constraint", f'EcmSlave == "{name}"', "-af", "Name")) == joins
+
+
 def test_a_slave_is_seen_under_its_own_name(condor: RealPool) -> None:
     a = FORGED | {"Machine": '"a.pool"', "Name": '"slot1@a.pool"', "EcmSlave": '"a"', "State": '"Unclaimed"'}
     dynamic = a | {"Name": '"slot1_1@a.pool"', "SlotType": '"Dynamic"'}

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ from controller.release import Releases
 if TYPE_CHECKING:
     from types import ModuleType
 
-SCRIPT = Path(__file__).parents[2] / "cloudinit/files/master/usr/local/lib/ecm/release.py"
+FILES = Path(__file__).parents[2] / "cloudinit/files/master"
+SCRIPT = FILES / "usr/local/lib/ecm/release.py"
+ECM = FILES / "usr/local/bin/ecm"
 CONDOR = """#!/bin/sh
 echo '$CondorVersion: 25.0.14 2026-01-01 BuildID: x $'
 """
@@ -75,6 +78,13 @@ class Master:
         status: int = self.script.main(self.home, self.notes)
         return status
 
+    def ecm(self) -> str:
+        """What `ecm status` says on a master like this."""
+        script = ECM.read_text().replace("/opt/ecm", str(self.home)).replace("/var/lib/ecm", str(self.notes.parent))
+        done = subprocess.run(["sh", "-c", script, "ecm", "status"], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        return done.stderr
+
     def current(self) -> str:
         return (self.home / "current").resolve().name
 
@@ -99,6 +109,39 @@ def test_the_first_start_waits_for_the_output_and_then_has_all(
     assert (machine.home / "current/controller/decide.py").read_text() == "A = 1\n"
     assert "htcondor==25.0.99 --hash=sha256:2\n" in (machine.home / "current/requirements.txt").read_text()
     assert f"--require-hashes -r {machine.home}/releases/{digest}/requirements.txt" in machine.calls.read_text()
+
+
+def fails(line: str) -> str:
+    return f"echo '{line}' >&2; echo >&2; exit 255"
+
+
+@pytest.mark.parametrize(
+    ("pulumi", "says"),
+    [
+        (fails("error: current stack does not have output property"), "'pulumi up' hasn't ended - wait a minute"),
+        (
+            fails('error: unable to open "postgres://ecm:hunter2@db/x": no route'),
+            'state can\'t be read from here - unable to open "postgres://ecm:***@db/x": no route - mend PULUMI_BACKEND',
+        ),
+        (
+            fails('error: open "postgres://db/x?user=ecm&password=hunter2": refused'),
+            'open "postgres://db/x?user=ecm&password=***": refused',
+        ),
+        ("exec sleep 60", "the stack's state can't be read from here - pulumi doesn't answer for 0.5 s - mend"),
+        ("echo {}", "the controller can't be installed - KeyError('digest') - sudo journalctl -u ecm-controller"),
+    ],
+)
+def test_ecm_says_what_keeps_the_controller_away_from_a_new_master(
+    machine: Master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pulumi: str, says: str
+) -> None:
+    assert "the first boot hasn't ended" in machine.ecm()
+    monkeypatch.setattr(machine.script, "PATIENCE", 0.5)
+    (tmp_path / "bin/pulumi").write_text(f"#!/bin/sh\n{pulumi}\n")
+    assert machine.start() == 1
+    said = machine.ecm()
+    assert said.startswith("ecm: the controller isn't here yet - ")
+    assert says in said
+    assert "hunter2" not in said
 
 
 def test_a_start_with_nothing_new_installs_nothing(machine: Master, tmp_path: Path) -> None:

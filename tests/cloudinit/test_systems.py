@@ -15,6 +15,7 @@ from cloudinit.systems import SYSTEMS, find, incompatible
         ("debian", "13", "x", "debian-13"),
         ("debian", "12.5", "x", "debian-12"),
         ("Ubuntu", "22.04", "x", "ubuntu-22.04"),
+        ("ubuntu", "22.04.5 LTS", "x", "ubuntu-22.04"),
         ("rocky", "9.4", "x", "el-9"),
         ("almalinux", "10", "x", "el-10"),
         ("rhel", "8", "x", "el-8"),
@@ -45,11 +46,15 @@ from cloudinit.systems import SYSTEMS, find, incompatible
         (None, None, "Ubuntu 20.04", None),
         (None, None, "our own image", None),
         (None, None, "model9", None),
+        (None, None, "elastic-9", None),
+        (None, None, "slurm-8", None),
+        (None, None, "our-el9", "el-9"),
+        (None, None, None, None),
         ("linux", "5", "debian-13", "debian-13"),
     ],
 )
 def test_a_system_is_found_by_its_images_properties_or_name(
-    distro: str | None, version: str | None, name: str, system: str | None
+    distro: str | None, version: str | None, name: str | None, system: str | None
 ) -> None:
     assert find(distro, version, name) == system
 

@@ -18,7 +18,7 @@ def thing(name: str, **more: Any) -> SimpleNamespace:
 
 def image(name: str, **more: Any) -> SimpleNamespace:
     usual = {"min_ram": 512, "min_disk": 2, "virtual_size": None, "status": "active"}
-    return thing(name, **usual | {"os_distro": None, "os_version": None} | more)
+    return thing(name, **usual | {"os_distro": None, "os_version": None, "architecture": None} | more)
 
 
 @dataclass
@@ -38,10 +38,13 @@ class FakeCloud:
             thing("public", is_router_external=True, is_shared=False),
         ]
     )
+    subnets: tuple[int, ...] = (6, 4)
+    """IP versions of each network's subnets."""
     catalogue: dict[str, str] = field(
         default_factory=lambda: {"public": "http://out/v3", "internal": "http://in:5000/"}
     )
     servers: list[Any] = field(default_factory=list)
+    ports: list[Any] = field(default_factory=list)
     token: AccessInfoV3 = field(default_factory=token)
     limits: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(
@@ -85,7 +88,9 @@ class FakeCloud:
             networks=lambda is_router_external=None, limit=None: self._answer(  # noqa: ARG005
                 "network", [n for n in self.networks if is_router_external in (None, n.is_router_external)]
             ),
+            subnets=lambda network_id: [thing(network_id, ip_version=v) for v in self.subnets],
             security_groups=lambda **_: [thing("default")],
+            ports=lambda project_id: self.ports if project_id == "project" else [],
             get_quota=self._quota,
         )
         auth = SimpleNamespace(get_access=lambda _session: self.token)

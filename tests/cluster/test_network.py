@@ -17,6 +17,15 @@ def test_open_to_the_world_there_are_exactly_six() -> None:
     ]
 
 
+def test_every_rule_is_counted_for_the_quota() -> None:
+    assert network.rules_made(WORLD) == 7
+    assert network.rules_made(("192.0.2.0/24", "198.51.100.0/24")) == 2 + 2 * 4 + 2 + 1
+
+
+def test_slaves_are_told_the_masters_ipv4_address_where_it_has_others_too() -> None:
+    assert network.ipv4(["2001:db8::5", "10.0.0.5"]) == "10.0.0.5"
+
+
 def test_narrowed_the_world_is_out_and_the_slaves_keep_their_way_to_htcondor() -> None:
     rules = list(network.master_rules(("192.0.2.0/24", "198.51.100.0/24"), "slaves"))
     ingress = [r for r in rules if r.direction == "ingress"]

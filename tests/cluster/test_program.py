@@ -40,8 +40,10 @@ TEMPLATE = report.SlaveTemplate(
 class Engine(pulumi.runtime.Mocks):
     """Gives every resource an id, and the stack's own state to whoever asks."""
 
-    def __init__(self, state: dict[str, Any]) -> None:
+    def __init__(self, state: dict[str, Any], mark: str = "") -> None:
         self.state = state
+        self.mark = mark
+        """Begins every id."""
         self.resources: dict[tuple[str, str], dict[str, Any]] = {}
         self.options: dict[tuple[str, str], pulumi.ResourceOptions] = {}
 
@@ -49,12 +51,12 @@ class Engine(pulumi.runtime.Mocks):
         self.resources[args.typ, args.name] = args.inputs
         computed: dict[str, Any] = {}
         if args.typ == PORT:
-            computed = {"allFixedIps": ["10.0.0.5"]}
+            computed = {"allFixedIps": ["2001:db8::5", "10.0.0.5"]}
         elif args.typ == "openstack:networking/floatingIp:FloatingIp":
             computed = {"address": "198.51.100.7"}
         elif args.typ == CREDENTIAL:
             computed = {"secret": "hush"}
-        return f"{args.name}-id", {**args.inputs, **computed}
+        return f"{self.mark}{args.name}-id", {**args.inputs, **computed}
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> dict[Any, Any]:  # type: ignore[override]
         assert args.token == "pulumi:pulumi:readStackResourceOutputs"
@@ -161,7 +163,7 @@ def test_what_the_master_got_is_in_the_report_and_a_change_of_it_is_a_warning(
 @pytest.mark.parametrize(
     ("environment", "script", "says"),
     [
-        ({"PULUMI_CONFIG_PASSPHRASE": "it's"}, b"#!/bin/sh\n", "PULUMI_CONFIG_PASSPHRASE has a quote"),
+        ({"PULUMI_CONFIG_PASSPHRASE": "two\nlines"}, b"#!/bin/sh\n", "PULUMI_CONFIG_PASSPHRASE has a line"),
         ({}, b"#!/usr/bin/perl\n" + os.urandom(8000).hex().encode(), r"Nova takes 100 .*user-script 16016"),
     ],
 )
@@ -183,6 +185,24 @@ def test_what_cannot_be_passed_to_the_master_is_one_line_before_anything_is_made
     engine = Engine({})
     with pytest.raises(SettingsError, match=says):
         run(engine, lambda: program.cluster(wanted, FOUND, cloud))
+    assert engine.resources == {}
+
+
+def test_slaves_whose_user_data_would_be_too_large_are_an_error_before_anything_is_made(run: Run, cloud: Any) -> None:
+    packages = tuple(f"lib{os.urandom(16).hex()}" for _ in range(4000))
+    engine = Engine({})
+    with pytest.raises(SettingsError, match=r"^a slave's user-data has \d+ bytes - Nova takes 65535 .*node.env 1\d{5}"):
+        run(engine, lambda: program.cluster(SETTINGS.model_copy(update={"slave_packages": packages}), FOUND, cloud))
+    assert engine.resources == {}
+
+
+def test_a_stack_with_a_dot_in_its_name_is_refused_because_its_slaves_could_not_join(
+    run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulumi, "get_stack", lambda: "my.dev")
+    engine = Engine({})
+    with pytest.raises(SettingsError, match=r"'my.dev' - a slave with a dot .* - pulumi stack rename my-dev"):
+        run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
     assert engine.resources == {}
 
 
@@ -409,6 +429,38 @@ def test_another_generation_removes_a_broken_master_first_but_not_in_a_preview(
     assert not cloud.servers
 
 
+def test_two_stacks_of_one_name_in_one_project_share_nothing_but_the_slaves_group(run: Run, cloud: Any) -> None:
+    """Two users may both have a stack `dev`, each in a state of their own."""
+    engines = [Engine({}, mark) for mark in ("a-", "b-")]
+    for engine in engines:
+        run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+        group = f"{engine.mark}master-id"
+        for (kind, name), made in engine.resources.items():
+            if kind.endswith("SecGroupRule"):
+                own = (made["securityGroupId"], made.get("remoteGroupId"))
+                assert own == (("default-id", group) if name == "slaves-from-master" else (group, None))
+        assert engine.resources[PORT, "master"]["securityGroupIds"] == [group]
+        assert engine.resources[INSTANCE, "master"]["metadata"]["ecm-cluster"] == group
+        assert engine.resources[sweep.SWEEP_TYPE, "sweep"]["cluster"] == group
+    titles = [engine.resources[CREDENTIAL, "master"]["name"] for engine in engines]
+    assert titles == ["ecm-dev-master-a-master-id", "ecm-dev-master-b-master-id"], "Keystone wants them unique"
+
+
+def test_a_new_master_of_one_stack_leaves_another_ones_servers_alone(run: Run, cloud: Any) -> None:
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    cloud.server("ecm-dev-slave-a")
+    for name, role in (("ecm-dev-master", "master"), ("ecm-dev-slave-b", "slave"), ("their-own", "slave")):
+        cloud.server(name, id=f"other-{name}", metadata={"ecm-cluster": "other-id", "ecm-role": role})
+    wanted = SETTINGS.model_copy(update={"master_generation": 2})
+    run(Engine(running_state()), lambda: program.cluster(wanted, FOUND, cloud))
+    assert [server.id for server in cloud.servers] == [
+        "ecm-dev-master-id",
+        "other-ecm-dev-master",
+        "other-ecm-dev-slave-b",
+        "other-their-own",
+    ]
+
+
 def test_a_broken_master_is_an_error_before_anything_is_declared(run: Run, cloud: Any) -> None:
     cloud.server("ecm-dev-master", metadata={"ecm-role": "master"}, status="ERROR")
     engine = Engine(running_state())
@@ -511,9 +563,9 @@ def test_a_ready_credential_takes_the_place_of_the_stacks_own(run: Run, cloud: A
 def test_what_the_master_cannot_be_given_is_an_error_before_anything_is_declared(
     run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "with a ' in it")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "two\nlines")
     engine = Engine({})
-    with pytest.raises(SettingsError, match="PULUMI_CONFIG_PASSPHRASE has a quote or a line break"):
+    with pytest.raises(SettingsError, match="PULUMI_CONFIG_PASSPHRASE has a line break"):
         run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
     assert engine.kinds() == []
 

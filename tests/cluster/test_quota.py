@@ -74,6 +74,7 @@ def test_a_maximum_that_does_not_fit_is_only_a_warning(cloud: Any) -> None:
         ("ports", {"limit": 2, "used": 1, "reserved": 0}, "ports: 3 needed, 1 of 2 left"),
         ("floating_ips", {"limit": 1, "used": 0, "reserved": 1}, "floating ips: 1 needed, 0 of 1 left"),
         ("security_groups", {"limit": 10, "used": 10}, "security groups: 1 needed, 0 of 10 left"),
+        ("security_group_rules", {"limit": 10, "used": 4}, "security group rules: 7 needed, 6 of 10 left"),
     ],
 )
 def test_the_networks_parts_must_fit_where_the_cloud_tells(

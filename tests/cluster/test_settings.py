@@ -5,6 +5,7 @@ import pytest
 from cluster import settings
 from cluster.errors import SettingsError
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIF0NkO1JhvTgFNn5Zq2S0dWqAx3wmNfwZP4m7l7bHcnZ"
 GOOD = {"ecm:image": "debian", "ecm:masterFlavor": "m", "ecm:slaveFlavor": "s", "ecm:keyName": "k"}
 
 
@@ -80,6 +81,8 @@ def test_other_namespaces_are_not_ours() -> None:
         ({"ecm:users": '{"sudo": ["ssh-rsa AAAA"]}'}, 'an account "sudo" - no account can be made of that name'),
         ({"ecm:users": '{"debian": ["ssh-rsa AAAA"]}'}, 'an account "debian" - no account can be made'),
         ({"ecm:users": '{"alice": ["ssh-rsa ä"]}'}, "ecm:users.alice is no list of public ssh keys"),
+        ({"ecm:users": f'{{"alice": ["{KEY[:40]} alice@home"]}}'}, "ecm:users.alice is no list of public ssh keys"),
+        ({"ecm:users": f'{{"alice": ["{KEY[:-8]} alice@home"]}}'}, "ecm:users.alice is no list of public ssh keys"),
         ({"ecm:bootVolumeGiB": "0"}, 'ecm:bootVolumeGiB is "0" - it should be greater than or equal to 1'),
         ({"ecm:bootVolumeGib": "9"}, "ecm:bootVolumeGib is no setting - did you mean ecm:bootVolumeGiB?"),
         ({"ecm:applicationCredentialId": "x"}, "ecm:applicationCredentialSecret one is set - a login needs both"),
@@ -102,6 +105,11 @@ def test_a_wrong_setting_is_named_with_what_to_do(change: dict[str, str], says: 
         settings.read(GOOD | change)
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_accounts_come_with_their_keys() -> None:
+    read = settings.read(GOOD | {"ecm:users": f'{{"alice": ["{KEY} alice@home", "{KEY}"]}}'})
+    assert read.users == {"alice": (f"{KEY} alice@home", KEY)}
 
 
 def test_everything_that_is_missing_is_said_at_once() -> None:

@@ -1,12 +1,14 @@
 """What the state remembers of the sweep, and what it does at the end."""
 
 import base64
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pulumi.dynamic.dynamic import serialize_provider
 
-from cluster import login, sweep
+from cluster import inuse, login, sweep
 from cluster.errors import CloudError
 
 OF_CLUSTER = {"cluster": "group-id", "project": "project"}
@@ -34,6 +36,20 @@ def test_its_end_is_the_end_of_all_servers(cloud: Any, monkeypatch: pytest.Monke
     cloud.server("ecm-dev-master")
     sweep.Sweeper().delete("group-id", OF_CLUSTER)
     assert cloud.servers == []
+
+
+def test_it_ends_with_the_users_own_machine_that_would_keep_the_security_group_from_going(
+    cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login, "connect", lambda: cloud)
+    monkeypatch.setattr(inuse, "require_unused", partial(inuse.require_unused, patience=0))
+    cloud.server("ecm-dev-master")
+    cloud.ports = [
+        SimpleNamespace(id="p", device_id="vm", device_owner="compute:nova", security_group_ids=["group-id"])
+    ]
+    with pytest.raises(CloudError, match="openstack server remove security group vm group-id"):
+        sweep.Sweeper().delete("group-id", OF_CLUSTER)
+    assert cloud.servers == [], "those went first"
 
 
 def test_in_another_project_it_fails_so_that_nothing_else_is_dropped(

@@ -30,10 +30,12 @@ class Outside:
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []
         self.drains: dict[str, Drain | Exception] = {}
+        self.retired: dict[str, str] = {}
         self.failure: Exception | None = None
         self.change_seen: Change | None = None
         self.there: set[str] = set()
         self.undeletable = ""
+        self.off: bool | Exception = False
 
     def drain(self, name: str, _reason: str) -> Drain:
         self.asked.append(("drain", name))
@@ -54,6 +56,11 @@ class Outside:
     def exists(self, server_id: str) -> bool:
         return server_id in self.there
 
+    def is_off(self, _server_id: str) -> bool:
+        if isinstance(self.off, Exception):
+            raise self.off
+        return self.off
+
     def change(self, change: Change, _template: SlaveTemplate, on_delete: Callable[[str], None]) -> None:
         self.change_seen = change
         self.asked.append(("update", (len(change.create), sorted(change.remove))))
@@ -62,8 +69,11 @@ class Outside:
         for name in sorted(change.remove):
             on_delete(name)
 
-    def retire(self, name: str, _reason: str) -> None:
+    def retire(self, name: str, reason: str) -> None:
         self.asked.append(("retire", name))
+        self.retired[name] = reason
+        if isinstance(answer := self.drains.get(name), Exception):
+            raise answer
 
     def revive(self, name: str) -> None:
         self.asked.append(("revive", name))
@@ -110,9 +120,48 @@ def test_drains_are_undone_and_begun_without_an_update(outside: Outside, tmp_pat
     assert sorted(outside.asked) == [("retire", "b"), ("revive", "a")]
 
 
-def test_a_drained_slave_goes_without_being_asked_again(outside: Outside, tmp_path: Path) -> None:
+def test_ads_of_slaves_that_are_no_more_are_taken_out_of_the_pool(outside: Outside, tmp_path: Path) -> None:
+    assert run(outside, tmp_path, Plan(forget=("x", "y"))) == Outcome()
+    assert outside.asked == [("forget", ["x", "y"])]
+
+
+@pytest.mark.parametrize(
+    ("answer", "goes"),
+    [(Drain.ALREADY, True), (Drain.DRAINED, True), (Drain.ABSENT, True), (Drain.REFUSED, False)],
+)
+def test_a_drained_slave_is_asked_whether_it_still_is(
+    outside: Outside, tmp_path: Path, answer: Drain, *, goes: bool
+) -> None:
+    """Its ad may be from before its drain was undone, and a job may have come since."""
+    outside.drains["a"] = answer
     run(outside, tmp_path, remove("a"), slave("a", Phase.DRAINED))
-    assert outside.asked == [("update", (0, ["a"])), ("forget", ["a"])]
+    assert (("update", (0, ["a"])) in outside.asked) is goes
+
+
+def test_a_slave_that_takes_no_more_jobs_is_told_why(outside: Outside, tmp_path: Path) -> None:
+    named, old = replace(slave("a", Phase.BUSY), unwanted=True), slave("b", Phase.BUSY)
+    run(outside, tmp_path, Plan(retire=("a", "b")), named, old)
+    assert outside.retired == {"a": "elastic-condor: unwanted", "b": "elastic-condor: recycled"}
+
+
+def test_a_slave_that_does_not_answer_is_a_failure_to_wait_after(outside: Outside, tmp_path: Path) -> None:
+    """Each try may take a minute, in which nothing else is decided."""
+    outside.drains["a"] = OutsideError("a can't be drained - timed out")
+    outcome = run(outside, tmp_path, remove("a", "b"), slave("a", Phase.IDLE), slave("b", Phase.IDLE))
+    assert outcome.failures == {Trouble.REMOVALS: "a can't be drained - timed out"}
+
+
+def test_a_busy_slave_that_does_not_answer_is_a_failure_to_wait_after_too(outside: Outside, tmp_path: Path) -> None:
+    outside.drains["a"] = OutsideError("a can't be drained - timed out")
+    outcome = run(outside, tmp_path, Plan(retire=("a", "b")), slave("a", Phase.BUSY), slave("b", Phase.BUSY))
+    assert outcome == Outcome(failures={Trouble.REMOVALS: "a can't be drained - timed out"})
+
+
+def test_an_idle_slave_that_is_being_drained_already_waits_for_the_next_look(outside: Outside, tmp_path: Path) -> None:
+    """Who drained it may have done so while it had a job."""
+    outside.drains["a"] = Drain.ALREADY
+    run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE))
+    assert outside.asked == [("drain", "a")]
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -144,6 +193,29 @@ def test_a_slave_that_refuses_or_does_not_answer_stays(
     run(outside, tmp_path, remove("a", "b"), slave("a", Phase.IDLE), slave("b", Phase.IDLE))
     assert ("update", (0, ["b"])) in outside.asked
     assert ("forget", ["b"]) in outside.asked
+
+
+@pytest.mark.parametrize(
+    ("phase", "off", "goes"),
+    [
+        (Phase.FAILED, True, True),  # its ad stays for a quarter of an hour, and its startd never answers
+        (Phase.FAILED, False, False),  # in ERROR it may run on, with jobs
+        (Phase.IDLE, True, False),
+        (Phase.FAILED, OutsideError("OpenStack can't be asked"), False),
+    ],
+)
+def test_a_slave_that_does_not_answer_goes_when_its_server_is_off(
+    outside: Outside, tmp_path: Path, phase: Phase, off: bool | Exception, *, goes: bool
+) -> None:
+    outside.drains["a"], outside.off = OutsideError("the startd doesn't answer"), off
+    run(outside, tmp_path, remove("a"), slave("a", phase))
+    assert (("delete", "id-a") in outside.asked) is goes
+    assert (("update", (0, ["a"])) in outside.asked) is goes
+
+
+def test_a_slave_that_answers_is_believed_whatever_nova_says(outside: Outside, tmp_path: Path) -> None:
+    outside.drains["a"], outside.off = Drain.REFUSED, True
+    assert run(outside, tmp_path, remove("a"), slave("a", Phase.FAILED)).refused == frozenset({"a"})
 
 
 def test_when_all_refuse_no_update_runs(outside: Outside, tmp_path: Path) -> None:
@@ -203,13 +275,18 @@ def test_a_stray_that_cannot_be_deleted_is_a_failure_to_wait_after(outside: Outs
     assert ("forget", ["a"]) not in outside.asked
 
 
-def test_slaves_that_stay_keep_their_places_below_the_maximum(outside: Outside, tmp_path: Path) -> None:
-    """Or a hundred servers that don't answer would be replaced before they are gone."""
+def test_slaves_keep_their_places_below_the_maximum_until_they_are_gone(outside: Outside, tmp_path: Path) -> None:
+    """An update makes and removes at the same time: there would be more than `maxSlaves` for a while, or for good."""
     outside.drains["a"] = OutsideError("the startd doesn't answer")
-    names = ("a", "b", "c")
     plan = Plan(create=3, remove=remove("a", "b").remove)
-    run(outside, tmp_path, plan, *(slave(name, Phase.IDLE) for name in names))
-    assert ("update", (2, ["b"])) in outside.asked, f"maxSlaves is {SETTINGS.max_slaves}"
+    run(outside, tmp_path, plan, *(slave(name, Phase.IDLE) for name in ("a", "b", "c")))
+    assert ("update", (1, ["b"])) in outside.asked, f"maxSlaves is {SETTINGS.max_slaves}"
+
+
+def test_slaves_without_a_server_give_their_places_to_new_ones_at_once(outside: Outside, tmp_path: Path) -> None:
+    plan = Plan(create=4, remove=remove("a", "b").remove)
+    run(outside, tmp_path, plan, slave("a", Phase.FAILED), slave("b", Phase.GONE), slave("c", Phase.IDLE))
+    assert ("update", (3, ["a", "b"])) in outside.asked, f"maxSlaves is {SETTINGS.max_slaves}"
 
 
 def test_a_failed_server_that_cannot_be_deleted_is_not_waited_for_a_second_time(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.decide import BACKOFF, BATCH, decide, demand, pack, retry_at, spare
-from controller.model import JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot, Trouble, Why
+from controller.model import Claim, JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot, Trouble, Why
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SMALL = Room(cpus=1, memory_mib=500, disk_kib=1000)
@@ -119,6 +119,20 @@ def test_jobs_of_one_request_are_one_demand_whoever_waits() -> None:
     of_two = (jobs(3), replace(jobs(2), kind="of somebody else"))
     assert demand(of_two, LIMITS) == ((SMALL, 5),)
     assert demand((jobs(3), replace(jobs(2), unmatched=True)), LIMITS) == ((SMALL, 3),)
+
+
+def test_jobs_whose_slots_were_just_claimed_need_no_slave() -> None:
+    """To the schedd they are idle until it has started them, one after the other."""
+    claim = Claim("ada", Room(1, 500, 1000))
+    full = replace(slave("a", Phase.BUSY, free=Room(0, 0, 0), jobs=2), claims=(claim, claim))
+    of_ada = replace(jobs(3, ripe=1), owner="ada")
+    assert whys(decide(Snapshot((replace(of_ada, idle=2),), (full,)), LIMITS, NOW)) == [Why.ENOUGH]
+    assert decide(Snapshot((of_ada,), (full,)), LIMITS, NOW).create == 1, "the third"
+    assert decide(Snapshot((replace(of_ada, owner="bob"),), (full,)), LIMITS, NOW).create == 2, "all of somebody else's"
+    large = replace(of_ada, request=Room(2, 500, 1000))
+    assert decide(Snapshot((large,), (full,)), LIMITS, NOW).create == 3, "all that don't fit"
+    draining = replace(full, phase=Phase.DRAINING)
+    assert decide(Snapshot((of_ada,), (draining,)), LIMITS, NOW).create == 2, "all: nothing starts there any more"
 
 
 def test_a_busy_slave_that_left_the_pool_is_no_room() -> None:
@@ -299,6 +313,13 @@ def test_removals_that_fail_are_tried_again_later_and_take_up_room_meanwhile() -
     assert (later.create, len(later.remove)) == (3, 2)
 
 
+def test_drains_of_busy_slaves_wait_after_one_that_failed() -> None:
+    busy = replace(slave("a", Phase.BUSY, jobs=1), unwanted=True)
+    failed = Snapshot(slaves=(busy,), setbacks=(Setback(1, NOW, "a can't be drained", Trouble.REMOVALS),))
+    assert (decide(failed, LIMITS, NOW).retire, whys(decide(failed, LIMITS, NOW))[-1]) == ((), Why.BACKING_OFF)
+    assert decide(failed, LIMITS, NOW + timedelta(seconds=6)).retire == ("a",)
+
+
 def test_failed_creates_hold_no_removal_back_nor_failed_removals_a_create() -> None:
     creates, removals = Setback(1, NOW, "no host"), Setback(1, NOW, "refused", Trouble.REMOVALS)
     seen = Snapshot((jobs(1),), (slave("a", Phase.FAILED),))
@@ -390,6 +411,13 @@ def test_a_slave_that_somebody_wants_gone_goes_when_it_has_no_job() -> None:
     assert (removed(plan), plan.retire) == ([("a", Why.UNWANTED)], ("b",))
 
 
+@pytest.mark.parametrize("locked", ["", "the stack is locked by ada@laptop"])
+def test_ads_of_slaves_that_are_no_more_are_taken_out_of_the_pool_under_a_lock_too(locked: str) -> None:
+    plan = decide(Snapshot(dead_ads=("x",), locked=locked), LIMITS, NOW)
+    assert (plan.forget, plan.acts) == (("x",), True)
+    assert Why.FORGOTTEN in whys(plan)
+
+
 def test_in_a_pause_nothing_is_done_whatever_was_seen() -> None:
     plan = decide(Snapshot(jobs=(jobs(9),), slaves=(slave("a", Phase.FAILED),), paused="by ada"), LIMITS, NOW)
     assert (plan.acts, whys(plan)) == (False, [Why.PAUSED])
@@ -448,6 +476,7 @@ snapshots = st.builds(
     locked=st.sampled_from(["", "", "", "locked"]),
     paused=st.sampled_from(["", "", "", "by ada"]),
     unknown=st.sampled_from([(), (), (), ("part",)]),
+    dead_ads=st.sampled_from([(), (), ("x", "y")]),
 )
 limits_ = st.builds(
     lambda least, most, each, offer, spare_slots: replace(
@@ -483,6 +512,7 @@ def test_laws(seen: Snapshot, limits: Limits) -> None:
     assert all(by_name[n].phase is Phase.DRAINED and by_name[n].revivable for n in plan.revive), "only our own drains"
     on_demand = {s.name for s in seen.slaves if s.unwanted or (s.outdated and seen.recycling)}
     assert set(plan.retire) <= on_demand, "slaves are retired on demand only"
+    assert set(plan.forget) <= set(seen.dead_ads), "only what is no more is forgotten"
     assert plan.create >= 0
     assert not plan.acts or not (seen.unknown or seen.paused), "nothing on doubt, or in a pause"
     assert not seen.locked or not (plan.create or plan.remove or plan.retire), "no slave under another's lock"

@@ -16,7 +16,7 @@ from controller.decide import decide
 from controller.errors import OutsideError
 from controller.loop import limits
 from controller.model import JobGroup, Phase, Room, Seconds, Slave, Snapshot, Trouble
-from controller.observe import LONGEST_STEP, Kept, Memory, Parts, observe, put_together
+from controller.observe import LONGEST_STEP, SILENT, Kept, Memory, Parts, observe, put_together
 from controller.pool import Machine
 from controller.servers import Server
 from controller.state import View
@@ -327,24 +327,28 @@ def test_an_outdated_slave_teaches_nothing(outside: Outside) -> None:
     assert memory.learned == {}
 
 
+@pytest.mark.parametrize("before", range(5))
+@pytest.mark.parametrize("there", [True, False])
 def test_a_job_that_starts_during_the_look_is_not_taken_to_need_a_slave(
-    outside: Outside, monkeypatch: pytest.MonkeyPatch
+    outside: Outside, monkeypatch: pytest.MonkeyPatch, before: int, *, there: bool
 ) -> None:
-    """It would be seen idle, and the slot that it took as taken: a slave would be made for nothing."""
+    """It would be seen idle, and its slot as taken, or its slave as busy: a slave would be made for nothing."""
     asked: list[str] = []
 
-    def jobs(*_: object) -> tuple[JobGroup, ...]:
-        asked.append("jobs")
-        return (JobGroup(Room(1, 100, 10), idle=1, ripe=0),) if asked == ["jobs"] else ()
+    def started(what: str) -> bool:
+        asked.append(what)
+        return len(asked) > before
 
-    def machines() -> dict[str, Machine]:
-        asked.append("slots")
-        return {"a": IDLE if asked == ["slots"] else BUSY}
-
-    monkeypatch.setattr(pool, "jobs", jobs)
-    monkeypatch.setattr(pool, "machines", machines)
-    outside.servers = [replace(server("a"), made_from=SETTINGS.fingerprint)]
+    group = JobGroup(Room(1, 100, 10), idle=1, ripe=0)
+    before_it = {"a": IDLE} if there else {}
+    monkeypatch.setattr(pool, "jobs", lambda *_: () if started("jobs") else (group,))
+    monkeypatch.setattr(pool, "machines", lambda: {"a": BUSY} if started("slots") else before_it)
+    monkeypatch.setattr(pool, "running_on", lambda: frozenset({"a"} if started("running") else ()))
+    a = replace(server("a"), made_from=SETTINGS.fingerprint)
+    monkeypatch.setattr(outside, "slaves", lambda _: (started("servers"), (a,))[1])
+    outside.servers = [a]
     seen = look(outside, Memory(START))
+    assert sorted(asked) == ["jobs", "running", "servers", "slots"]
     assert decide(seen, limits(SETTINGS, Room(1, 900, 10)), NOW).create == 0
 
 
@@ -425,6 +429,25 @@ def test_clocks_that_jump_hurry_nobody(steps: list[tuple[int, int, int]]) -> Non
             assert 0 <= seen["b"].idle_for <= most
 
 
+@pytest.mark.parametrize(
+    ("age", "in_state", "in_nova", "dead"),
+    [
+        (SILENT + 1, False, False, ("a",)),
+        (SILENT - 1, False, False, ()),  # it still advertises: there is a server, whatever the list says
+        (SILENT + 1, True, False, ()),  # the state has it: it goes with its slave
+        (SILENT + 1, False, True, ()),
+    ],
+)
+def test_an_ad_is_dead_when_nobody_has_its_server_and_its_startd_is_silent(
+    outside: Outside, age: float, *, in_state: bool, in_nova: bool, dead: tuple[str, ...]
+) -> None:
+    outside.machines = {"a": replace(IDLE, ad_age=Seconds(age))}
+    outside.servers = [server("a")] if in_nova else []
+    cloud: Any = outside
+    seen = observe(cloud, View({"a": "id-a"} if in_state else {}), SETTINGS, Memory(START), NOW)
+    assert seen.dead_ads == dead
+
+
 def test_a_slave_that_the_pool_has_not_heard_from_lately_proves_nothing(outside: Outside) -> None:
     outside.groups = (JobGroup(Room(1, 100, 10), idle=3, ripe=0),)
     outside.servers = [replace(server(name), made_from=SETTINGS.fingerprint) for name in ("a", "b")]
@@ -433,6 +456,26 @@ def test_a_slave_that_the_pool_has_not_heard_from_lately_proves_nothing(outside:
         outside.machines = dict.fromkeys(("a", "b"), replace(IDLE, ad_age=age))
         seen = [look(outside, memory, NOW + timedelta(seconds=second)) for second in range(0, 91, 30)]
         assert [group.unmatched for group in seen[-1].jobs] == [unmatched]
+
+
+def test_a_slave_that_the_pool_has_not_heard_from_lately_is_no_room(outside: Outside) -> None:
+    """Its host may be dead: HTCondor believes its ad for a quarter of an hour, and jobs would wait for it."""
+    outside.servers = [replace(server("a"), made_from=SETTINGS.fingerprint)]
+    for age, free in ((150, IDLE.free), (151, None)):
+        outside.machines = {"a": replace(IDLE, ad_age=Seconds(age))}
+        (slave,) = look(outside, Memory(START)).slaves
+        assert (slave.phase, slave.free) == (Phase.IDLE, free)
+
+
+def test_after_a_jump_of_the_clock_every_ad_is_old_and_none_is_taken_to_be(outside: Outside) -> None:
+    memory = Memory(START)
+    outside.servers, outside.machines = [server("a")], {"a": IDLE}
+    look(outside, memory)
+    outside.machines = {"a": replace(IDLE, ad_age=Seconds(3600))}
+    jumped = NOW + timedelta(hours=1)
+    assert look(outside, memory, jumped).slaves[0].free == IDLE.free
+    assert look(outside, memory, jumped + timedelta(seconds=59)).slaves[0].free == IDLE.free
+    assert look(outside, memory, jumped + timedelta(seconds=118)).slaves[0].free is None, "by now it has missed one"
 
 
 def test_a_slave_that_cannot_be_understood_stays_and_is_warned_of_once(outside: Outside) -> None:

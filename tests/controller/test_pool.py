@@ -10,7 +10,7 @@ import pytest
 from cluster.offer import offer
 from controller import heartbeat, pool, template
 from controller.errors import OutsideError
-from controller.model import Room, Seconds
+from controller.model import Claim, Room, Seconds
 
 WHOLE: dict[str, Any] = {
     "SlotType": "Partitionable",
@@ -24,6 +24,8 @@ WHOLE: dict[str, Any] = {
     "MyCurrentTime": 1000,
     "LastHeardFrom": 5000.0,
 }
+NO_UTF8 = r'"M\374nster"'
+"""As a ClassAd has it, which is bytes: Latin-1."""
 DYNAMIC = {"SlotType": "Dynamic", "State": "Claimed"}
 TEMPLATE = template.ad(offer(vcpus=1, ram_mib=1024, disk_gib=4, jobs_per_slave=None, docker=False, apptainer=None))
 USUAL = (
@@ -50,6 +52,26 @@ def test_a_slave_is_idle_since_its_last_dynamic_slot_on_its_own_clock() -> None:
     assert pool.machine([WHOLE | {"GPUs": 1}], now=5007.0).free == Room(2, 1900, 4000, gpus=1)
     assert seen.places is None
     assert pool.machine([WHOLE | {"EcmJobs": 4}], now=5007.0).places == 4
+
+
+CLAIMED = {
+    **DYNAMIC,
+    "Activity": "Idle",
+    "RemoteOwner": "ada@pool",
+    "EnteredCurrentActivity": 990,
+    "MyCurrentTime": 1000,
+    "LastHeardFrom": 5000.0,
+    "Cpus": 1,
+    "Memory": 500,
+    "Disk": 70,
+}
+
+
+def test_a_slot_that_was_just_claimed_is_its_owners_next_jobs() -> None:
+    assert pool.machine([WHOLE, CLAIMED], now=5007.0).claims == (Claim("ada", Room(1, 500, 70)),)
+    for other in ({"Activity": "Busy"}, {"State": "Unclaimed"}, {"EnteredCurrentActivity": 900}):
+        assert pool.machine([WHOLE, CLAIMED | other], now=5007.0).claims == ()
+    assert pool.machine([WHOLE, CLAIMED], now=5060.0).claims == (), "nobody knows what has been since"
 
 
 def test_an_ad_makes_no_slave_idle_for_longer_than_it_lives() -> None:
@@ -90,16 +112,19 @@ def test_any_sign_of_a_claim_makes_it_busy(ads: list[dict[str, Any]]) -> None:
         {"EcmJobs": "x"},
         {"LastHeardFrom": None},
         {"NumDynamicSlotsTime": classad2.ExprTree("1 + Unheard")},
+        {"DrainReason": classad2.ExprTree(NO_UTF8)},
+        {"State": classad2.ExprTree(f"{{{NO_UTF8}}}")},
     ],
 )
 def test_a_slave_whose_ad_is_odd_is_busy_and_no_harm_to_the_others(
     odd: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ad = {key: value for key, value in (WHOLE | odd | {"EcmSlave": "evil"}).items() if value is not None}
+    others = [WHOLE | {"EcmSlave": "good"}, WHOLE | {"EcmSlave": 7}, WHOLE | {"EcmSlave": classad2.ExprTree(NO_UTF8)}]
 
     class Collector:
         def query(self, *_: object) -> list[Any]:
-            return [ad, WHOLE | {"EcmSlave": "good"}, WHOLE | {"EcmSlave": 7}]
+            return [classad2.ClassAd(each) for each in (ad, *others)]
 
     monkeypatch.setattr(htcondor2, "Collector", Collector)
     seen = pool.machines()
@@ -110,6 +135,32 @@ def test_a_slave_whose_ad_is_odd_is_busy_and_no_harm_to_the_others(
     assert not seen["good"].unreadable
 
 
+def test_a_slave_whose_slots_are_of_an_odd_kind_is_in_the_pool_and_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    ad = classad2.ClassAd(WHOLE | {"EcmSlave": "evil", "SlotType": classad2.ExprTree(NO_UTF8)})
+
+    class Collector:
+        def query(self, *_: object) -> list[Any]:
+            return [ad]
+
+    monkeypatch.setattr(htcondor2, "Collector", Collector)
+    assert pool.machines()["evil"].unreadable
+
+
+def test_no_clock_of_a_slave_makes_it_idle_for_longer_than_there_are_dates() -> None:
+    assert pool.machine([WHOLE | {"MyCurrentTime": 1e18}], now=5000.0).idle_for <= pool.LONGEST_IDLE
+
+
+def test_a_job_that_is_said_to_run_where_nothing_can_be_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = ['"slot1_1@a.pool"', NO_UTF8, "7"]
+
+    class Schedd:
+        def query(self, *_: object) -> list[Any]:
+            return [job(RemoteHost=host) for host in hosts] + [job()]
+
+    monkeypatch.setattr(pool, "_schedd", Schedd)
+    assert pool.running_on() == frozenset({"a"})
+
+
 @pytest.mark.parametrize(("status", "there"), [(1, False), (2, True), (4, False), (5, False), (6, True), (7, True)])
 def test_a_slave_has_a_job_until_its_output_is_back(status: int, there: bool) -> None:
     assert classad2.ExprTree(pool.ON_A_SLAVE).eval(classad2.ClassAd({"JobStatus": status})) is there
@@ -117,13 +168,14 @@ def test_a_slave_has_a_job_until_its_output_is_back(status: int, there: bool) ->
 
 def test_of_a_slot_only_what_has_a_value_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     slot = classad2.ClassAd('[Cpus = 2; HasIt = NoSuchThing; Loop = Loop + 1; Name = "slot1@a.pool"]')
+    slot["Site"] = classad2.ExprTree(NO_UTF8)
 
     class Collector:
         def query(self, *_: object) -> list[Any]:
             return [slot]
 
     monkeypatch.setattr(htcondor2, "Collector", Collector)
-    assert pool.whole_slot("a") == {"Cpus": 2, "Loop": None, "Name": "slot1@a.pool"}
+    assert pool.whole_slot("a") == {"Cpus": 2, "Loop": None, "Name": "slot1@a.pool", "Site": None}
 
 
 @pytest.mark.parametrize(("ads", "answer"), [([], pool.Drain.ABSENT), ([WHOLE], pool.Drain.DRAINED)])
@@ -141,6 +193,53 @@ def test_a_drain_asks_the_collector_for_the_one_slave_only(
     monkeypatch.setattr(pool, "_ask", lambda *command: subprocess.CompletedProcess(command, 0, "", ""))
     assert pool.drain("a", "idle") is answer
     assert asked == ['EcmSlave == "a"']
+
+
+TOLD = (
+    "Attempt to send DRAIN_JOBS to startd <10.0.0.12:9618?addrs=10.0.0.12-9618&alias=ecm-mycluster-slave-k3w9xq.pool"
+    "&noUDP&sock=startd_1234_5678> failed\nReceived failure from slot1@ecm-mycluster-slave-k3w9xq.pool in response to "
+    "DRAIN_JOBS request: {}\n"
+)
+"""As condor_drain 23.9.6 says it."""
+
+
+@pytest.fixture
+def refusing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A startd that refuses to be drained, and says so."""
+
+    class Collector:
+        def query(self, *_: object) -> list[Any]:
+            return [WHOLE]
+
+    monkeypatch.setattr(htcondor2, "Collector", Collector)
+    said = TOLD.format(request.param)
+    monkeypatch.setattr(pool, "_ask", lambda *command: subprocess.CompletedProcess(command, 1, "", said))
+
+
+@pytest.mark.parametrize(
+    ("refusing", "answer"),
+    [
+        ("error code 10003: Draining check expression is false on slot1_1@x.pool.", pool.Drain.REFUSED),
+        ("error code 10001: Draining already in progress.", pool.Drain.ALREADY),
+    ],
+    indirect=["refusing"],
+)
+@pytest.mark.usefixtures("refusing")
+def test_a_refusal_is_understood_however_long_it_is(answer: pool.Drain) -> None:
+    assert pool.drain("a", "idle") is answer
+
+
+@pytest.mark.parametrize("refusing", ["error code 7: who are you?"], indirect=True)
+@pytest.mark.usefixtures("refusing")
+def test_a_drain_that_fails_says_why_in_the_end_of_the_line() -> None:
+    with pytest.raises(OutsideError, match=r"a can't be drained - .*error code 7: who are you\?$"):
+        pool.drain("a", "idle")
+
+
+@pytest.mark.parametrize("refusing", ["error code 10001: Draining already in progress."], indirect=True)
+@pytest.mark.usefixtures("refusing")
+def test_a_slave_that_takes_no_more_jobs_already_is_retired() -> None:
+    pool.retire("a", "unwanted")
 
 
 def test_a_usual_job_is_possible() -> None:
@@ -193,6 +292,9 @@ def test_a_joined_slave_tells_what_no_slave_has(ad: Any, says: str) -> None:
         ('real("NaN")', 1),
         ("RequestMemory + 1", 1),
         ("undefined", 1),
+        (NO_UTF8, 1),
+        (f"{{{NO_UTF8}}}", 1),
+        ('absTime("9999-99-99")', 1),
         ("1 / 0", 1),
         ("-3", 0),
         ("99.5", 100),
@@ -215,8 +317,9 @@ def test_jobs_are_told_apart_by_what_may_keep_them_from_a_slot() -> None:
     assert len({pool._kind(ad) for ad in (usual, *others)}) == 5
 
 
-def test_requirements_that_refer_to_themselves_are_never_met() -> None:
-    assert "their requirements have no value" in why_impossible(job(Requirements="Requirements && TARGET.HasDocker"))
+@pytest.mark.parametrize("wish", ["Requirements && TARGET.HasDocker", NO_UTF8, f"{{{NO_UTF8}}}"])
+def test_requirements_without_a_value_are_never_met(wish: str) -> None:
+    assert "their requirements have no value" in why_impossible(job(Requirements=wish))
 
 
 def test_requirements_that_cannot_be_judged_here_are_not_called_impossible() -> None:

@@ -1,8 +1,10 @@
 """What is taken for granted of HTCondor, tried on a real one."""
 
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import classad2
@@ -12,6 +14,7 @@ import pytest
 from bench.realpool import RealPool, real_pool
 from controller import pool
 from controller.model import Seconds
+from controller.pool import Drain
 
 pytestmark = pytest.mark.cloud  # its image has the HTCondor
 
@@ -45,9 +48,10 @@ def whole_slave(seconds: int, more: str = "") -> str:
 def test_a_claim_that_waits_for_its_owners_next_job_is_room_for_nobody_else(condor: RealPool) -> None:
     """So it is no free slot; and its owner's next job starts on it at once, without having been demand for long."""
     condor.submit("ada", whole_slave(1, "keep_claim_idle = 120"))
-    assert within(60, lambda: states("ada") == [] and pool.machines()["s1"].claimed), "a claim without a job"
+    assert within(60, lambda: states("ada") == [] and pool.machines()["s1"].claims != ()), "a claim without a job"
     kept = pool.machines()["s1"]
     assert (kept.free.cpus, kept.jobs, kept.idle_for) == (0, 1, Seconds(0))
+    assert [(claim.owner, claim.room.cpus) for claim in kept.claims] == [("ada", 2)]
 
     condor.submit("bob", whole_slave(1))
     assert not within(25, lambda: states("bob") != [1]), "two negotiation cycles and more"
@@ -176,3 +180,68 @@ def test_a_job_that_waits_is_seen_at_a_glance(condor: RealPool) -> None:
     assert pool.waiting()
     condor.run("condor_rm", "-all", user="ada")
     assert not pool.waiting()
+
+
+def drains_of(condor: RealPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has `condor_drain` ask in there, where all slaves are on one host: their names are longer."""
+
+    def ask(*command: str) -> "subprocess.CompletedProcess[str]":
+        *words, host = command
+        there = f"slot1@{host.removesuffix('.pool')}@master.pool"
+        return subprocess.run([*condor.call(), *words, there], capture_output=True, text=True, check=False)
+
+    monkeypatch.setattr(pool, "_ask", ask)
+
+
+def test_a_drain_is_refused_by_a_job_and_told_from_one_that_is_there_already(
+    condor: RealPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drains_of(condor, monkeypatch)
+    condor.submit("ada", whole_slave(60))
+    assert within(30, lambda: states("ada") == [2])
+    assert pool.drain("s1", "idle") is Drain.REFUSED
+    condor.run("condor_rm", "-all", user="ada")
+    assert within(60, lambda: pool.drain("s1", "idle") is Drain.DRAINED)
+    assert pool.drain("s1", "idle") is Drain.ALREADY
+    pool.revive("s1")
+    pool.revive("s1")
+    assert pool.drain("s1", "idle") is Drain.DRAINED, "whatever its ad says yet"
+    pool.revive("s1")
+    assert within(30, lambda: not pool.machines()["s1"].draining)
+
+
+HURRIED = "NEGOTIATOR_INTERVAL = 1\nNEGOTIATOR_MIN_INTERVAL = 1\nNEGOTIATOR_CYCLE_DELAY = 0\nSCHEDD_MIN_INTERVAL = 1\n"
+RACERS = tuple(f"s{number}" for number in range(1, 21))
+ROUNDS = 10
+LATEST = 1.5
+"""Seconds: by then the jobs of a round have started."""
+
+
+def test_of_a_drain_and_an_arriving_job_only_one_gets_the_slave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many jobs as slaves come, and each slave is drained at some moment between their coming and their start."""
+    answers: Counter[Drain] = Counter()
+    with real_pool(RACERS, HURRIED) as condor, ThreadPoolExecutor(len(RACERS)) as crew:
+        drains_of(condor, monkeypatch)
+
+        def race(name: str, wait: float) -> Drain:
+            time.sleep(wait)
+            return pool.drain(name, "idle")
+
+        for number in range(ROUNDS):
+            condor.submit("ada", whole_slave(2).replace("queue", f"queue {len(RACERS)}"))
+            waits = [LATEST * place / len(RACERS) for place in range(len(RACERS))]
+            drains = dict(zip(RACERS, crew.map(race, RACERS, waits), strict=True))
+            drained = {name for name, answer in drains.items() if answer is Drain.DRAINED}
+            answers.update(drains.values())
+            # From now on these servers would be deleted at any moment.
+            quiet = time.monotonic() + 1
+            while time.monotonic() < quiet:
+                assert not drained & pool.running_on(), f"round {number}: {drains}"
+                time.sleep(0.1)
+            list(crew.map(pool.revive, drained))
+            assert within(60, lambda: states("ada") == [])
+        starts = condor.run("condor_history", "-af", "NumJobStarts", "ExitCode").splitlines()
+    assert starts == ["1 0"] * (ROUNDS * len(RACERS)), "each job ran once, to its end"
+    assert sum(answers.values()) >= 200
+    assert min(answers[Drain.DRAINED], answers[Drain.REFUSED]) >= 20, f"no race: {answers}"
+    assert set(answers) == {Drain.DRAINED, Drain.REFUSED}

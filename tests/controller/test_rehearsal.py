@@ -1,6 +1,7 @@
 """What a rehearsal says that the controller would do."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from controller import rehearsal
 from controller.errors import OutsideError
 from controller.model import JobGroup, Phase, Plan, Reason, Removal, Room, Slave, Snapshot, Why
 from controller.observe import Memory
+from controller.requests import Requests
 from controller.state import View
+from tests.controller.made_up import SETTINGS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,10 +36,22 @@ class FakeState:
         (View(), "would wait: the first `pulumi up` hasn't ended yet"),
     ],
 )
-def test_without_a_state_it_would_wait(answer: View | Exception, says: str) -> None:
+def test_without_a_state_it_would_wait(answer: View | Exception, says: str, tmp_path: Path) -> None:
     state: Any = FakeState(answer)
     cloud: Any = None
-    assert rehearsal.look(cloud, state, Memory(NOW), NOW).startswith(says)
+    assert rehearsal.look(cloud, state, Memory(NOW), Requests(tmp_path), NOW).startswith(says)
+
+
+def test_what_people_ask_for_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "observe", lambda *_: Snapshot((JobGroup(Room(1, 1, 1), 3, 0),)))
+    state: Any = FakeState(View(settings=SETTINGS))
+    cloud: Any = None
+    requests = Requests(tmp_path)
+    assert "would create" in rehearsal.look(cloud, state, Memory(NOW), requests, NOW)
+    requests.pause.write_text("by ada")
+    told = rehearsal.look(cloud, state, Memory(NOW), requests, NOW)
+    assert "would do nothing" in told
+    assert "paused: by ada" in told
 
 
 def test_a_plan_is_told_with_all_its_reasons() -> None:
@@ -46,6 +61,7 @@ def test_a_plan_is_told_with_all_its_reasons() -> None:
         remove=(Removal("a", Reason(Why.FAILED, "its server is ERROR")),),
         revive=("b",),
         retire=("c",),
+        forget=("d",),
         reasons=(Reason(Why.GROW, "3 jobs wait"),),
     )
     assert rehearsal.told(seen, plan) == [
@@ -54,6 +70,7 @@ def test_a_plan_is_told_with_all_its_reasons() -> None:
         "would remove a - failed: its server is ERROR",
         "would undo the drain of b",
         "would drain c when its jobs have ended",
+        "would take the ads of d out of the pool",
         "  grow: 3 jobs wait",
     ]
 

@@ -137,6 +137,7 @@ def test_the_masters_login_may_make_each_call_that_the_controller_makes(
         "slaves": lambda: cloud.slaves("c"),
         "quota_left": lambda: cloud.quota_left(FLAVOR),
         "exists": lambda: cloud.exists("s"),
+        "is_off": lambda: cloud.is_off("s"),
         "delete": lambda: cloud.delete("s"),
     }
     public = {name for name in vars(Cloud) if not name.startswith("_")}

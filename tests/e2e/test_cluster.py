@@ -4,11 +4,13 @@ Real OpenStack, real Pulumi, real HTCondor; what is asked and what is looked at 
 """
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -20,15 +22,26 @@ from demo.user import ROOT, StepFailedError, User, connect, wait_for
 pytestmark = pytest.mark.cloud
 
 STACK = "e2e"
+NEIGHBOUR = "beside"
 PATIENCE = 240
 
 
 @pytest.fixture(scope="module")
 def user(cloud: dict[str, str]) -> Iterator[User]:
     """A user with a stack of the shipped settings, and nothing created yet. What the tests leave is destroyed."""
-    settings = ROOT / f"Pulumi.{STACK}.yaml"
+    yield from with_stack(cloud, STACK)
+
+
+@pytest.fixture
+def neighbour(cloud: dict[str, str]) -> Iterator[User]:
+    """The same user with another stack in the same project."""
+    yield from with_stack(cloud, NEIGHBOUR)
+
+
+def with_stack(cloud: dict[str, str], stack: str) -> Iterator[User]:
+    settings = ROOT / f"Pulumi.{stack}.yaml"
     settings.write_text((ROOT / "Pulumi.dev.yaml").read_text())
-    user = User(cloud, STACK)
+    user = User(cloud, stack)
     user.select()
     yield user
     wait_for(
@@ -175,6 +188,83 @@ def test_new_limits_reach_the_running_controller(cluster: User, project: Connect
     assert master_id(project) == master
     cluster.pulumi("config", "rm", "ecm:minSlaves")
     cluster.up()
+
+
+def everything(project: Connection) -> set[str]:
+    """The ids of all that the user has in the project."""
+    identity: Any = project.identity
+    network = project.network
+    groups = list(network.security_groups(project_id=project.current_project_id))
+    rules = {rule["id"] for group in groups for rule in group.security_group_rules}
+    things = (
+        *(*project.compute.servers(), *network.ports(), *network.ips(), *groups),
+        *identity.application_credentials(project.current_user_id),
+    )
+    return rules | {thing.id for thing in things}
+
+
+def test_another_stack_in_the_project_lives_beside_it_and_ends_alone(
+    cluster: User, neighbour: User, project: Connection
+) -> None:
+    ours = cluster.submit(1, 1800)
+    wait_for("our job to run", PATIENCE, lambda: cluster.look()["jobs"]["running"] == 1)
+    wait_for("no update of ours", PATIENCE, lambda: cluster.look()["update"] is None)
+    before = everything(project)
+    neighbour.up()
+    wait_for("the other master", PATIENCE, neighbour.master_is_ready)
+    theirs = neighbour.submit(1, 1)
+    wait_for("the other one's job", PATIENCE, lambda: finished(neighbour, theirs) == [0])
+    assert neighbour.on_master(f"cat job.{theirs}.0.out").startswith(f"ecm-{NEIGHBOUR}-slave-")
+    assert before < everything(project)
+    assert [slave["jobs"] for slave in slaves(cluster)] == [1], "each sees its own"
+    wait_for("the lock", PATIENCE, lambda: neighbour.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0)
+    assert everything(project) == before
+    assert cluster.on_master(f"condor_q {ours} -af JobStatus NumShadowStarts").split() == ["2", "1"]
+    cluster.on_master(f"condor_rm {ours}")
+    wait_for("idle slaves to go", PATIENCE, lambda: servers(project) == [f"ecm-{STACK}-master"])
+
+
+def test_a_master_that_cannot_read_the_state_says_why_and_goes_on_when_that_is_mended(neighbour: User) -> None:
+    right = neighbour.env["ECM_MASTER_BACKEND_URL"]
+    password = urlsplit(right).password
+    wrong = right.replace(f":{password}@", ":wr0ng@")
+    User({**neighbour.env, "ECM_MASTER_BACKEND_URL": wrong}, NEIGHBOUR).up()
+    said = "the stack's state can't be read from here - "
+    wait_for("the reason", PATIENCE, lambda: said in neighbour.ssh("ecm status").stderr)
+    told = neighbour.ssh("ecm status").stderr
+    assert "password authentication failed" in told
+    assert "wr0ng" not in told
+    neighbour.on_master(f"sudo sed -i 's|:wr0ng@|:{password}@|' /etc/ecm/controller.env")
+    neighbour.on_master("sudo systemctl restart --no-block ecm-controller")
+    wait_for("the controller", PATIENCE, neighbour.master_is_ready)
+
+
+def test_an_upgrade_reaches_the_running_master_and_no_job_notices(
+    cluster: User, project: Connection, tmp_path: Path
+) -> None:
+    job = cluster.submit(1, 90)
+    wait_for("a running job", PATIENCE, lambda: cluster.look()["jobs"]["running"] == 1)
+    master = master_id(project)
+    User(cluster.env, STACK, newer_checkout(tmp_path)).up()
+    runs = "cd /opt/ecm/current && grep -q UPGRADED controller/model.py"
+    proved = 'grep -q "\\"proved\\": \\"$(basename $(readlink /opt/ecm/current))\\"" /var/lib/ecm/release.json'
+    is_new = f"{runs} && {proved}"
+    wait_for("the new controller to see everything", PATIENCE, lambda: cluster.ssh(is_new).returncode == 0)
+    assert master_id(project) == master
+    wait_for("the job", PATIENCE, lambda: finished(cluster, job) == [0])
+    assert ended_once(cluster, job) == [1]
+    cluster.up()
+
+
+def newer_checkout(folder: Path) -> Path:
+    """This checkout with another controller."""
+    made = folder / "checkout"
+    no_sources = shutil.ignore_patterns(".*", "__pycache__")
+    shutil.copytree(ROOT, made, ignore=no_sources)
+    (made / ".venv").symlink_to(ROOT / ".venv")
+    with (made / "controller" / "model.py").open("a") as source:
+        source.write("\nUPGRADED = True\n")
+    return made
 
 
 def test_a_killed_engine_loses_no_job_and_doubles_no_server(cluster: User, project: Connection) -> None:

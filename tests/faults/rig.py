@@ -1,6 +1,7 @@
 """The cluster of the fault tests, with a proxy between its controller and the cloud: what is asked of it, and seen."""
 
 import json
+import os
 import re
 import subprocess
 import threading
@@ -17,7 +18,8 @@ from demo.user import ROOT, StepFailedError, User, connect, wait_for
 from tests.faults.cases import Case, During
 from tests.faults.proxy import Entry, Rule
 
-STACK = "faults"
+STACK = "faults" + os.environ.get("PYTEST_XDIST_WORKER", "")
+"""One for each of the processes that run cases side by side."""
 MAX_SLAVES = 3
 IDLE_TIME = 10
 SETTINGS = {"maxSlaves": MAX_SLAVES, "idleTime": IDLE_TIME, "joinTimeout": 90, "pollInterval": 1}

@@ -26,8 +26,6 @@ from tests.faults.rig import (
 
 pytestmark = pytest.mark.cloud
 
-LIMIT = 120
-"""Seconds from a fault's end in which the cluster is as if it had not been."""
 ALL_ROUNDS, SOME_ROUNDS = 200, 20
 
 
@@ -71,7 +69,14 @@ def rig(cluster: Rig) -> Iterator[Rig]:
     sys.stdout.write(cluster.story(began))
 
 
-def test_the_cluster_survives(case: Case, rig: Rig, record_property: Callable[[str, object], None]) -> None:
+@pytest.fixture
+def limit(request: pytest.FixtureRequest) -> int:
+    """Seconds from a fault's end in which the cluster is as if it had not been."""
+    seconds: int = request.config.getoption("--faults-limit")
+    return seconds
+
+
+def test_the_cluster_survives(case: Case, rig: Rig, limit: int, record_property: Callable[[str, object], None]) -> None:
     """Jobs that bring slaves or leave them idle, a fault amid that, and rest again."""
     with rig.watched() as sights:
         jobs = ""
@@ -85,7 +90,7 @@ def test_the_cluster_survives(case: Case, rig: Rig, record_property: Callable[[s
                 if case.says:
                     rig.wait_for_word(case.says)
                 time.sleep(case.lasts)
-        took = rig.wait_for_rest(2 * LIMIT)
+        took = rig.wait_for_rest(2 * limit)
     record_property("seconds", round(took))
     ended = rig.ended(jobs)
     assert [job.exit_code for job in ended] == ["0"] * case.jobs, "each job ends, once"
@@ -93,12 +98,12 @@ def test_the_cluster_survives(case: Case, rig: Rig, record_property: Callable[[s
     assert sights
     assert not doubles(sights)
     assert most(sights) <= MAX_SLAVES
-    assert took <= LIMIT
+    assert took <= limit
 
 
 @pytest.mark.timeout(3 * 3600)
 def test_a_job_that_comes_at_the_moment_of_a_drain_runs(
-    rounds: int, rig: Rig, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+    rounds: int, rig: Rig, limit: int, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
 ) -> None:
     """A round is one job and one idle slave; all slaves have theirs at about the same time."""
     chance = random.Random(request.config.getoption("--faults-seed"))  # noqa: S311 - to be had again
@@ -110,7 +115,7 @@ def test_a_job_that_comes_at_the_moment_of_a_drain_runs(
             for _ in range(MAX_SLAVES):
                 jobs.append(rig.submit(1, 1))
                 time.sleep(chance.uniform(0, 2))
-        took = rig.wait_for_rest(LIMIT)
+        took = rig.wait_for_rest(limit)
     slaves = {server.id for sight in sights for server in sight}
     record_property("seconds", round(took))
     record_property("note", f"{len(jobs) - 1} rounds, {len(slaves)} slaves ")

@@ -1,6 +1,7 @@
 """`ecm config check` finds what `pulumi up` would, and says what it could not look into."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +45,23 @@ def test_a_secret_without_its_passphrase_is_said_to_be_unchecked(
     done = ecm("config", "check")
     assert done.exit_code == 0
     assert "a secret, which can't be looked into" in done.stdout
+
+
+def test_files_of_the_settings_are_looked_for_in_the_project_wherever_the_user_is(
+    ecm: Any, pulumi: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project" / "ours").mkdir(parents=True)
+    (tmp_path / "project" / "ours" / "slave.sh").write_text("#!/bin/sh\necho done\n")
+    pulumi.folder = tmp_path / "project"
+    pulumi.values["ecm:slaveScript"] = Value("ours/slave.sh")
+    monkeypatch.chdir(tmp_path)
+    assert wrong(ecm("config", "check", "--json")) == []
+
+
+def test_a_stacks_name_with_a_dot_is_wrong(ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulumi, "stack", lambda: "my.dev")
+    (line,) = wrong(ecm("config", "check", "--json"))
+    assert line.startswith("the stack is named 'my.dev' - a slave with a dot in its name can't join")
 
 
 def test_a_state_that_the_master_cannot_reach_is_wrong(ecm: Any, pulumi: Any) -> None:

@@ -40,6 +40,16 @@ def test_every_setting_has_its_counterpart() -> None:
         ("KEY_NAME=mykey.pem", "line 1: KEY_NAME is a key's name in the cloud, no file - write KEY_NAME=mykey"),
         ("MAX_VMS=ten", "line 1: MAX_VMS is 'ten', which is no whole number - write MAX_VMS=NUMBER"),
         ("MAX_VMS=1\nMAX_VMS=2", "line 2: MAX_VMS is there twice"),
+        ("MAX_VMS=٣", "line 1: MAX_VMS is '٣', which is no whole number - write MAX_VMS=NUMBER"),
+        (
+            "MAX_VMS=99999",
+            "line 1: MAX_VMS is '99999' - it should be less than or equal to 10000 - write MAX_VMS=NUMBER",
+        ),
+        ("IDLE_TIME=5", "line 1: IDLE_TIME is '5' - it should be greater than or equal to 10 - write IDLE_TIME=NUMBER"),
+        ("MIN_VMS=5\nMAX_VMS=2", "ecm.conf: MIN_VMS is 5 and MAX_VMS 2 - no number fits both"),
+        ("MAX_VM=5", "line 1: MAX_VM is no setting of ECM's - did you mean MAX_VMS?"),
+        ("max_vms=5", "line 1: max_vms is no setting of ECM's - did you mean MAX_VMS?"),
+        ('KEY_NAME="my key', 'line 1: KEY_NAME="my key has a quote without its other one - write KEY_NAME=VALUE'),
         ("MAX_VMS: 10", "line 1: 'MAX_VMS: 10' is no setting - write NAME=value"),
     ],
 )
@@ -69,6 +79,12 @@ def file(tmp_path: Path) -> Path:
     made = tmp_path / "ecm.conf"
     made.write_text(OLD)
     return made
+
+
+def test_brackets_in_a_value_are_shown_as_they_are(ecm: Any, pulumi: Any, file: Path) -> None:
+    file.write_text("KEY_NAME=[/red]\n")
+    assert "[/red]" in ecm("import", "--yes", str(file)).stdout
+    assert pulumi.values["ecm:keyName"].text == "[/red]"
 
 
 def test_the_stack_gets_them_after_a_yes(ecm: Any, pulumi: Any, file: Path) -> None:

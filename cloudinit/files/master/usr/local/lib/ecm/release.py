@@ -27,14 +27,24 @@ PATIENCE = 120
 PIP_PATIENCE = 300
 """Seconds for the environment's pins: the release that is here has those that it needs."""
 TROUBLE = (OSError, ValueError, KeyError, tarfile.TarError, subprocess.SubprocessError)
+NOT_YET = "does not have output property"
+"""What `pulumi` says before the first `pulumi up` has ended, which writes the release."""
+UNREADABLE = (
+    "the stack's state can't be read from here",
+    "mend PULUMI_BACKEND_URL or its login in /etc/ecm/controller.env - it is tried again by itself",
+)
+NOT_INSTALLED = ("the controller can't be installed", "sudo journalctl -u ecm-controller - it is tried again by itself")
 
 
 def main(home: Path = HOME, notes_file: Path = NOTES) -> int:
     """Exit status: 0 when there is a controller to start."""
     current = home / "current"
     notes = read(notes_file)
+    why = ""
+    failing = UNREADABLE
     try:
         wanted = asked()
+        failing = NOT_INSTALLED
         given_up = notes.get("failed", {})
         notes.pop("missed", None)
         if wanted["digest"] not in (current.resolve().name, given_up.get("digest")):
@@ -44,11 +54,18 @@ def main(home: Path = HOME, notes_file: Path = NOTES) -> int:
     except TROUBLE as error:
         # The controller would otherwise end for the same release again at once, and never get to work.
         notes["missed"] = int(time.time())
-        say(f"the release can't be had or installed - {told(error)}")
+        why = told(error)
+        say(f"the release can't be had or installed - {why}")
     if not current.exists():
+        # For `ecm`, which is here before the controller is.
+        what, to_do = failing
+        write(
+            notes_file.with_name("why-not"),
+            "'pulumi up' hasn't ended - wait a minute" if NOT_YET in why else f"{what} - {why} - {to_do}",
+        )
         return 1
     count(notes, home)
-    write(notes_file, notes)
+    write(notes_file, json.dumps(notes))
     return 0
 
 
@@ -61,14 +78,14 @@ def read(notes_file: Path) -> dict[str, Any]:
     return notes
 
 
-def write(notes_file: Path, notes: dict[str, Any]) -> None:
-    """Notes what the next run and the controller are to know, whole or not at all; a full disk is no reason to stop."""
-    draft = notes_file.with_name(f"{notes_file.name}.new")
+def write(file: Path, text: str) -> None:
+    """Notes what the next run, the controller or `ecm` is to know, whole or not; a full disk is no reason to stop."""
+    draft = file.with_name(f"{file.name}.new")
     try:
-        draft.write_text(json.dumps(notes))
-        draft.replace(notes_file)
+        draft.write_text(text)
+        draft.replace(file)
     except OSError as error:
-        say(f"{notes_file} can't be written - {error.strerror}")
+        say(f"{file} can't be written - {error.strerror}")
 
 
 def asked() -> dict[str, str]:
@@ -150,11 +167,15 @@ def count(notes: dict[str, Any], home: Path) -> None:
 
 
 def told(error: Exception) -> str:
-    """An error in one line: of a program what it said at its end, without the password of a URL."""
+    """An error in one line: of a program its line of error or its last one, without the password of a URL."""
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"{error.cmd[0]} doesn't answer for {error.timeout} s"
     if not isinstance(error, subprocess.CalledProcessError):
         return repr(error)
-    said: str = error.stderr or error.stdout or f"{error.cmd[0]} failed"
-    return re.sub(r"(://[^\s:/@]*):\S+@", r"\1:***@", said.strip().splitlines()[-1])
+    lines = (error.stderr or error.stdout or "").strip().splitlines() or [f"{error.cmd[0]} failed"]
+    said = [line for line in lines if line.startswith("error:")] or lines
+    url = re.sub(r"(://[^\s:/@]*):\S+@", r"\1:***@", said[-1].removeprefix("error: "))
+    return re.sub(r"((?:pass\w*|secret|token|sig|key)=)[^&\s;'\"]+", r"\1***", url, flags=re.IGNORECASE)
 
 
 def say(what: str) -> None:

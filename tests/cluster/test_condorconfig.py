@@ -1,0 +1,61 @@
+"""A configuration that HTCondor would not read is found, and one that it reads is let pass: as a real one does."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from bench.realpool import RealPool, real_pool
+from cluster.condorconfig import problem
+
+READ = [
+    "START = True\n",
+    "\n# a comment \\\n  # another\n  START = 1\n",
+    'START = TARGET.Owner == \\\n  "alice" && \\\n   True\nFOO =\n',
+    "START = True\r\nFOO = 1\r\n",
+    "use role:Execute\nUSE FEATURE : PartitionableSlot\n",
+    "if defined FOO\n  Bar = 1\nelif version > 8.0\n  Bar = 2\nelse\n  Bar = 3\nEndIf\n",
+    "TEXT @=end\nanything at all\nif it = is\n@end\nSTART = 1\n",
+    "include ifexist : /etc/nowhere\nwarning : mind the gap\n",
+    "$(WHOSE)START = 1\nSTARTD.x.START = 2\n",
+    "START : 1\n",
+]
+NOT_READ = [
+    ("START True\n", "line 1, 'START True', is neither NAME = VALUE nor another word"),
+    ("FOO = 1\n\necho hello\n", "line 3, 'echo hello', is neither"),
+    ("FOO = 1 \\\n 2\nBAR\n", "line 3, 'BAR', is neither"),
+    ("A = 1 \\\n\nBAR\n", "line 3, 'BAR', is neither"),
+    ("FOO-BAR = 1\n", "line 1, 'FOO-BAR = 1', is neither"),
+    ("+FOO = 1\n", "line 1, '+FOO = 1', is neither"),
+    ("FOO+=1\n", "line 1, 'FOO+=1', is neither"),
+    ("FOO@=x\na\n@x\n", "line 1, 'FOO@=x', is neither"),
+    ("use\n", "line 1, 'use', is neither"),
+    ("if true\nFOO = 1\n", "line 1 has an if, and no endif comes after it"),
+    ("FOO = 1\nendif\n", "line 2, 'endif', has no if before it"),
+    ("else\n", "line 1, 'else', has no if before it"),
+    ("if true\nA = 1\nendif\nendif\n", "line 4, 'endif', has no if before it"),
+    ("FOO @=end\na\n", "line 1, 'FOO @=end', begins a text, and no line @end ends it"),
+]
+
+
+@pytest.mark.parametrize("text", READ)
+def test_what_htcondor_reads_is_let_pass(text: str) -> None:
+    assert problem(text) == ""
+
+
+@pytest.mark.parametrize(("text", "says"), NOT_READ)
+def test_what_htcondor_would_not_read_is_told_with_its_line(text: str, says: str) -> None:
+    assert problem(text).startswith(says)
+
+
+@pytest.fixture(scope="module")
+def condor() -> Iterator[RealPool]:
+    with real_pool() as running:
+        yield running
+
+
+@pytest.mark.cloud  # its image has the HTCondor
+@pytest.mark.parametrize(("text", "read"), [*((text, True) for text in READ), *((text, False) for text, _ in NOT_READ)])
+def test_a_real_htcondor_says_the_same(condor: RealPool, text: str, read: bool) -> None:
+    asked = "cat >/tmp/asked; CONDOR_CONFIG=/tmp/asked condor_config_val START 2>&1 || true"
+    said = condor.run("sh", "-c", asked, stdin=text)
+    assert ("Configuration Error" not in said) == read, said
