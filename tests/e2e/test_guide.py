@@ -168,6 +168,7 @@ RUN = {
     "ecm sweep": Run(says="server"),
     "ecm restart": Run(says="Both are up"),
     "ecm doctor": Run(says="HTCondor"),
+    "ecm --version": Run(says=r"^ecm \d+\."),
     "ecm doctor --fix": Run(says="releases"),
     "export OS_CLOUD=NAME": Run("export OS_CLOUD=localcloud"),
     "ecm --host USER@ADDRESS status": Run("ecm --host debian@{address} status", says="looked"),
