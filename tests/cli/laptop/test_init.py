@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from openstack.config import OpenStackConfig
 
+from cli.laptop.backend import KINDS
 from cli.laptop.pulumi import Value
 
 
@@ -240,13 +241,22 @@ def test_the_clouds_own_store_is_offered_with_what_speaks_against_it(
     assert stateless.names == ["fresh"]
 
 
+def test_a_place_that_cannot_be_is_asked_for_again(ecm: Any, stateless: Any) -> None:
+    places = ["file:///tmp/state", "mydisk", "postgres://me:pw@db/state"]
+    done = ecm("init", "fresh", stdin="\n".join(places) + "\n" * 12)
+    assert "the master doesn't reach it" in done.stdout
+    assert "'mydisk' is no place for the state" in done.stdout
+    assert stateless.names == ["fresh"]
+    assert max(map(len, KINDS.splitlines())) <= 80
+
+
 def test_no_credentials_are_made_without_a_yes(
     ecm: Any, stateless: Any, cloud: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.catalogue = {"s3": ["https://store"]}
     done = ecm("init", "fresh", stdin="\npostgres://me:pw@db/state\n" + "\n" * 12)
     assert "only eventually consistent" not in done.stdout
-    assert "PostgreSQL: the one that is tested best" in done.stdout
+    assert "PostgreSQL: the best tested one" in done.stdout
     assert cloud.done == []
     monkeypatch.setenv("PULUMI_BACKEND_URL", "")
     ecm("init", "other", "--yes")
