@@ -6,6 +6,7 @@ nodes goes into `/etc/ecm/node.env` and one HTCondor fragment. The cloud-config 
 
 import base64
 import gzip
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -249,12 +250,13 @@ def _condor_node(name: str, **values: object) -> File:
 
 def _environment(values: Mapping[str, str]) -> bytes:
     """Lines that systemd's EnvironmentFile= and a POSIX shell read alike."""
-    return "".join(f"{key}='{_quoted(key, value)}'\n" for key, value in values.items()).encode()
+    return "".join(f"{key}={_quoted(key, value)}\n" for key, value in values.items()).encode()
 
 
 def _quoted(key: str, value: str) -> str:
-    if "'" in value or "\n" in value:
-        raise UserDataError(
-            f"{key} has a quote or a line break - it can't be passed to the node - choose another value"
-        )
-    return value
+    if "\n" in value:
+        raise UserDataError(f"{key} has a line break - it can't be passed to the node - choose another value")
+    if "'" not in value and "\\" not in value:
+        return f"'{value}'"
+    # systemd before 240 (EL 8) takes backslashes out of single quotes; within double ones all escape these four.
+    return '"' + re.sub(r'(["\\$`])', r"\\\1", value) + '"'

@@ -1,5 +1,6 @@
 """What users add to the first boot, read from the files that the settings name, and checked before anything is made."""
 
+import re
 import subprocess
 from pathlib import Path
 from shutil import which
@@ -60,7 +61,7 @@ def _text(setting: str, path: str | None, project: Path) -> str:
 
 def _check_script(setting: str, path: str, text: str) -> None:
     first = text.partition("\n")[0]
-    if not first.startswith("#!/"):
+    if not re.match(r"#!\s*/", first):
         raise SettingsError(
             f"ecm:{setting} is {path!r} - its first line names no interpreter - begin it with #!/bin/bash"
         )

@@ -69,6 +69,12 @@ def for_master(settings: Settings, environment: Mapping[str, str], catalogue: Ma
             " - keep the state in PostgreSQL or an object store and set ecm:masterBackendUrl or ECM_MASTER_BACKEND_URL"
         )
     parts = urlsplit(url)
+    if parts.scheme == "postgres" and not _has_password(parts) and environment.get("PGPASSWORD"):
+        raise SettingsError(
+            "the master has no login to the stack's state - "
+            "its password is in PGPASSWORD, which the master doesn't get - "
+            "set ECM_MASTER_BACKEND_URL to postgres://USER:PASSWORD@HOST/DATABASE"
+        )
     login = _login(KINDS[parts.scheme], parts.scheme, environment)
     handed = {"PULUMI_BACKEND_URL": url, **login, **_passphrase(parts.scheme, environment)}
     shared = [
@@ -85,7 +91,7 @@ def for_master(settings: Settings, environment: Mapping[str, str], catalogue: Ma
         )
     if parts.scheme == "postgres" and not _is_safe_on_the_way(parts):
         warnings.append(
-            f"the state's server {parts.hostname} is not checked on the way there - whoever is in between reads the "
+            f"the state's server {_host(parts)} is not checked on the way there - whoever is in between reads the "
             "password and the state, and can change which program the master runs - put sslmode=verify-full in the URL"
         )
     if parts.scheme == "s3":
@@ -98,7 +104,7 @@ def _unreachable(url: str) -> str:
         return "no URL is set"
     try:
         parts = urlsplit(url)
-        host = _endpoint(parts).hostname if parts.scheme == "s3" else parts.hostname
+        host = _host(parts)
     except ValueError:
         return "its URL can't be read"
     if parts.scheme == "file":
@@ -110,6 +116,17 @@ def _unreachable(url: str) -> str:
     return ""
 
 
+def _host(parts: SplitResult) -> str:
+    """Where the URL of a backend goes; empty for Amazon's and the like."""
+    if parts.scheme == "s3":
+        return _endpoint(parts).hostname or ""
+    if parts.scheme != "postgres":
+        return parts.hostname or ""
+    host = parts.hostname or parse_qs(parts.query).get("host", [""])[0]
+    # A path is that of a socket.
+    return "localhost" if not host or host.startswith("/") else host
+
+
 def _has_password(parts: SplitResult) -> bool:
     return bool(parts.password or parse_qs(parts.query).get("password"))
 
@@ -117,7 +134,7 @@ def _has_password(parts: SplitResult) -> bool:
 def _is_safe_on_the_way(parts: SplitResult) -> bool:
     """Whether nobody in between passes for the server: it is on a network of the site's own, or its key is checked."""
     try:
-        if ipaddress.ip_address(parts.hostname or "").is_private:
+        if ipaddress.ip_address(_host(parts)).is_private:
             return True
     except ValueError:
         pass

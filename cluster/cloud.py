@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SHOWN = 8
 GIB = 1024**3
 IPV4 = 4
+X86_64 = ("x86_64", "amd64")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -99,6 +100,11 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
     if master_system.no_master:
         raise CloudError(
             f"ecm:image has {master_system.name}, which can't be a master's - {master_system.no_master} - "
+            "take another image, and set this one as ecm:slaveImage"
+        )
+    if image.architecture not in (None, "", *X86_64):
+        raise CloudError(
+            f"ecm:image is {image.name!r} - it is for {image.architecture}, and the controller's Pulumi for x86_64 - "
             "take another image, and set this one as ecm:slaveImage"
         )
     return Found(

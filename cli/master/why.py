@@ -242,7 +242,8 @@ def _idle_slave(slave: SlaveStatus, told: Status, start: str) -> Explanation:
         return Explanation(f"{idle} and stays until that is {age(limits.idle_time)} (ecm:idleTime)")
     if sum(s.phase in (Phase.IDLE, Phase.BUSY) for s in told.slaves) <= limits.min_slaves:
         return Explanation(f"{idle} and stays: {slaves_are(limits.min_slaves)} kept (ecm:minSlaves)")
-    return Explanation(f"{idle} and stays for jobs that wait, or goes at the next look", told.reasons)
+    kept = f", as one of {limits.spare_slots} slots that are kept free (ecm:spareSlots)" if limits.spare_slots else ""
+    return Explanation(f"{idle} and stays for jobs that wait{kept}, or goes at the next look", told.reasons)
 
 
 def of_scaling(told: Status) -> Explanation:

@@ -26,6 +26,7 @@ def image(name: str, **more: Any) -> SimpleNamespace:
         "virtual_size": None,
         "os_distro": None,
         "os_version": None,
+        "architecture": None,
         "os_admin_user": None,
         "min_ram": 512,
         "min_disk": 2,

@@ -26,7 +26,7 @@ def root(tmp_path: Path) -> Path:
 def run(root: Path, role: str, function: str) -> None:
     """Calls one function of a role's first boot."""
     script = f". {NODE}; eval \"$(sed -n '/^[a-z_]*() {{/,/^}}/p' {FILES / role / FIRST_BOOT})\"; {function}"
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "ECM_ROOT": str(root)}
+    environment = {"PATH": f"{root}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "ECM_ROOT": str(root)}
     subprocess.run(["bash", "-c", script], env=environment, check=True, capture_output=True)
 
 
@@ -73,6 +73,23 @@ def test_half_an_environment_of_an_interrupted_boot_is_made_anew(root: Path, sta
     asked = root / "python3.asked"
     assert (f"-m venv {root}/opt/ecm/venv" in (asked.read_text() if asked.exists() else "")) == made
     assert python.exists() != made, "what is there of it goes first"
+
+
+def test_a_node_whose_first_boot_was_cut_short_starts_no_htcondor_after_it(root: Path) -> None:
+    """cloud-init runs the first boot once: half of a node would join, and take jobs that can't run there."""
+    drop_in = (FILES / "common/etc/systemd/system/condor.service.d/ecm.conf").read_text()
+    assert "\nConditionPathExists=/etc/ecm/ready\n" in drop_in
+    ready, systemctl = root / "etc/ecm/ready", root / "bin/systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text(f"#!/bin/sh\necho $1 $([ ! -e {ready} ] || echo ready) >>{root}/asked\n[ $1 != is-active ]\n")
+    systemctl.chmod(0o755)
+    ready.touch()
+    run(root, "slave", "hold_condor")
+    assert not ready.exists(), "the image was made of a node"
+    run(root, "slave", "start_condor")
+    asked = (root / "asked").read_text().splitlines()
+    assert "restart ready" in asked
+    assert "stop" in asked
 
 
 def steps(role: str) -> list[str]:

@@ -27,6 +27,7 @@ def test_nothing_set_is_nothing_added() -> None:
         (b"#!/bin/bash\nif true; then\n", "syntax error"),
         (b"#!/bin/sh\r\necho done\r\n", "its lines end as on Windows"),
         (b"#!/usr/bin/env bash\nfi\n", "syntax error"),
+        (b"#! /bin/bash\nfi\n", "syntax error"),
         (b"", "it is empty - pulumi config rm ecm:slaveScript"),
         (b"#!/bin/sh\n\xff", "it isn't text"),
         (b"#!/bin/sh\n" + b"#" * additions.LARGEST, "a node takes 16384 - let a small script fetch the large part"),
@@ -53,7 +54,7 @@ def test_a_configuration_that_htcondor_could_not_read_is_refused_with_its_line(t
 
 def test_a_script_in_another_language_is_taken_as_it_is(tmp_path: Path) -> None:
     script = tmp_path / "setup"
-    script.write_text("#!/usr/bin/env python3\nif True: print()\n")
+    script.write_text("#! /usr/bin/env python3\nif True: print()\n")
     assert additions.read("slave", (), None, str(script)).script == script.read_text()
 
 

@@ -41,6 +41,9 @@ def test_the_setting_goes_before_the_masters_variable_and_that_before_the_users(
         ("postgres://me:hush@localhost/db", "localhost is this machine only"),
         ("postgres://me:hush@127.0.0.2:5432/db", "127.0.0.2 is this machine only"),
         ("s3://state?endpoint=localhost:9000", "localhost is this machine only"),
+        ("postgres:///db?host=/run/postgresql&password=hush", "localhost is this machine only"),
+        ("postgres:///db", "localhost is this machine only"),
+        ("postgres:///db?host=127.0.0.1", "127.0.0.1 is this machine only"),
         ("mysql://db", "mysql is no backend that is known here"),
         ("postgres://me:hush@[::1/db", "its URL can't be read"),
         ("s3://state?endpoint=[::1", "its URL can't be read"),
@@ -52,6 +55,16 @@ def test_a_state_that_the_master_cannot_reach_is_refused(url: str, why: str) -> 
         handed({"PULUMI_BACKEND_URL": url} | KEYS)
     assert f"the master has no way to the stack's state - {why}" in str(raised.value)
     assert "hush" not in str(raised.value)
+
+
+def test_a_password_that_only_this_shell_has_is_asked_for_in_the_masters_url() -> None:
+    mine = {"PULUMI_BACKEND_URL": "postgres://me@10.0.0.1/x", "PGPASSWORD": "hush"}
+    with pytest.raises(
+        SettingsError, match="its password is in PGPASSWORD, which the master doesn't get - set ECM_MAS"
+    ):
+        handed(mine)
+    own = mine | {"ECM_MASTER_BACKEND_URL": "postgres://you:y@10.0.0.1/x"}
+    assert handed(own) == {"PULUMI_BACKEND_URL": "postgres://you:y@10.0.0.1/x"} | PHRASE
 
 
 @pytest.mark.parametrize(
@@ -144,6 +157,7 @@ def test_the_users_own_login_in_the_masters_hands_is_warned_of(environment: dict
         ("postgres://198.18.0.1/x?sslmode=verify-full", True),
         ("postgres://8.8.8.8/x", False),
         ("postgres://192.168.3.4/x", True),
+        ("postgres:///x?host=192.168.3.4", True),
     ],
 )
 def test_a_state_that_can_be_read_on_the_way_is_warned_of(url: str, safe: bool) -> None:

@@ -18,7 +18,7 @@ def thing(name: str, **more: Any) -> SimpleNamespace:
 def image(name: str) -> SimpleNamespace:
     """An image that says nothing of its system but by its name."""
     says = {"min_ram": 512, "min_disk": 2, "virtual_size": None, "status": "active"}
-    return thing(name, **says, os_distro=None, os_version=None)
+    return thing(name, **says, os_distro=None, os_version=None, architecture=None)
 
 
 def look_up(cloud: Any, **changes: Any) -> Found:
@@ -104,6 +104,16 @@ def test_an_image_that_is_larger_than_it_says_needs_the_room(cloud: Any) -> None
     with pytest.raises(CloudError, match="6 GiB of disk, the flavor small has 1024 and 4"):
         look_up(cloud)
     assert look_up(cloud, slaveFlavor="volume", bootVolumeGiB="6").slave_volume_gib == 6
+
+
+def test_an_image_for_other_processors_can_be_the_slaves_and_not_the_masters(cloud: Any) -> None:
+    cloud.images = [image("debian-13"), image("debian-13-arm64")]
+    cloud.images[1].architecture = "aarch64"
+    with pytest.raises(CloudError, match="ecm:image is 'debian-13-arm64' - it is for aarch64, and the controller's"):
+        look_up(cloud, image="debian-13-arm64")
+    assert look_up(cloud, image="debian-13", slaveImage="debian-13-arm64").slave_image_id == "debian-13-arm64-id"
+    cloud.images[0].architecture = "x86_64"
+    assert look_up(cloud, image="debian-13").image_id == "debian-13-id"
 
 
 def test_an_image_that_is_not_active_is_said_to_be_so(cloud: Any) -> None:

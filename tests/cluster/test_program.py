@@ -163,7 +163,7 @@ def test_what_the_master_got_is_in_the_report_and_a_change_of_it_is_a_warning(
 @pytest.mark.parametrize(
     ("environment", "script", "says"),
     [
-        ({"PULUMI_CONFIG_PASSPHRASE": "it's"}, b"#!/bin/sh\n", "PULUMI_CONFIG_PASSPHRASE has a quote"),
+        ({"PULUMI_CONFIG_PASSPHRASE": "two\nlines"}, b"#!/bin/sh\n", "PULUMI_CONFIG_PASSPHRASE has a line"),
         ({}, b"#!/usr/bin/perl\n" + os.urandom(8000).hex().encode(), r"Nova takes 100 .*user-script 16016"),
     ],
 )
@@ -338,6 +338,22 @@ def test_a_slave_that_is_there_already_is_declared_as_it_is(run: Run) -> None:
     run(engine, lambda: program.change_slaves(program.Change({"ecm-dev-slave-c": "data"}, frozenset()), TEMPLATE))
     assert engine.options[INSTANCE, "ecm-dev-slave-c"].ignore_changes == ["*"]
     assert "userData" not in engine.resources[INSTANCE, "ecm-dev-slave-c"]
+
+
+@pytest.mark.parametrize(("power_state", "refused"), [("active", False), ("shutoff", False), ("error", True)])
+def test_a_slave_whose_server_is_broken_does_not_end_the_users_up(
+    run: Run, cloud: Any, power_state: str, refused: bool
+) -> None:
+    """The provider's check refuses what a refresh has read, where it isn't one of a few."""
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    engine = Engine({**running_state(), urn("ecm-dev-slave-c"): {"id": "c-id", "powerState": power_state}})
+    run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    ignored = engine.options[INSTANCE, "ecm-dev-slave-c"].ignore_changes or []
+    assert (engine.resources[INSTANCE, "ecm-dev-slave-c"].get("powerState") == "active") is refused
+    assert (ignored == ["*"]) is not refused
+    if refused:
+        assert {"name", "flavorId", "userData", "networks", "metadata"} <= set(ignored)
+        assert "powerState" not in ignored
 
 
 def running_state(generation: int = 1, **master: Any) -> dict[str, Any]:
@@ -547,9 +563,9 @@ def test_a_ready_credential_takes_the_place_of_the_stacks_own(run: Run, cloud: A
 def test_what_the_master_cannot_be_given_is_an_error_before_anything_is_declared(
     run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "with a ' in it")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "two\nlines")
     engine = Engine({})
-    with pytest.raises(SettingsError, match="PULUMI_CONFIG_PASSPHRASE has a quote or a line break"):
+    with pytest.raises(SettingsError, match="PULUMI_CONFIG_PASSPHRASE has a line break"):
         run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
     assert engine.kinds() == []
 

@@ -4,11 +4,13 @@ Real OpenStack, real Pulumi, real HTCondor; what is asked and what is looked at 
 """
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -217,9 +219,52 @@ def test_another_stack_in_the_project_lives_beside_it_and_ends_alone(
     assert [slave["jobs"] for slave in slaves(cluster)] == [1], "each sees its own"
     wait_for("the lock", PATIENCE, lambda: neighbour.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0)
     assert everything(project) == before
-    assert cluster.on_master(f"condor_q {ours} -af JobStatus NumJobStarts").split() == ["2", "1"]
+    assert cluster.on_master(f"condor_q {ours} -af JobStatus NumShadowStarts").split() == ["2", "1"]
     cluster.on_master(f"condor_rm {ours}")
     wait_for("idle slaves to go", PATIENCE, lambda: servers(project) == [f"ecm-{STACK}-master"])
+
+
+def test_a_master_that_cannot_read_the_state_says_why_and_goes_on_when_that_is_mended(neighbour: User) -> None:
+    right = neighbour.env["ECM_MASTER_BACKEND_URL"]
+    password = urlsplit(right).password
+    wrong = right.replace(f":{password}@", ":wr0ng@")
+    User({**neighbour.env, "ECM_MASTER_BACKEND_URL": wrong}, NEIGHBOUR).up()
+    said = "the stack's state can't be read from here - "
+    wait_for("the reason", PATIENCE, lambda: said in neighbour.ssh("ecm status").stderr)
+    told = neighbour.ssh("ecm status").stderr
+    assert "password authentication failed" in told
+    assert "wr0ng" not in told
+    neighbour.on_master(f"sudo sed -i 's|:wr0ng@|:{password}@|' /etc/ecm/controller.env")
+    neighbour.on_master("sudo systemctl restart --no-block ecm-controller")
+    wait_for("the controller", PATIENCE, neighbour.master_is_ready)
+
+
+def test_an_upgrade_reaches_the_running_master_and_no_job_notices(
+    cluster: User, project: Connection, tmp_path: Path
+) -> None:
+    job = cluster.submit(1, 90)
+    wait_for("a running job", PATIENCE, lambda: cluster.look()["jobs"]["running"] == 1)
+    master = master_id(project)
+    User(cluster.env, STACK, newer_checkout(tmp_path)).up()
+    runs = "cd /opt/ecm/current && grep -q UPGRADED controller/model.py"
+    proved = 'grep -q "\\"proved\\": \\"$(basename $(readlink /opt/ecm/current))\\"" /var/lib/ecm/release.json'
+    is_new = f"{runs} && {proved}"
+    wait_for("the new controller to see everything", PATIENCE, lambda: cluster.ssh(is_new).returncode == 0)
+    assert master_id(project) == master
+    wait_for("the job", PATIENCE, lambda: finished(cluster, job) == [0])
+    assert ended_once(cluster, job) == [1]
+    cluster.up()
+
+
+def newer_checkout(folder: Path) -> Path:
+    """This checkout with another controller."""
+    made = folder / "checkout"
+    no_sources = shutil.ignore_patterns(".*", "__pycache__")
+    shutil.copytree(ROOT, made, ignore=no_sources)
+    (made / ".venv").symlink_to(ROOT / ".venv")
+    with (made / "controller" / "model.py").open("a") as source:
+        source.write("\nUPGRADED = True\n")
+    return made
 
 
 def test_a_killed_engine_loses_no_job_and_doubles_no_server(cluster: User, project: Connection) -> None:

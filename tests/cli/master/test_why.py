@@ -133,6 +133,13 @@ def test_an_idle_slave_above_the_minimum_stays_for_jobs_only(status: Any, slave:
     assert "stays for jobs that wait" in of_slave(one, status(one, slave("b", Phase.BUSY)), NOW).answer
 
 
+def test_an_idle_slave_may_be_one_of_the_spare_slots(status: Any, slave: Any) -> None:
+    one = slave("a", Phase.IDLE, idle_for=700)
+    told = status(one, slave("b", Phase.BUSY))
+    told = replace(told, limits=replace(told.limits, spare_slots=2))
+    assert "as one of 2 slots that are kept free (ecm:spareSlots)" in of_slave(one, told, NOW).answer
+
+
 def test_an_idle_slave_stays_while_the_controller_is_paused(status: Any, slave: Any) -> None:
     one = slave("a", Phase.IDLE, idle_for=700)
     answer = of_slave(one, status(one, slave("b", Phase.BUSY), reasons=("paused: by ada",)), NOW)
