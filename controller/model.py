@@ -203,7 +203,7 @@ class Limits:
     @property
     def share(self) -> Room:
         """What one of a slave's slots has, when all are alike."""
-        each = self.jobs_per_slave
+        each = max(1, self.jobs_per_slave)
         return Room(max(1, self.offer.cpus // each), self.offer.memory_mib // each, self.offer.disk_kib // each)
 
 
