@@ -10,6 +10,7 @@ from openstack.config import OpenStackConfig
 
 from cli.laptop.backend import KINDS
 from cli.laptop.pulumi import Value
+from tests.cli.conftest import thing
 
 
 @pytest.fixture(autouse=True)
@@ -180,6 +181,12 @@ def test_the_choices_are_in_columns_with_what_does_not_serve_below_them(ecm: Any
     assert " 2  Ubuntu 24.04 LTS  ubuntu-24.04, 1024 MiB  Ubuntu 24.04 LTS-id\n" in shown
     assert " ✗  windows   its system can't be told: ecm:os names it" in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.usefixtures("new")
+def test_of_a_long_list_the_rest_is_named_with_the_command_that_lists_it(ecm: Any, cloud: Any) -> None:
+    cloud.keypairs = [thing(f"key{number}", fingerprint="aa") for number in range(23)]
+    assert "   and 3 more: `ecm keys`\n" in ecm("init", "fresh", stdin="\n" * 12).stdout
 
 
 @pytest.mark.usefixtures("new")
