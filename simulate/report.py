@@ -20,7 +20,8 @@ class PlotError(EcmError):
 
 def table(results: Sequence[Result]) -> Table:
     """One line for each result; times in seconds."""
-    shown = Table("", title=f"{results[0].jobs} jobs" if results else None, title_justify="left")
+    shown = Table(title=f"{results[0].jobs} jobs" if results else None, title_justify="left")
+    shown.add_column("", overflow="fold")
     for column in ("VM hours", "mean wait", "95 % wait", "boots", "unused", "never ran"):
         shown.add_column(column, justify="right")
     for result in results:

@@ -57,7 +57,8 @@ def read(path: Path) -> Trace:
                 )
             jobs = [_job(row, f"{path}, line {lines.line_num}") for row in lines]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TraceError(f"{path} can't be read - {error} - name a file made by condor_history") from error
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise TraceError(f"{path} can't be read - {why} - name a file made by condor_history") from error
     begin = min((job.at for job in jobs), default=Seconds(0))
     return in_order(Job(Seconds(job.at - begin), job.runs, job.request) for job in jobs)
 

@@ -9,6 +9,13 @@ from rich.table import Table
 from cli.laptop.proposals import Choice, Question
 from cli.show import out, say, table
 
+LISTS = {
+    "image": "images",
+    **dict.fromkeys(("masterFlavor", "slaveFlavor"), "flavors"),
+    "keyName": "keys",
+    **dict.fromkeys(("network", "floatingNetwork"), "networks"),
+}
+"""The command that lists all of what a setting is chosen from."""
 SHOWN = 20
 MISFITS = 6
 
@@ -20,7 +27,7 @@ def ask(question: Question) -> str:
         if rows.row_count:
             out.print(rows)
     if more := max(0, len(question.choices) - SHOWN) + max(0, len(question.misfits) - MISFITS):
-        say(f"   and {more} more: `ecm {'flavors' if question.key.endswith('Flavor') else question.key + 's'}`")
+        say(f"   and {more} more: `ecm {LISTS[question.key]}`")
     while True:
         hint = "its number, name or id" if question.choices else "a value"
         typed: str = typer.prompt(f"  {hint}", default=question.proposal, show_default=bool(question.proposal)).strip()

@@ -8,15 +8,18 @@ from urllib.parse import urlsplit
 
 from cli.errors import CommandError
 from cli.laptop.pulumi import Pulumi
+from cli.show import say
 from cluster.backend import KINDS as KNOWN
 
 URL, MASTER_URL = "PULUMI_BACKEND_URL", "ECM_MASTER_BACKEND_URL"
 PHRASE, PHRASE_FILE = "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
 SCHEMES = tuple(KNOWN)
 KINDS = """\
-Pulumi keeps what it knows of the cluster in a place that your machine and the master both reach:
-  postgres://USER:PASSWORD@HOST/DATABASE   PostgreSQL: the one that is tested best
-  s3://BUCKET?endpoint=HOST&…              an object store that is strongly consistent (Ceph, MinIO, AWS)
+Pulumi keeps what it knows of the cluster in a place that your machine and the
+master both reach:
+  postgres://USER:PASSWORD@HOST/DATABASE   PostgreSQL: the best tested one
+  s3://BUCKET?endpoint=HOST&…              an object store, strongly consistent
+                                           (Ceph, MinIO, AWS)
   gs://BUCKET  azblob://CONTAINER          likewise
   https://api.pulumi.com                   Pulumi Cloud"""
 
@@ -41,17 +44,23 @@ class Backend:
 
         Args:
             given: by an option; else PULUMI_BACKEND_URL or the backend that `pulumi login` chose.
-            ask: for one, when there is none.
+            ask: for one, when there is none; again when it can't be.
 
         Raises:
             CommandError: it doesn't answer, or only this machine would reach it.
         """
         if given:
             self.export(URL, given)
-        url = self.environment.get(URL) or _logged_in(self.pulumi)
-        if not url:
-            url = ask()
-            self.export(URL, url)
+        if url := self.environment.get(URL) or _logged_in(self.pulumi):
+            return self._tried(url)
+        while True:
+            self.export(URL, ask())
+            try:
+                return self._tried(self.environment[URL])
+            except CommandError as error:
+                say(f"  {error}")
+
+    def _tried(self, url: str) -> str:
         if url.startswith("file:"):
             raise CommandError(
                 f"the state can't live in {url} - the master doesn't reach it - name another place: --backend URL"
@@ -63,7 +72,7 @@ class Backend:
         try:
             return self.pulumi.backend()
         except CommandError as error:
-            raise CommandError(f"the state's place doesn't answer - {error} - check {URL}, or --backend URL") from None
+            raise CommandError(f"the state's place doesn't answer - {error} - another one: --backend URL") from None
 
     def settle_passphrase(self, ask: Callable[[], str]) -> None:
         """Makes sure of a passphrase for the stack's secrets; Pulumi Cloud has its own key."""

@@ -104,7 +104,9 @@ def _unquoted(value: str) -> str:
 @app.command("import", rich_help_panel=SET_UP)
 def import_(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="The old file, as ECM/ecm.conf.", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The old file, as ECM/ecm.conf.", exists=True, dir_okay=False)
+    ],
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Set them in the stack without asking.")] = False,
     as_json: AsJson = False,

@@ -156,7 +156,9 @@ def _size(flavor: Flavor) -> str:
 def _misfit(key: str, flavor: Flavor, there: There, answers: Mapping[str, str]) -> str:
     """Why a flavor doesn't go with the other answers; empty when it does."""
     image = next((image for image in there.images if answers.get("image") in (image.name, image.id)), None)
-    disk_gib = flavor.disk_gib or _number(answers.get("bootVolumeGiB", ""))
+    volume_gib = _number(answers.get("bootVolumeGiB", ""))
+    # A master has a boot volume in any case where one is set, a slave only without a disk.
+    disk_gib = volume_gib or flavor.disk_gib if key == "masterFlavor" else flavor.disk_gib or volume_gib
     jobs = _number(answers.get("jobsPerSlave", "")) if key == "slaveFlavor" else 0
     if not disk_gib:
         return "has no disk: ecm:bootVolumeGiB gives it one"

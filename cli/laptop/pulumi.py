@@ -18,6 +18,7 @@ _NO_TOKEN, _NO_STACK = "PULUMI_ACCESS_TOKEN must be set", "no stack selected"
 _TO_DO = {
     "no stack named": "`pulumi stack ls` lists those that there are",
     "passphrase": "export PULUMI_CONFIG_PASSPHRASE=…",
+    "SSL is not enabled": "?sslmode=disable at the URL's end, where the network between is to be trusted",
     "unable to open": "is it up, and does PULUMI_BACKEND_URL name it?",
 }
 """What to do, by a part of Pulumi's words."""

@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
@@ -20,7 +20,17 @@ app = typer.Typer()
 JOB = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
-@app.command(cls=OnMaster, rich_help_panel=WHY)
+class OneThing(OnMaster):
+    """Wants one thing to explain, and finds that out before the way to the master is looked for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer keeps the type to itself
+        rest = super().parse_args(ctx, args)
+        if not ctx.resilient_parsing and bool(ctx.params["what"]) == ctx.params["scaling"]:
+            raise typer.BadParameter("name a job or a slave, or say --scaling")
+        return rest
+
+
+@app.command(cls=OneThing, rich_help_panel=WHY)
 def explain(
     context: typer.Context,
     what: Annotated[str, typer.Argument(metavar="JOB | SLAVE", help="A job's number, or a slave's name.")] = "",
@@ -34,8 +44,6 @@ def explain(
 
     Example: ecm explain --scaling
     """
-    if bool(what) == scaling:
-        raise typer.BadParameter("name a job or a slave, or say --scaling")
     master, now = machine(context), datetime.now(UTC)
     told = seen.look(master)
     if scaling:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from openstack.config import OpenStackConfig
 
+from cli.laptop.backend import KINDS
 from cli.laptop.pulumi import Value
+from tests.cli.conftest import thing
 
 
 @pytest.fixture(autouse=True)
@@ -182,6 +184,12 @@ def test_the_choices_are_in_columns_with_what_does_not_serve_below_them(ecm: Any
 
 
 @pytest.mark.usefixtures("new")
+def test_of_a_long_list_the_rest_is_named_with_the_command_that_lists_it(ecm: Any, cloud: Any) -> None:
+    cloud.keypairs = [thing(f"key{number}", fingerprint="aa") for number in range(23)]
+    assert "   and 3 more: `ecm keys`\n" in ecm("init", "fresh", stdin="\n" * 12).stdout
+
+
+@pytest.mark.usefixtures("new")
 def test_an_image_that_is_not_listed_is_taken_after_a_yes(ecm: Any, pulumi: Any) -> None:
     ecm("init", "fresh", stdin="\nshared-id\nn\nshared-id\ny\n" + "\n" * 8)
     assert settings(pulumi)["image"] == "shared-id"
@@ -240,13 +248,22 @@ def test_the_clouds_own_store_is_offered_with_what_speaks_against_it(
     assert stateless.names == ["fresh"]
 
 
+def test_a_place_that_cannot_be_is_asked_for_again(ecm: Any, stateless: Any) -> None:
+    places = ["file:///tmp/state", "mydisk", "postgres://me:pw@db/state"]
+    done = ecm("init", "fresh", stdin="\n".join(places) + "\n" * 12)
+    assert "the master doesn't reach it" in done.stdout
+    assert "'mydisk' is no place for the state" in done.stdout
+    assert stateless.names == ["fresh"]
+    assert max(map(len, KINDS.splitlines())) <= 80
+
+
 def test_no_credentials_are_made_without_a_yes(
     ecm: Any, stateless: Any, cloud: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.catalogue = {"s3": ["https://store"]}
     done = ecm("init", "fresh", stdin="\npostgres://me:pw@db/state\n" + "\n" * 12)
     assert "only eventually consistent" not in done.stdout
-    assert "PostgreSQL: the one that is tested best" in done.stdout
+    assert "PostgreSQL: the best tested one" in done.stdout
     assert cloud.done == []
     monkeypatch.setenv("PULUMI_BACKEND_URL", "")
     ecm("init", "other", "--yes")

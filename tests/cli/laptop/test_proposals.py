@@ -85,6 +85,7 @@ def test_a_flavor_without_a_disk_wants_a_boot_volume(there: There, cloud: Any) -
         Choice("medium", "has no disk: ecm:bootVolumeGiB gives it one", "medium-id"),
     )
     assert asked("masterFlavor", there, bootVolumeGiB="20").misfits == ()
+    assert len(asked("masterFlavor", there, bootVolumeGiB="1", image="debian-13-condor").misfits) == 3
 
 
 def test_of_two_things_with_one_name_the_id_is_set(there: There, cloud: Any) -> None:

@@ -47,6 +47,10 @@ def test_an_error_is_pulumis_own_line(folder: Path) -> None:
         ),
         ("incorrect passphrase", "pulumi stack failed - incorrect passphrase - export PULUMI_CONFIG_PASSPHRASE=…"),
         (
+            "unable to open state database: SSL is not enabled on the server",
+            "pulumi stack failed - unable to open state database: SSL is not enabled on the server - ?sslmode=disable",
+        ),
+        (
             "unable to open state database: no route",
             "pulumi stack failed - unable to open state database: no route - is it up, and does PULUMI_BACKEND_URL ",
         ),

@@ -42,6 +42,7 @@ def test_arguments_are_quoted_for_the_masters_shell(ecm: Any, calls: Path) -> No
 
 def test_wrong_usage_is_found_here(ecm: Any, calls: Path) -> None:
     assert ecm("status", "--nonsense").exit_code == 2
+    assert ecm("explain").exit_code == 2
     assert not calls.exists()
 
 

@@ -34,6 +34,13 @@ def test_a_table_and_a_plot_for_people(ecm: Any, trace: Path, tmp_path: Path) ->
     assert page.stat().st_size > 1000
 
 
+def test_a_long_set_of_settings_is_shown_whole_in_a_narrow_window(ecm: Any, trace: Path) -> None:
+    shown = ecm("simulate", "--trace", str(trace), "--set", "maxSlaves=8,idleTime=60,minSlaves=3").stdout
+    labels = "".join(line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│"))
+    assert labels == "as setmaxSlaves=8,idleTime=60,minSlaves=3"
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
