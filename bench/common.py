@@ -28,7 +28,7 @@ def tell(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     for row in rows:
         table.add_row(*row)
     console = Console()
-    console.width = max(console.width, 110)
+    console.width = max(console.width, 120)
     console.print(table)
 
 

@@ -218,10 +218,10 @@ def run(jobs: Sequence[int], slaves: Sequence[int], rounds: int) -> tuple[list[t
                 advertise(there)
                 grouped_by_htcondor()
                 ours = measure("tick", there, rounds)
-                rows.append(_row(wanted, f"{there:,}", "this one", ours))
+                rows.append(_row(wanted, f"{there:,}", "this one", ours, ours))
                 results[f"tick_s_{wanted}_{there}"] = round(_whole(ours), 4)
-            others = {way: measure(way, 0, max(1, rounds // 3)) for way in ("bindings", "printed")}
-            rows += [_row(wanted, "", way, other) for way, other in others.items()]
+            others = {way: measure(way, 0, min(3, rounds)) for way in ("bindings", "printed")}
+            rows += [_row(wanted, "", way, other, ours) for way, other in others.items()]
             if {other["idle"] for other in (ours, *others.values())} != {wanted}:
                 raise NoPoolError(f"the ways don't agree on {wanted} idle jobs")
             results |= {
@@ -243,11 +243,12 @@ def _whole(measured: Mapping[str, Any]) -> float:
     return whole
 
 
-def _row(jobs: int, slaves: str, way: str, measured: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(jobs: int, slaves: str, way: str, measured: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[str, ...]:
     seen, decided = statistics.median(measured["observe"]), statistics.median(measured["decide"])
     spread = f"{min(measured['observe']):.3f}-{max(measured['observe']):.3f}"
     decided_s = f"{decided:.3f}" if decided else ""
-    return f"{jobs:,}", slaves, way, f"{seen:.3f}", spread, decided_s, f"{measured['rss_mb']:.0f}"
+    ratio = f"{_whole(measured) / _whole(ours):.1f}"
+    return f"{jobs:,}", slaves, way, f"{seen:.3f}", spread, decided_s, ratio, f"{measured['rss_mb']:.0f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -261,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     small = ((1_000,), (10,), 1)
     rows, results = run(*(small if options.small else (JOBS, SLAVES, ROUNDS)))
-    columns = ("idle jobs", "slaves", "way", "looking, s", "spread", "deciding, s", "memory, MiB")
+    columns = ("idle jobs", "slaves", "way", "looking, s", "spread", "deciding, s", "ratio", "memory, MiB")
     common.tell("One tick", columns, rows)
     common.save(options.json, {"decision": results})
 

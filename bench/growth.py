@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
 SIZES = (10, 50, 200, 1000)
+ROUNDS = 3
+LARGE = 500
+"""From so many slaves on, which take minutes, one round has to do."""
 PREFIX = "ecm-bench-slave-"
 PATIENCE = 1800
 
@@ -144,14 +147,17 @@ def _raw(act: "Callable[[Connection, str], None]", names: Sequence[str], place: 
     return Run(seconds, 0, place.cloud.calls().total if place.cloud else 0)
 
 
-def measure(size: int, place: Place) -> dict[str, Run]:
-    """From no slave to `size` and back, by updates and by plain calls."""
+def measure(size: int, rounds: int, place: Place) -> list[dict[str, Run]]:
+    """From no slave to `size` and back, by updates and by plain calls in turn; a dictionary for each round."""
     new = stack.slaves(size, PREFIX, place.settings)
-    runs = {}
-    for act in (raw_grow, raw_shrink, grow, one_less, shrink):
-        runs[act.__name__] = run = act(new, place)
-        print(f"{size} {act.__name__}: {run.seconds:.1f} s", flush=True)
-    return runs
+    found = []
+    for number in range(rounds if size < LARGE else 1):
+        runs = {}
+        for act in (raw_grow, raw_shrink, grow, one_less, shrink):
+            runs[act.__name__] = run = act(new, place)
+            print(f"{size}, round {number + 1}, {act.__name__}: {run.seconds:.1f} s", flush=True)
+        found.append(runs)
+    return found
 
 
 @contextmanager
@@ -183,26 +189,36 @@ def exponent(seconds: Mapping[int, float]) -> float:
     return statistics.linear_regression([math.log(n) for n in sizes], [math.log(seconds[n]) for n in sizes]).slope
 
 
-def results(by_size: Mapping[int, Mapping[str, Run]]) -> dict[str, Any]:
+def ratios(rounds: Sequence[Mapping[str, Run]], ours: str, raw: str) -> list[float]:
+    """Of the times of an update to those of the plain calls, round by round."""
+    return [runs[ours].seconds / runs[raw].seconds for runs in rounds]
+
+
+def typical(rounds: Sequence[Mapping[str, Run]], act: str) -> Run:
+    """The run of the median time (of two, the slower one)."""
+    return sorted((runs[act] for runs in rounds), key=lambda run: run.seconds)[len(rounds) // 2]
+
+
+def results(by_size: Mapping[int, Sequence[Mapping[str, Run]]]) -> dict[str, Any]:
     """The numbers for the file."""
-    found: dict[str, Any] = {
-        "up_ratio": {str(n): round(runs["grow"].seconds / runs["raw_grow"].seconds, 3) for n, runs in by_size.items()},
-        "down_ratio": {
-            str(n): round(runs["shrink"].seconds / runs["raw_shrink"].seconds, 3) for n, runs in by_size.items()
-        },
-        "parallel": PARALLEL,
-    }
+    found: dict[str, Any] = {"parallel": PARALLEL}
+    for key, ours, raw in (("up_ratio", "grow", "raw_grow"), ("down_ratio", "shrink", "raw_shrink")):
+        each = {str(n): ratios(rounds, ours, raw) for n, rounds in by_size.items()}
+        found[key] = {n: round(statistics.median(values), 3) for n, values in each.items()}
+        found[f"{key}_spread"] = {n: [round(min(values), 3), round(max(values), 3)] for n, values in each.items()}
     for name in ("grow", "one_less", "shrink", "raw_grow", "raw_shrink"):
-        found[name] = {str(n): _plain(runs[name]) for n, runs in by_size.items()}
+        found[name] = {str(n): _plain(rounds, name) for n, rounds in by_size.items()}
     if len(by_size) > 1:
-        found["exponent"] = round(exponent({n: runs["grow"].seconds for n, runs in by_size.items()}), 3)
-        found["raw_exponent"] = round(exponent({n: runs["raw_grow"].seconds for n, runs in by_size.items()}), 3)
+        for key, name in (("exponent", "grow"), ("raw_exponent", "raw_grow")):
+            found[key] = round(exponent({n: typical(rounds, name).seconds for n, rounds in by_size.items()}), 3)
     return found
 
 
-def _plain(run: Run) -> dict[str, Any]:
+def _plain(rounds: Sequence[Mapping[str, Run]], act: str) -> dict[str, Any]:
+    run = typical(rounds, act)
     return {
         "seconds": round(run.seconds, 1),
+        "rounds": [round(runs[act].seconds, 1) for runs in rounds],
         "updates": run.updates,
         "calls": run.calls,
         "state_files": run.files,
@@ -212,27 +228,34 @@ def _plain(run: Run) -> dict[str, Any]:
     }
 
 
-def show(by_size: Mapping[int, Mapping[str, Run]]) -> None:
+def show(by_size: Mapping[int, Sequence[Mapping[str, Run]]]) -> None:
     rows = []
-    for size, runs in by_size.items():
+    for size, rounds in by_size.items():
         for name, other in (("grow", "raw_grow"), ("one_less", ""), ("shrink", "raw_shrink")):
-            run, raw = runs[name], runs.get(other)
+            run, raw = typical(rounds, name), typical(rounds, other) if other else None
+            pairs = ratios(rounds, name, other) if other else []
             rows.append(
                 (
                     f"{size:,} {name}",
                     f"{run.seconds:.1f}",
+                    _spread([runs[name].seconds for runs in rounds], 1),
                     f"{raw.seconds:.1f}" if raw else "",
-                    f"{run.seconds / raw.seconds:.2f}" if raw else "",
+                    f"{statistics.median(pairs):.2f}" if pairs else "",
+                    _spread(pairs, 2),
                     f"{run.calls:,}",
                     f"{raw.calls:,}" if raw else "",
-                    f"{run.updates}",
                     f"{run.files:,}",
                     f"{run.bytes / 1e6:.1f}",
                     " ".join(f"{run.memory.get(which, 0):.0f}" for which in watch.PROGRAMS),
                 )
             )
-    columns = ("slaves", "s", "raw s", "ratio", "calls", "raw", "updates", "writes", "MB", "MiB engine, prov., contr.")
-    common.tell(f"Updates of N slaves, {PARALLEL} at once", columns, rows)
+    columns = ("slaves", "s", "spread", "raw s", "ratio", "spread", "calls", "raw", "writes", "MB", "MiB")
+    title = f"Updates of N slaves, {PARALLEL} at once: medians (MiB: engine, provider, controller)"
+    common.tell(title, columns, rows)
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    return f"{min(values):.{digits}f}-{max(values):.{digits}f}" if len(values) > 1 else ""
 
 
 def _pace(options: argparse.Namespace) -> Pace:
@@ -242,6 +265,7 @@ def _pace(options: argparse.Namespace) -> Pace:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.options("Updates of N slaves, beside plain API calls.")
     parser.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")], default=list(SIZES))
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of sizes below {LARGE}")
     parser.add_argument("--batch", type=int, default=1000, help="slaves that one update makes at most")
     for each in fields(Pace):
         parser.add_argument(f"--{each.name}", type=type(each.default), default=each.default, help="of the stand-in")
@@ -250,9 +274,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--flavor", default="small", help="with --cloud")
     options = parser.parse_args(arguments)
     if options.small:
-        options.sizes, options.build, options.delete, options.post = [2, 4], 0.1, 0.1, 0.0
+        options.sizes, options.rounds = [2, 4], 1
+        options.build, options.delete, options.post = 0.1, 0.1, 0.0
     with place(options) as found:
-        by_size = {size: measure(size, found) for size in options.sizes}
+        by_size = {size: measure(size, options.rounds, found) for size in options.sizes}
         kind = found.backend.kind
     show(by_size)
     numbers = results(by_size) | {

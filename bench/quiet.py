@@ -1,10 +1,14 @@
 """What the controller costs while there is nothing to do: no job, and as few slaves as may be. Scaled to an hour.
 
-A real HTCondor, the real engine and a state in PostgreSQL; the cloud is the stand-in. With --stack: the controller of a
-running cluster on the local cloud, as its master's system sees it.
+A real HTCondor, the real engine and a state in PostgreSQL; the cloud is the stand-in. Beside it, on the same HTCondor:
+the commands that elastiq looks with, as often as it does. With --stack: the controller of a running cluster on the
+local cloud, as its master's system sees it.
 """
 
+import json
 import os
+import statistics
+import subprocess
 import tempfile
 import threading
 import time
@@ -12,12 +16,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from bench import common
-from bench.realpool import real_pool
+from bench.realpool import CALL, real_pool
 from bench.rig import running, stack
 from bench.rig.openstack import Pace
 from bench.rig.running import Backend, StandIn
@@ -35,6 +41,14 @@ from controller.state import State
 from demo.user import User, environment
 
 HOUR = 3600
+WINDOW = 100
+"""Seconds of one measurement: two readings of the state, which take more than all else."""
+LOOKS = {
+    15: ("condor_q", "-global", "-attributes", "JobStatus", "-long"),
+    45: ("condor_status", "-xml", "-attributes", "Activity,Machine"),
+}
+"""elastiq's, by the seconds from one to the next."""
+LOOKS_ROUNDS = 10
 WARM_UP = 15
 """Seconds after the start that aren't counted: the first looks."""
 _ON_MASTER = """
@@ -73,12 +87,25 @@ class Usage:
 def between(before: Meter, after: Meter) -> Usage:
     seconds = after.at - before.at
     return Usage(
-        round(100 * (after.cpu - before.cpu) / seconds, 2),
+        cpu_percent(before, after),
         round((after.disk - before.disk) * HOUR / seconds),
         after.updates - before.updates,
         round((after.calls - before.calls) * HOUR / seconds),
         round(seconds / 60, 1),
     )
+
+
+def cpu_percent(before: Meter, after: Meter) -> float:
+    return round(100 * (after.cpu - before.cpu) / (after.at - before.at), 2)
+
+
+def results(meters: Sequence[Meter]) -> dict[str, Any]:
+    """The numbers for the file: all of it, and the CPU's median and spread over the windows."""
+    windows = [cpu_percent(*pair) for pair in pairwise(meters)]
+    return vars(between(meters[0], meters[-1])) | {
+        "cpu_percent": round(statistics.median(windows), 2),
+        "cpu_percent_spread": [min(windows), max(windows)],
+    }
 
 
 @dataclass
@@ -100,22 +127,36 @@ class Here:
         updates = sum(int(count or 0) for count in counts)
         return Meter(time.monotonic(), sum(times[:4]), disk, updates, self.cloud.calls().total)
 
-    def measure(self, minutes: float) -> Usage:
-        """Lets it run for so long."""
+    def measure(self, windows: Sequence[float]) -> list[Meter]:
+        """Lets it run for so many seconds each; what was used by the begin, and by the end of each."""
         meters: list[Meter] = []
 
         def watch() -> None:
-            time.sleep(WARM_UP)
-            meters.append(self.meter())
-            time.sleep(minutes * 60)
-            meters.append(self.meter())
+            for seconds in (WARM_UP, *windows):
+                time.sleep(seconds)
+                meters.append(self.meter())
             self.loop.stop.set()
 
         watcher = threading.Thread(target=watch)
         watcher.start()
         self.loop.run()
         watcher.join()
-        return between(*meters)
+        return meters
+
+    def looks(self, rounds: int) -> list[float]:
+        """Percents of a core that elastiq's looks take, each so many times."""
+        found = []
+        for _ in range(rounds):
+            percent = 0.0
+            for every, command in LOOKS.items():
+                before = os.times()
+                call = json.loads(os.environ[CALL])
+                subprocess.run([*call, *command], stdout=subprocess.DEVNULL, check=True)
+                after = os.times()
+                used = after.children_user + after.children_system - before.children_user - before.children_system
+                percent += 100 * used / every
+            found.append(round(percent, 2))
+        return found
 
 
 @contextmanager
@@ -162,7 +203,7 @@ def here() -> Iterator[Here]:
         yield Here(loop, (own, home), backend, cloud, registry)
 
 
-def there(name: str, minutes: float) -> Usage:
+def there(name: str, windows: Sequence[float]) -> list[Meter]:
     """The controller of a cluster's master; it has to have nothing to do."""
     user = User(environment(), name)
 
@@ -171,9 +212,11 @@ def there(name: str, minutes: float) -> Usage:
         ticks = sum(map(int, said[0].split()))
         return Meter(time.monotonic(), ticks / int(said[1]), int(said[2]), int(sum(map(float, said[3].split("+")))))
 
-    before = meter()
-    time.sleep(minutes * 60)
-    return between(before, meter())
+    meters = [meter()]
+    for seconds in windows:
+        time.sleep(seconds)
+        meters.append(meter())
+    return meters
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -181,20 +224,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--stack", default="", help="of a cluster on the local cloud, at rest")
     options = parser.parse_args(arguments)
-    minutes = 0.1 if options.small else options.minutes
+    windows = [6.0] if options.small else [WINDOW] * max(1, round(options.minutes * 60 / WINDOW))
+    looks: list[float] = []
     if options.stack:
-        usage = there(options.stack, minutes)
+        numbers = results(there(options.stack, windows))
     else:
         with here() as controller:
-            usage = controller.measure(minutes)
+            numbers = results(controller.measure(windows))
+            looks = controller.looks(1 if options.small else LOOKS_ROUNDS)
+        numbers["elastiq_looks_cpu_percent"] = statistics.median(looks)
     rows = [
-        ("CPU, % of a core", f"{usage.cpu_percent}"),
-        ("updates", f"{usage.updates}"),
-        ("bytes more on disk, an hour", f"{usage.bytes_per_hour:,}"),
-        ("calls to OpenStack, an hour", "not counted" if options.stack else f"{usage.calls_per_hour:,}"),
+        ("CPU, % of a core", f"{numbers['cpu_percent']}", "{}-{}".format(*numbers["cpu_percent_spread"])),
+        ("updates", f"{numbers['updates']}", ""),
+        ("bytes more on disk, an hour", f"{numbers['bytes_per_hour']:,}", ""),
+        ("calls to OpenStack, an hour", "not counted" if options.stack else f"{numbers['calls_per_hour']:,}", ""),
     ]
-    common.tell(f"Nothing to do, for {usage.minutes} minutes", ("", ""), rows)
-    common.save(options.json, {"quiet": vars(usage) | {"cluster": options.stack or "stand-in"}})
+    if looks:
+        rows.append(("elastiq's looks: CPU, % of a core", f"{statistics.median(looks)}", f"{min(looks)}-{max(looks)}"))
+    common.tell(f"Nothing to do, for {numbers['minutes']} minutes", ("", "median", "spread"), rows)
+    common.save(options.json, {"quiet": numbers | {"cluster": options.stack or "stand-in"}})
 
 
 if __name__ == "__main__":

@@ -205,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with cluster() as user:
         project, watch = connect(user.env), Watch(user)
         cycle = float(user.on_master("condor_config_val NEGOTIATOR_INTERVAL"))
-        for number in range(2 if options.small else options.rounds):
+        for number in range(1 if options.small else options.rounds):
             rounds.append(play(user, project, watch))
             limits.append(limit(user, project, watch, number))
             print(f"round {number + 1}: {rounds[-1]['running']:.1f} s, the limit {limits[-1]:.1f} s", flush=True)

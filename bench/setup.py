@@ -1,7 +1,8 @@
-"""How long `scripts/demo` takes, step by step; with --first, as on a new machine; with --test, the tests.
+"""How long `scripts/demo` takes, step by step: as on a new machine, and once more; with --test, the tests.
 
-The first time is one with an empty cache of its own, which is removed again: it builds what it needs, for which it
-takes about twenty minutes and a way to the package registries. The local cloud has to be down for it.
+The first time is one with an empty cache of its own, which is removed in the end: it builds what it needs, for which it
+takes about twenty minutes and a way to the package registries. The local cloud has to be down for it. With --again only
+the second, with the cache that is there.
 """
 
 import json
@@ -36,6 +37,13 @@ def demo(cache: Path | None = None) -> dict[str, Any]:
     return {"seconds": round(seconds, 1), "steps": {"set-up": round(seconds - sum(steps.values()), 1), **steps}}
 
 
+def set_up() -> float:
+    """What comes before the demo's first step, where nothing is missing."""
+    began = time.monotonic()
+    subprocess.run([ROOT / "scripts" / "setup"], check=True)
+    return round(time.monotonic() - began, 1)
+
+
 def phases(said: str) -> dict[str, float]:
     """The table that `scripts/test` ends with."""
     return {found["phase"]: float(found["seconds"]) for line in said.splitlines() if (found := _PHASE.match(line))}
@@ -51,24 +59,30 @@ def show(title: str, steps: Mapping[str, float]) -> None:
     common.tell(title, ("step", "s"), [(what, f"{seconds:.1f}") for what, seconds in steps.items()])
 
 
+def told(which: str, measured: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers for the file, after they are shown."""
+    show(f"scripts/demo, {which}", {**measured["steps"], "all of it": measured["seconds"]})
+    return {f"demo_{which}_s": measured["seconds"], f"demo_{which}": measured["steps"]}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.options("Times of the demo and of the tests.")
-    parser.add_argument("--first", action="store_true", help="the demo with an empty cache")
-    parser.add_argument("--test", action="store_true", help="the tests, in place of the demo")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--again", action="store_true", help="the demo with the cache that is there only")
+    which.add_argument("--test", action="store_true", help="the tests, in place of the demo")
     options = parser.parse_args(arguments)
-    if options.test:
+    if options.small:
+        results: dict[str, Any] = {"set_up_s": set_up()}
+        show("scripts/setup, nothing missing", {"set-up": results["set_up_s"]})
+    elif options.test:
         steps = test()
         show("scripts/test", steps)
-        results: dict[str, Any] = {"test": steps}
-    elif options.first:
-        with tempfile.TemporaryDirectory(prefix="ecm-first-", ignore_cleanup_errors=True) as cache:
-            first = demo(Path(cache))
-        show("scripts/demo, the first time", first["steps"])
-        results = {"demo_first_s": first["seconds"], "demo_first": first["steps"]}
+        results = {"test": steps}
+    elif options.again:
+        results = told("again", demo())
     else:
-        again = demo()
-        show("scripts/demo", again["steps"])
-        results = {"demo_again_s": again["seconds"], "demo_again": again["steps"]}
+        with tempfile.TemporaryDirectory(prefix="ecm-first-", ignore_cleanup_errors=True) as cache:
+            results = told("first", demo(Path(cache))) | told("again", demo(Path(cache)))
     common.save(options.json, {"setup": {**common.saved(options.json).get("setup", {}), **results}})
 
 

@@ -3,12 +3,13 @@
 import os
 import sys
 from importlib.util import find_spec
+from io import TextIOWrapper
 from typing import Any, Protocol
 
 import typer
 from typer.core import TyperGroup
 
-from cli.show import FAILED, err
+from cli.show import FAILED, INTERRUPTED, err
 from cluster.errors import EcmError
 from controller.errors import OutsideError
 from controller.masking import masked
@@ -21,8 +22,23 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except (EcmError, OutsideError) as error:
-            err.print(f"ecm: {masked(str(error))}", markup=False, soft_wrap=True)
+            err.print(f"ecm: {masked(str(error))}", soft_wrap=True)
             raise typer.Exit(FAILED) from None
+        except typer.Abort as error:
+            raise _unanswered(error.__context__) from None
+
+
+def _unanswered(why: BaseException | None) -> Exception:
+    """How a command ends whose question had no answer; typer makes one thing of all that can be the reason."""
+    match why:
+        case KeyboardInterrupt():
+            err.print()
+            return typer.Exit(INTERRUPTED)
+        case EOFError():
+            err.print("\necm: no answer - the input has ended - `--yes` asks nothing", soft_wrap=True)
+            return typer.Exit(FAILED)
+        case _:
+            return typer.Abort()
 
 
 class Place(Protocol):
@@ -53,12 +69,25 @@ app = assembled(commands)
 
 
 def main() -> None:
-    """What the command `ecm` runs. ECM_DEBUG in the environment shows the traceback of a bug."""
+    """Runs `ecm` with this process's arguments. ECM_DEBUG in the environment shows the traceback of a bug."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # What a terminal's encoding lacks, an arrow say, isn't worth an error.
+            stream.reconfigure(errors="replace")
     try:
         app(prog_name="ecm")
     except Exception as error:
         if os.environ.get("ECM_DEBUG"):
             raise
-        what = masked(" ".join(f"{type(error).__name__} {error}".split()))
-        err.print(f"ecm: this is a bug - {what} - please report what ECM_DEBUG=1 shows", markup=False, soft_wrap=True)
+        err.print(f"ecm: {masked(_last_words(error))}", soft_wrap=True)
         sys.exit(FAILED)
+
+
+def _last_words(error: Exception) -> str:
+    """The line about what no command has foreseen."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        return f"this machine refuses - {error.strerror}{where} - mend that, and try again"
+    return (
+        f"this is a bug - {type(error).__name__} {' '.join(str(error).split())} - please report what ECM_DEBUG=1 shows"
+    )

@@ -17,6 +17,9 @@ class Elsewhere(Protocol):
     def forward(self, arguments: list[str], *, terminal: bool) -> int:
         """Runs `ecm ARGUMENTS…` on the master, in this terminal; gives its exit status."""
 
+    def wait_for_master(self) -> None:
+        """Waits until the controller says something, and tells meanwhile what is missing."""
+
 
 class OnMaster(TyperCommand):
     """A command of the master. Elsewhere its arguments are checked here, and it is run there."""
@@ -27,5 +30,8 @@ class OnMaster(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - the same
         if isinstance(ctx.obj, Elsewhere):
+            if ctx.params.get("watch"):
+                # Who watches from the first `pulumi up` on sees the master come up, too.
+                ctx.obj.wait_for_master()
             raise typer.Exit(ctx.obj.forward(ctx.meta[__name__], terminal=sys.stdout.isatty()))
         return super().invoke(ctx)

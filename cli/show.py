@@ -2,47 +2,93 @@
 
 import dataclasses
 import json
+import os
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleDimensions, JustifyMethod, RenderableType
 from rich.table import Table
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+from controller.status import CONTROLLER
+
+WIDE = 1000
+"""Columns."""
+
+
+class Screen(Console):
+    """Where a command speaks. What goes into a pipe or a file isn't broken into lines, unless COLUMNS says how."""
+
+    @property  # type: ignore[misc] # rich lets it be set, which nobody does here
+    def size(self) -> ConsoleDimensions:
+        found = super().size
+        return found if self.is_terminal or "COLUMNS" in os.environ else ConsoleDimensions(WIDE, found.height)
+
+
+# Brackets and colons in the names that a cloud has are no markup.
+out = Screen(highlight=False, markup=False, emoji=False)
+err = Screen(stderr=True, highlight=False, markup=False, emoji=False)
 
 FAILED = 1
 """Exit status: it could not be done."""
 TROUBLE = 3
-"""Exit status: it was looked at, and something is wrong. (2 is wrong usage, 130 an interrupt.)"""
+"""Exit status: it was looked at, and something is wrong. (2 is wrong usage.)"""
+INTERRUPTED = 130
+"""Exit status: Ctrl-C."""
 
 SET_UP, RUN, WHY = "Set up and take down", "Run the cluster", "See and understand"
 """The parts of `ecm --help`."""
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+def _make_room(as_json: bool) -> bool:  # noqa: FBT001 - typer calls it
+    # What is said on the way to the result would be in the way of who reads it.
+    out.stderr = as_json
+    return as_json
+
+
+AsJson = Annotated[bool, typer.Option("--json", callback=_make_room, help="Print JSON, for programs.")]
+
+
+def _tell_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it
+    if asked:
+        typer.echo(f"ecm {CONTROLLER}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")
+]
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
 def say(text: str) -> None:
     """A line for people; whole, however narrow the terminal: commands in it are copied."""
-    out.print(text, markup=False, soft_wrap=True)
+    out.print(text, soft_wrap=True)
+
+
+def prose(text: str) -> None:
+    """Sentences for people, with nothing in them to copy: they are broken between words."""
+    out.print(text)
 
 
 def report(data: Any, view: RenderableType, *, as_json: bool) -> None:  # noqa: ANN401 - whatever a command reports
-    """Prints a command's result, once: as JSON of the data, or as the view of it."""
+    """Prints a command's result, once: as JSON of the data, or as the view of it. A line goes by `say`."""
     if as_json:
         typer.echo(json.dumps(_plain(data), indent=2, default=str))
+    elif isinstance(view, str):
+        say(view)
     else:
         out.print(view)
 
 
-def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """An empty table; the columns named in `right` hold numbers."""
+def table(*columns: str, right: tuple[str, ...] = (), whole: tuple[str, ...] = ()) -> Table:
+    """An empty table; the columns in `right` hold numbers, those in `whole` what is copied and so is never broken."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        justify: JustifyMethod = "right" if column in right else "left"
+        made.add_column(column, justify=justify, overflow="fold", no_wrap=column in whole)
     return made
 
 
@@ -58,6 +104,11 @@ def age(seconds: float) -> str:
     return f"{whole // DAY} d {whole % DAY // HOUR} h"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 slave`, `2 slaves`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _plain(data: Any) -> Any:  # noqa: ANN401 - see `report`
     if isinstance(data, BaseModel):
         return data.model_dump(mode="json", by_alias=True)
@@ -65,4 +116,6 @@ def _plain(data: Any) -> Any:  # noqa: ANN401 - see `report`
         return dataclasses.asdict(data)
     if isinstance(data, list | tuple):
         return [_plain(item) for item in data]
+    if isinstance(data, Mapping):
+        return {key: _plain(value) for key, value in data.items()}
     return data

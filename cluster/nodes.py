@@ -1,7 +1,10 @@
 """The servers: the master, and slaves, new or kept."""
 
+from inspect import signature
+
 import pulumi
 from pulumi_openstack import compute
+from pydantic.alias_generators import to_camel
 
 from cluster.cloud import Flavor
 from cluster.report import SlaveTemplate
@@ -15,6 +18,13 @@ MASTER = "master"
 CREATE_TIMEOUT = "5m"
 """The provider's own 30 minutes would hold the stack's lock, and with it all scaling, for as long."""
 
+POWER_STATE = "active"
+TAKEN_POWER_STATES = (POWER_STATE, "shutoff", "shelved_offloaded", "paused")
+"""What the provider's check takes; it reads others, too."""
+
+_ALL_BUT_POWER_STATE = [
+    to_camel(name) for name in signature(compute.InstanceArgs).parameters if name not in ("power_state", "self")
+]
 _TIMEOUTS = pulumi.CustomTimeouts(create=CREATE_TIMEOUT, delete=CREATE_TIMEOUT)
 
 
@@ -90,15 +100,24 @@ def new_slave(
         user_data=pulumi.Output.secret(user_data),
         # The default. Pulumi notes in the state what the provider adds by itself, and drops the note at the next
         # `pulumi up`: that would be a write of the whole state for each slave.
-        power_state="active",
+        power_state=POWER_STATE,
         opts=pulumi.ResourceOptions(custom_timeouts=_TIMEOUTS, deleted_with=swept_by),
     )
 
 
-def kept_slave(name: str, swept_by: pulumi.Resource) -> compute.Instance:
-    """Declares a slave as the state has it: new settings make new slaves, they change none."""
+def kept_slave(name: str, swept_by: pulumi.Resource, power_state: str = POWER_STATE) -> compute.Instance:
+    """Declares a slave as the state has it: new settings make new slaves, they change none.
+
+    `power_state` is the state's. A refresh notes what it finds, such as `error`, and of that the provider's own check
+    doesn't take all: it would end the whole update. There the slave is declared as it was made.
+    """
+    refused = power_state not in TAKEN_POWER_STATES
     return compute.Instance(
-        name, opts=pulumi.ResourceOptions(custom_timeouts=_TIMEOUTS, deleted_with=swept_by, ignore_changes=["*"])
+        name,
+        power_state=POWER_STATE if refused else None,
+        opts=pulumi.ResourceOptions(
+            custom_timeouts=_TIMEOUTS, deleted_with=swept_by, ignore_changes=_ALL_BUT_POWER_STATE if refused else ["*"]
+        ),
     )
 
 

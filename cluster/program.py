@@ -128,7 +128,8 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         fixed=fixed,
         swept_by=sweep,
     )
-    slaves = {name: nodes.kept_slave(name, sweep).id for name in was.slaves} if fixed else {}
+    kept = was.slaves if fixed else ()
+    slaves = {name: nodes.kept_slave(name, sweep, was.power_state(name)).id for name in kept}
     settings_output = report.whole(settings_known, cluster_id=cluster_id, master_address=network.address)
     additions_wanted = report.master_additions(own, settings.users)
     additions_had = was.outputs.get("settings", {}).get("master", additions_wanted) if fixed else additions_wanted
@@ -203,7 +204,7 @@ def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
     kept = {name: server_id for name, server_id in was.server_ids.items() if name not in change.remove}
     made = {
         name: (
-            nodes.kept_slave(name, sweep)
+            nodes.kept_slave(name, sweep, was.power_state(name))
             if name in kept
             else nodes.new_slave(name, template, change.fingerprint, data, sweep)
         ).id

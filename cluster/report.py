@@ -53,6 +53,7 @@ class Shared(_Output):
     max_slaves: int
     jobs_per_slave: int | None = None
     idle_time: int
+    spare_slots: int = 0
     waiting_jobs_threshold: int
     waiting_jobs_time: int
     join_timeout: int

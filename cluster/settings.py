@@ -55,6 +55,9 @@ class Settings(BaseModel):
         None, ge=1, le=1024, description="Jobs that a slave runs at once; its VCPUs if unset."
     )
     idle_time: int = Field(600, ge=10, le=604_800, description="Seconds that a slave is idle before it goes.")
+    spare_slots: int = Field(
+        0, ge=0, le=10_000, description="Slots that are kept free for jobs to come, while any job runs or waits."
+    )
     waiting_jobs_threshold: int = Field(
         0, ge=0, le=1_000_000, description="Jobs that may wait without a new slave being made at once."
     )

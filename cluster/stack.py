@@ -8,7 +8,7 @@ import pulumi
 from pulumi.runtime import invoke
 
 from cluster.errors import SettingsError
-from cluster.nodes import MASTER, SLAVE_TYPE
+from cluster.nodes import MASTER, POWER_STATE, SLAVE_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,10 @@ class Remembered:
             for (kind, name), said in self.resources.items()
             if kind == SLAVE_TYPE and name != MASTER
         }
+
+    def power_state(self, slave: str) -> str:
+        """Of a slave's server, as it was when the state noted it."""
+        return str(self.resources[SLAVE_TYPE, slave].get("powerState") or POWER_STATE)
 
 
 def name() -> str:

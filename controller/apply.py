@@ -28,7 +28,6 @@ ABREAST = 16
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _LETTERS = 6
-_RECYCLED = f"{DRAINED_BY_US}{Why.RECYCLED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +75,22 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     # HTCondor's bindings keep Python's lock while they ask: from several threads that is safe, and one call after the
     # other. What takes its time, condor_drain and Nova, waits outside of it.
     with ThreadPoolExecutor(ABREAST) as crew:
-        drains = [
-            *((f"{name} stays drained", partial(pool.revive, name)) for name in plan.revive),
-            *((f"{name} isn't drained", partial(pool.retire, name, _RECYCLED)) for name in plan.retire),
+        revived = [crew.submit(_try, f"{name} stays drained", partial(pool.revive, name)) for name in plan.revive]
+        retired = [
+            crew.submit(_try, f"{name} isn't drained", partial(pool.retire, name, _retired(slaves[name])))
+            for name in plan.retire
         ]
-        done = [crew.submit(_try, what, action) for what, action in drains]
         clear = crew.map(lambda removal: _clear(slaves[removal.slave], removal.reason, tools), plan.remove)
-        going = [removal for removal, free in zip(plan.remove, clear, strict=True) if free]
+        verdicts = dict(zip(plan.remove, clear, strict=True))
+        going = [removal for removal, verdict in verdicts.items() if verdict is True]
         consoles = _consoles(going, slaves, tools) if settings.console_logs else {}
         answers = crew.map(lambda removal: _delete_by_hand(slaves[removal.slave], tools), going)
         undeleted = {removal.slave: why for removal, why in zip(going, answers, strict=True) if why}
         if plan.forget:
             _forget(*plan.forget)
-        for drain in done:
-            drain.result()
+        for revival in revived:
+            revival.result()
+        unanswered = [why for drain in retired if (why := drain.result())]
     gone = [removal.slave for removal in going if removal.slave not in undeleted]
     # The plan has given the places of those that go to new ones; but some stay, and an update deletes while it makes.
     ended = [name for name in gone if slaves[name].phase is Phase.GONE or _by_hand(slaves[name])]
@@ -100,8 +101,11 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         fingerprint=settings.fingerprint,
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
-    if undeleted:
-        why = "; ".join([*filter(None, [outcome.failures.get(Trouble.REMOVALS)]), *undeleted.values()])
+    unanswered += [verdict for verdict in verdicts.values() if isinstance(verdict, str)]
+    if undeleted or unanswered:
+        # To ask again at once would take as long again, in which nothing else is decided.
+        told = [outcome.failures.get(Trouble.REMOVALS), *unanswered, *undeleted.values()]
+        why = "; ".join(filter(None, told))
         outcome = replace(outcome, failures={**outcome.failures, Trouble.REMOVALS: why})
     failures = (r for r in going if r.reason.why in (Why.NOT_JOINED, Why.FAILED) and not slaves[r.slave].known)
     return replace(
@@ -112,8 +116,11 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     )
 
 
-def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool:
-    """Makes sure that no job can come to this slave any more: asks its startd, right now. Whether that is so."""
+def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
+    """Makes sure that no job can come to this slave any more: asks its startd, right now.
+
+    Whether that is so, or why nobody says.
+    """
     try:
         match slave.phase:
             case Phase.GONE:
@@ -125,11 +132,15 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool:
         if slave.phase is Phase.FAILED and _is_off(slave, tools):
             return True
         log.warning("slave stays", slave=slave.name, why=str(error))
-        return False
+        return str(error)
     if answer is Drain.REFUSED:
         log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
     # One that was idle has been drained since, maybe while a job was there; of one that was seen drained that is known.
     return answer in {Drain.DRAINED, Drain.ABSENT} or (answer is Drain.ALREADY and slave.phase is Phase.DRAINED)
+
+
+def _retired(slave: Slave) -> str:
+    return f"{DRAINED_BY_US}{Why.UNWANTED if slave.unwanted else Why.RECYCLED}"
 
 
 def _is_off(slave: Slave, tools: Tools) -> bool:
@@ -214,8 +225,11 @@ def _forget(*names: str) -> None:
     _try(f"{', '.join(names)} can't be forgotten", partial(pool.forget, names))
 
 
-def _try(what: str, action: Callable[[], None]) -> None:
+def _try(what: str, action: Callable[[], None]) -> str:
+    """Does it, or says why not."""
     try:
         action()
     except OutsideError as error:
         log.warning(what, why=str(error))
+        return str(error)
+    return ""

@@ -47,6 +47,8 @@ BACKOFF = {
     Trouble.JOINS: Backoff(tolerated=2, first=Seconds(300), longest=Seconds(3600)),
 }
 
+GROWTH = (Trouble.UPDATES, Trouble.JOINS)
+"""What keeps slaves from being made; removals are waited for apart."""
 
 LOST_TOGETHER = 6
 """Times `joinTimeout` that slaves have to come back to the pool, when several are missing."""
@@ -80,14 +82,15 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
     )
     living = tuple(s for s in sound if s.phase is not Phase.DRAINED or s.name in revive)
     remove = broken + old + drained + shrink(packing, living, limits)
-    wait = backing_off(seen, now, Trouble.REMOVALS) if remove else ()
+    retire = retiring(sound, seen)
+    wait = backing_off(seen, now, Trouble.REMOVALS) if remove or retire else ()
     taken = len(seen.slaves if wait else living)
     create, why = growth(packing, living, taken, seen, limits, now)
     return Plan(
         create=create,
         remove=() if wait else remove,
         revive=revive,
-        retire=retiring(sound, seen),
+        retire=() if wait else retire,
         forget=seen.dead_ads,
         reasons=why + wait + revived(revive) + forgotten(seen.dead_ads) + hopeless(seen.jobs),
     )
@@ -155,16 +158,17 @@ def pack(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Packing:
         for s in sound
         if s.in_state and s.phase in order and (s.free or s.coming) and (s.phase is not Phase.DRAINED or s.revivable)
     ]
+    wanted = (*need, *spare(need, sound, limits))
     rooms = [
         _Bin(s.name, s.free or limits.offer, (s.places or limits.jobs_per_slave) - s.jobs)
         for s in sorted(open_to_jobs, key=lambda s: (order[s.phase], s.outdated, s.idle_for, s.name))
     ]
     new: list[_Bin] = []
-    # What holds not even the fewest CPUs that are asked for (the last request's) is passed over from then on: with
+    # What holds not even the fewest CPUs that are asked for is passed over from then on: with
     # 1,000 slaves and hundreds of requests, looking at it would be nearly all of the time.
-    fewest = need[-1][0].cpus if need else 0
+    fewest = min((request.cpus for request, _ in wanted), default=0)
     unfilled = rooms
-    for request, count in need:
+    for request, count in wanted:
         left, made = count, len(new)
         for room in unfilled:
             if not left:
@@ -179,6 +183,16 @@ def pack(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Packing:
             new.append(room)
         unfilled = [room for room in (*unfilled, *new[made:]) if room.places > 0 and room.room.cpus >= fewest]
     return Packing(frozenset(room.slave for room in rooms if room.used), len(new), sum(count for _, count in need))
+
+
+def spare(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Need:
+    """What to keep room for beside the jobs that wait: as many jobs as `spareSlots` says, each of a slot's share.
+
+    Only while any job waits or runs: slots that nobody uses go as all idle ones do.
+    """
+    if limits.spare_slots and (need or any(slave.phase is Phase.BUSY for slave in sound)):
+        return ((limits.share, limits.spare_slots),)
+    return ()
 
 
 @dataclass(slots=True)
@@ -208,7 +222,7 @@ def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
     wanted = max(packing.new, limits.min_slaves - len(living))
     if wanted <= 0:
         return 0, (_content(packing.jobs, living, seen),)
-    if wait := backing_off(seen, now, Trouble.UPDATES, Trouble.JOINS):
+    if wait := backing_off(seen, now, *GROWTH):
         return 0, wait
     if seen.quota_unread:
         return 0, (Reason(Why.BLIND, f"no slave is made while {seen.quota_unread}"),)
@@ -232,8 +246,15 @@ def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
     if create <= 0:
         return 0, held
     if packing.new:
-        return create, (Reason(Why.GROW, f"{packing.jobs} jobs wait and need {packing.new} more slaves"), *held)
+        return create, (Reason(Why.GROW, _grows(packing, limits)), *held)
     return create, (Reason(Why.MINIMUM, f"{len(living)} slaves, minSlaves is {limits.min_slaves}"), *held)
+
+
+def _grows(packing: Packing, limits: Limits) -> str:
+    if not packing.jobs:
+        return f"{limits.spare_slots} slots are to be free for jobs to come, which takes {packing.new} more slaves"
+    spare = f", with {limits.spare_slots} slots to spare" if limits.spare_slots else ""
+    return f"{packing.jobs} jobs wait and need {packing.new} more slaves{spare}"
 
 
 def backing_off(seen: Snapshot, now: datetime, *troubles: Trouble) -> tuple[Reason, ...]:

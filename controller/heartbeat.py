@@ -7,7 +7,6 @@ from contextlib import contextmanager
 import structlog
 
 from controller import pool
-from controller.errors import OutsideError
 
 log = structlog.get_logger()
 
@@ -30,6 +29,6 @@ def _beat(stop: threading.Event, every: float) -> None:
     while not stop.is_set():
         try:
             pool.heartbeat()
-        except OutsideError as error:
+        except Exception as error:  # noqa: BLE001 - without a beat the slaves power off, all of them
             log.warning("no heartbeat", why=str(error))
         stop.wait(every)

@@ -140,4 +140,6 @@ def replay(path: Path) -> Replay:
 
 
 def _oldest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("journal.*.jsonl"), key=lambda file: -int(file.name.split(".")[1]))
+    # Beside ours there may be a copy that somebody made.
+    ours = [file for file in folder.glob("journal.*.jsonl") if file.name.split(".")[1].isdecimal()]
+    return sorted(ours, key=lambda file: -int(file.name.split(".")[1]))

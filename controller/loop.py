@@ -105,7 +105,8 @@ class Loop:
             self.checked, self.reporter.console_logs = settings, settings.console_logs
             checks.settings(settings, self.tools.cloud)
         seen = self.requests.into(observe(self.tools.cloud, view, settings, self.memory, now))
-        self.attempt("requests that were met", partial(self.requests.forget_met, seen, self.view_at or now))
+        met = partial(self.requests.forget_met, seen, self.view_at or now, self.clock())
+        self.attempt("requests that were met", met)
         self.memory_file.save(self.memory)
         allowed = limits(settings, template.room(self.memory.offer(settings)))
         self.reporter.looked(seen, allowed, now)
@@ -134,7 +135,7 @@ class Loop:
         self.memory.never_joined(outcome.never_joined, now)
         if outcome.locked:
             self.memory.locked, self.locked_at = outcome.locked, now
-        if outcome.failed or outcome.locked:
+        if (outcome.tried and outcome.failed) or outcome.locked:
             self.recovered = False
         self.memory_file.save(self.memory)
 
@@ -180,4 +181,5 @@ def limits(settings: Shared, offer: Room) -> Limits:
         join_timeout=Seconds(settings.join_timeout),
         waiting_jobs_threshold=settings.waiting_jobs_threshold,
         offer=offer,
+        spare_slots=settings.spare_slots,
     )

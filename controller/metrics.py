@@ -6,7 +6,7 @@ from datetime import datetime
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from controller.decide import retry_at
+from controller.decide import GROWTH, backing_off
 from controller.errors import system
 from controller.model import Phase, Plan, Snapshot, Trouble
 from controller.story import Event, What
@@ -51,7 +51,7 @@ class Metrics:
         self.unanswered(seen.unknown)
         for trouble in Trouble:
             self._setbacks.labels(trouble).set(sum(s.times for s in seen.setbacks if s.trouble is trouble))
-        self._backing_off.set(any(retry_at(setback) > now for setback in seen.setbacks))
+        self._backing_off.set(bool(backing_off(seen, now, *GROWTH)))
         if seen.unknown:
             return
         demand: Tally[tuple[int, int, str]] = Tally()

@@ -118,7 +118,7 @@ class Slave:
     absent_since: datetime | None = None
     """Since when its startd has not been in the collector, as far as this controller has watched; None while it is."""
     free: Room | None = None
-    """What its startd still offers; None before it has joined."""
+    """What its startd still offers; None before it has joined, and while nothing is heard of it."""
     jobs: int = 0
     """Claimed slots."""
     claims: tuple[Claim, ...] = ()
@@ -197,6 +197,14 @@ class Limits:
     join_timeout: Seconds
     waiting_jobs_threshold: int
     offer: Room
+    spare_slots: int = 0
+    """Slots kept free for jobs to come, while any job runs or waits."""
+
+    @property
+    def share(self) -> Room:
+        """What one of a slave's slots has, when all are alike."""
+        each = max(1, self.jobs_per_slave)
+        return Room(max(1, self.offer.cpus // each), self.offer.memory_mib // each, self.offer.disk_kib // each)
 
 
 class Why(StrEnum):

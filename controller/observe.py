@@ -30,6 +30,7 @@ DRAINED_BY_US = "elastic-condor: "
 
 LONGEST_STEP = timedelta(seconds=60)
 """What passes at most from one look to the next: a clock that says more has jumped."""
+RENEWED = timedelta(seconds=pool.UPDATE_EVERY)
 FRESH = Seconds(150)
 """A slave's ad is renewed each minute (cloudinit/files/common): one that is older is of a slave in trouble."""
 SILENT = Seconds(90)
@@ -95,6 +96,12 @@ class Memory:
     updating: bool = False
     """Whether the controller is making or removing slaves."""
     looked_at: datetime | None = None
+    jumped_at: datetime | None = None
+    """When the clock last did."""
+
+    def heard(self, machine: Machine, now: datetime) -> bool:
+        """Whether a slave is heard from; each is taken to be, until its next ad, when the clock has just jumped."""
+        return machine.ad_age <= FRESH or (self.jumped_at is not None and now - self.jumped_at < RENEWED)
 
     def keep_time(self, now: datetime) -> None:
         """Takes the times along when the clock has jumped: what has passed until then has passed, and no more."""
@@ -105,6 +112,7 @@ class Memory:
                 for times in (self.absent_since, self.idle_since):
                     times.update((name, at + jump) for name, at in list(times.items()))
                 self.watch.shift(jump)
+                self.jumped_at = now
         self.looked_at = now
 
     def offer(self, settings: Shared) -> dict[str, Any]:
@@ -160,11 +168,12 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     if jobs is None or machines is None or servers is None or running is None:
         return Snapshot(setbacks=setbacks, locked=memory.locked, unknown=tuple(unknown))
     _warn_of_unreadable(machines, memory)
-    slaves = put_together(Parts(view.slaves, servers, machines, running, settings.fingerprint), memory, now)
+    heard = {name for name, machine in machines.items() if memory.heard(machine, now)}
+    silent = frozenset(machines.keys() - heard)
+    slaves = put_together(Parts(view.slaves, servers, machines, running, silent, settings.fingerprint), memory, now)
     memory.unsettled = any(slave.phase not in (Phase.IDLE, Phase.BUSY) for slave in slaves)
     _learn(slaves, settings, memory, now)
-    heard = tuple(slave for slave in slaves if slave.name in machines and machines[slave.name].ad_age <= FRESH)
-    jobs = memory.watch.look(jobs, heard, settings.offer.jobs, now)
+    jobs = memory.watch.look(jobs, tuple(s for s in slaves if s.name in heard), settings.offer.jobs, now)
     return Snapshot(
         jobs,
         slaves,
@@ -231,6 +240,8 @@ class Parts:
     """The collector, by name."""
     running: frozenset[str] = frozenset()
     """The schedd: names of slaves that a job runs on."""
+    silent: frozenset[str] = frozenset()
+    """Slaves in the collector that it hasn't heard from lately."""
     fingerprint: str = ""
     """Of the settings that new slaves are made from."""
 
@@ -281,7 +292,8 @@ def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave
         known=name in memory.joined,
         idle_for=Seconds((now - memory.idle_since[name]).total_seconds() if machine else 0),
         absent_since=memory.absent_since.get(name),
-        free=machine.free if machine else None,
+        # A silent one's host may be dead, and no job would start there.
+        free=machine.free if machine and name not in parts.silent else None,
         jobs=machine.jobs if machine else 0,
         claims=machine.claims if machine else (),
         places=machine.places if machine else None,

@@ -49,7 +49,7 @@ class Requests:
         slaves = tuple(replace(slave, unwanted=slave.name in wanted) for slave in seen.slaves)
         return replace(seen, slaves=slaves, paused=self.paused(), recycling=recycling)
 
-    def forget_met(self, seen: Snapshot, settings_read: datetime) -> None:
+    def forget_met(self, seen: Snapshot, settings_read: datetime, now: datetime) -> None:
         """Forgets what has been met.
 
         Who asks for outdated slaves to be replaced may have changed the settings a moment before: that there is no such
@@ -66,5 +66,5 @@ class Requests:
                 file.unlink(missing_ok=True)
         if any(slave.outdated for slave in seen.slaves) or not self.recycle.exists():
             return
-        if self.recycle.stat().st_mtime < settings_read.timestamp():
+        if not settings_read.timestamp() <= self.recycle.stat().st_mtime <= now.timestamp():
             self.recycle.unlink(missing_ok=True)

@@ -15,9 +15,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from controller import disk
-from controller.decide import demand, pack, retry_at
+from controller.decide import GROWTH, demand, pack, retry_at, unstarted
 from controller.errors import system
-from controller.model import JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot, Trouble
+from controller.model import JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot
 
 VERSION = 1
 """Of the file: a reader takes any that is not larger."""
@@ -155,7 +155,7 @@ def looked(before: Status, seen: Snapshot, plan: Plan, limits: Limits, now: date
         blind(before, seen.unknown, now),
         limits=limits,
         setbacks=seen.setbacks,
-        next_try_at=max(map(retry_at, seen.setbacks), default=None),
+        next_try_at=max(_retries(seen), default=None),
         locked=seen.locked,
         next=upcoming(seen, limits, now),
     )
@@ -180,13 +180,12 @@ def upcoming(seen: Snapshot, limits: Limits, now: datetime) -> Next | None:
     """What the rule will do next without any change, and when; None when nothing is due."""
     if seen.paused or seen.locked:
         return None
-    packing = pack(demand(seen.jobs, limits), seen.slaves, limits)
+    packing = pack(demand(unstarted(seen.jobs, seen.slaves), limits), seen.slaves, limits)
     joined = sum(slave.joined for slave in seen.slaves)
     due = []
     if packing.new or limits.min_slaves > len(seen.slaves):
         # Growth waits for the last of them.
-        retries = [retry_at(s) for s in seen.setbacks if s.trouble is not Trouble.REMOVALS]
-        due += [Next(at, "slaves may be made again") for at in (max(retries, default=now),)]
+        due += [Next(max(_retries(seen), default=now), "slaves may be made again")]
     if joined > limits.min_slaves:
         due += [
             Next(now + timedelta(seconds=limits.idle_time - slave.idle_for), f"{slave.name} goes if it stays idle")
@@ -201,6 +200,10 @@ def upcoming(seen: Snapshot, limits: Limits, now: datetime) -> Next | None:
         if slave.coming and slave.absent_since
     ]
     return min((one for one in due if one.at > now), key=lambda one: one.at, default=None)
+
+
+def _retries(seen: Snapshot) -> list[datetime]:
+    return [retry_at(setback) for setback in seen.setbacks if setback.trouble in GROWTH]
 
 
 def _slave(slave: Slave, since: datetime, reason: str, now: datetime) -> SlaveStatus:

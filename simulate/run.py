@@ -1,8 +1,8 @@
 """One run of a policy over a trace, and what is counted of it."""
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from controller.model import Seconds
 from simulate.limit import least
@@ -31,6 +31,8 @@ class Result:
     wasted: int
     """Slaves that went without ever having run a job."""
     moments: tuple[Moment, ...]
+    started: Mapping[int, float] = field(default_factory=dict)
+    """When each job began, by its place among those that a slave can hold."""
 
 
 def run(trace: Trace, policy: Policy, site: Site, seed: int = 0) -> Result:
@@ -56,17 +58,21 @@ def run(trace: Trace, policy: Policy, site: Site, seed: int = 0) -> Result:
         boots=pool.boots,
         wasted=pool.wasted + sum(not server.used for server in pool.servers.values()),
         moments=tuple(pool.moments),
+        started=pool.started,
     )
 
 
-def clairvoyant(trace: Trace, site: Site, kept: Seconds = Seconds(0)) -> Result:
+def clairvoyant(
+    trace: Trace, site: Site, kept: Seconds = Seconds(0), started: Mapping[int, float] | None = None
+) -> Result:
     """The limit as if it were a run: what one would pay who knows the future and lets nobody wait.
 
     Every job starts when it comes, servers boot in no time, jobs are packed as if they could be cut, and there is no
-    maximum. With `kept`, every slave stays until it has been idle for so long, as with an `idleTime`.
+    maximum. With `kept`, every slave stays until it has been idle for so long, as with an `idleTime`. With `started`,
+    of some run's result, jobs start when they did there.
     """
     possible = tuple(job for job in trace if site.offer.holds(job.request))
-    starts = {number: job.at for number, job in enumerate(possible)}
+    starts = {number: job.at for number, job in enumerate(possible)} if started is None else started
     hours = least(possible, starts, site.offer, site.jobs_per_slave, kept) / HOUR
     label = f"limit, slaves kept for {kept:.0f} s" if kept else "limit"
     nothing = Seconds(0)

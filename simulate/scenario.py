@@ -44,6 +44,7 @@ def _controller(settings: "Settings", offered: Offer, label: str) -> Controller:
         join_timeout=Seconds(settings.join_timeout),
         waiting_jobs_threshold=settings.waiting_jobs_threshold,
         offer=_room(offered),
+        spare_slots=settings.spare_slots,
     )
     return Controller(limits, Seconds(settings.waiting_jobs_time), Seconds(settings.poll_interval), label=label)
 

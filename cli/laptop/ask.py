@@ -1,24 +1,26 @@
 """How `ecm` asks: a question, what there is to choose from by number, and what an empty answer means."""
 
-import typer
+from collections.abc import Sequence
 
-from cli.laptop.proposals import Question, problem
+import typer
+from rich.cells import cell_len
+from rich.table import Table
+
+from cli.laptop.proposals import Choice, Question
 from cli.show import out, say, table
 
 SHOWN = 20
+MISFITS = 6
 
 
 def ask(question: Question) -> str:
     """The answer: a choice's value, or whatever was typed; empty leaves the setting unset."""
     say(f"\n{question.key}: {question.text}")
-    if question.choices:
-        rows = table("", "", "", right=("",))
-        rows.show_header = False
-        for number, choice in enumerate(question.choices[:SHOWN], start=1):
-            rows.add_row(str(number), choice.value, choice.about)
-        out.print(rows)
-        if len(question.choices) > SHOWN:
-            say(f"   and {len(question.choices) - SHOWN} more: `ecm images`, `ecm flavors`")
+    for rows in (_choices(question.choices[:SHOWN]), _misfits(question.misfits[:MISFITS])):
+        if rows.row_count:
+            out.print(rows)
+    if more := max(0, len(question.choices) - SHOWN) + max(0, len(question.misfits) - MISFITS):
+        say(f"   and {more} more: `ecm {'flavors' if question.key.endswith('Flavor') else question.key + 's'}`")
     while True:
         hint = "its number, name or id" if question.choices else "a value"
         typed: str = typer.prompt(f"  {hint}", default=question.proposal, show_default=bool(question.proposal)).strip()
@@ -29,9 +31,29 @@ def ask(question: Question) -> str:
             return answer
 
 
+def _choices(choices: Sequence[Choice]) -> Table:
+    """The choices with their numbers, and with their ids where there is room for those."""
+    rows = table("number", "", "", "", right=("number",))
+    rows.show_header = False
+    rows.columns[0].min_width = len(str(SHOWN))
+    widths = [max(map(cell_len, texts)) for texts in zip(*((c.value, c.about, c.id) for c in choices), strict=True)]
+    with_ids = len(str(SHOWN)) + sum(2 + width for width in widths) <= out.width
+    for number, choice in enumerate(choices, start=1):
+        rows.add_row(str(number), choice.value, choice.about, choice.id if with_ids else "")
+    return rows
+
+
+def _misfits(misfits: Sequence[Choice]) -> Table:
+    rows = table("", "", "")
+    rows.show_header = False
+    for choice in misfits:
+        rows.add_row(" ✗", choice.value, choice.about, style="dim")
+    return rows
+
+
 def _taken(answer: str, question: Question) -> bool:
     """Whether an answer can be one; says why when not."""
-    if wrong := problem(question.key, answer):
+    if wrong := question.check(answer):
         say(f"  {answer}: {wrong}")
         return False
     if not question.known or answer in question.known:

@@ -7,6 +7,7 @@ import typer
 from cli.laptop import config, destroy, doctor, ecmconf, init, lists, login, sweep, whatif
 from cli.laptop.desk import Desk
 from cli.master.commands import ABOUT, GROUPS
+from cli.show import Version
 
 EPILOG = "Exit status: 0 done, 1 it failed, 2 wrong usage, 3 looked and found something wrong."
 
@@ -24,5 +25,7 @@ def ecm(
     host: Annotated[
         str, typer.Option("--host", metavar="USER@ADDRESS", help="The master for ssh; the stack's if unset.")
     ] = "",
+    *,
+    version: Version = False,  # noqa: ARG001 - its callback does it
 ) -> None:
     context.obj = context.obj or Desk.of(stack, host)

@@ -69,6 +69,11 @@ def checks(here: Desk) -> Iterator[Check]:
         yield Check("cloud", wrong=str(error))
 
 
+def login(here: Desk) -> Check:
+    """Whether the cloud takes the login."""
+    return attempt("login", lambda: f"project {access(here.connect()).project_id}")
+
+
 def _additions(wanted: Settings, project: Path) -> str:
     """What the user adds to it: files that the settings name are read, as `pulumi up` does."""
     own = (

@@ -37,6 +37,10 @@ class Desk:
         """Runs `ecm ARGUMENTS…` on the master; see `cli.place.Elsewhere`."""
         return self.master.forward(arguments, terminal=terminal)
 
+    def wait_for_master(self) -> None:
+        """Waits until the controller says something; see `cli.place.Elsewhere`."""
+        self.master.wait()
+
 
 def address(pulumi: Pulumi, host: str) -> str:
     """Where ssh finds the master: what the user says, else by the stack's outputs.

@@ -8,7 +8,7 @@ import typer
 from cli.errors import CommandError
 from cli.laptop import sweep
 from cli.laptop.desk import Desk, desk
-from cli.show import SET_UP, say
+from cli.show import SET_UP, AsJson, report, say
 from cluster import servers
 
 app = typer.Typer()
@@ -23,6 +23,7 @@ def destroy(
     context: typer.Context,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take the whole cluster down: pauses the controller, waits for its update, destroys, sweeps.
 
@@ -36,11 +37,9 @@ def destroy(
     if not yes:
         slaves, address = outputs.get("slaveCount", 0), outputs.get("masterIp", "not there")
         say(f"The cluster {name} has {slaves:.0f} slaves; its master is {address}.")
-        typer.confirm("Destroy it, with the queue and all files on the master?", abort=True)
-    try:
-        here.master.ask("pause", "the cluster is being destroyed")
-    except CommandError as error:
-        say(f"The controller can't be paused, and goes down as it is: {error}")
+        typer.confirm("Destroy it, with the queue and all files on the master?", abort=True, err=as_json)
+    if "masterIp" in outputs:
+        _pause(here)
     try:
         _destroy(here)
     except KeyboardInterrupt:
@@ -49,7 +48,15 @@ def destroy(
     if cluster := sweep.cluster_id(outputs):
         # The stack sweeps too, but for one that was made by a version that didn't.
         servers.remove_all(cluster, here.connect())
-    say(f"Nothing of the cluster {name} is left. Its settings stay: `pulumi up` makes it again.")
+    left = f"Nothing of the cluster {name} is left. Its settings stay: `pulumi up` makes it again."
+    report({"destroyed": name}, left, as_json=as_json)
+
+
+def _pause(here: Desk) -> None:
+    try:
+        here.master.ask("pause", "the cluster is being destroyed")
+    except CommandError as error:
+        say(f"The controller can't be paused, and goes down as it is: {error}")
 
 
 def _destroy(here: Desk) -> None:

@@ -17,12 +17,17 @@ from cli.master.doctor import Fix
 from cli.show import WHY, AsJson
 from cloudinit import payload
 from cluster.errors import EcmError
+from cluster.login import translated
 from cluster.program import PULUMI_VERSION
 
 app = typer.Typer()
 
 PORTS = {22: "ssh", 9618: "HTCondor"}
 PATIENCE = 5
+RESTORE = "pulumi up --refresh   # restores the rules"
+"""Without the refresh Pulumi goes by the state, where they still are."""
+GROUPS = "openstack:networking/secGroup"
+"""How the types of groups and of their rules begin in the state."""
 
 
 @app.command(rich_help_panel=WHY)
@@ -38,24 +43,30 @@ def doctor(context: typer.Context, *, fix: Fix = False, as_json: AsJson = False)
 
 def checks(here: Desk, *, fix: bool) -> Iterator[Check]:
     """Looks at everything, one after the other. What can't be looked at for want of an earlier part is left out."""
-    yield attempt("pulumi", lambda: _version(here), "scripts/setup")
+    engine = attempt("pulumi", lambda: _version(here), "scripts/setup")
+    yield engine
     state = attempt("state", here.pulumi.backend, "export PULUMI_BACKEND_URL=…")
-    yield state
     if state.wrong:
+        if state.wrong != engine.wrong:
+            yield state
+        yield config.login(here)
         return
+    yield state
     try:
         yield from config.checks(here)
         outputs = here.pulumi.outputs()
     except EcmError as error:
-        yield Check("stack", wrong=str(error), fix="ecm init")
+        yield Check("stack", wrong=str(error))
+        yield config.login(here)
         return
     address = outputs.get("masterIp")
     if not address:
         yield Check("stack", f"{here.pulumi.stack()} isn't up; `pulumi up` makes it")
         return
     yield attempt("orphans", lambda: _orphans(here, outputs), "ecm sweep")
+    yield attempt("groups", lambda: _groups(here), RESTORE)
     for port, what in PORTS.items():
-        yield attempt(f"port {port}", partial(_port, str(address), port, what), "pulumi up   # restores the rules")
+        yield attempt(f"port {port}", partial(_port, str(address), port, what), RESTORE)
     try:
         found = list(_on_master(here, fix=fix))
         yield from found
@@ -79,6 +90,19 @@ def _orphans(here: Desk, outputs: Mapping[str, Any]) -> str:
         raise CommandError(f"servers outside the state: {names} - an update was interrupted - sweep them")
     young = ", ".join(stray.name for stray in found)
     return f"maybe being made right now: {young}" if young else "the state has every server of the cluster"
+
+
+def _groups(here: Desk) -> str:
+    """Whether the security groups and rules that the state has are there; somebody may have tidied up."""
+    connection = here.connect()
+    deployment = here.pulumi.export().get("deployment") or {}
+    ours = [part for part in deployment.get("resources") or () if part["type"].startswith(GROUPS)]
+    with translated():
+        network = connection.network
+        there = {part.id for parts in (network.security_groups(), network.security_group_rules()) for part in parts}
+    if gone := sorted(part["urn"].rpartition("::")[2] for part in ours if part["id"] not in there):
+        raise CommandError(f"the cloud lacks {', '.join(gone)} - somebody removed them there - restore them")
+    return f"{len(ours)} groups and rules are there"
 
 
 def _port(address: str, port: int, what: str) -> str:

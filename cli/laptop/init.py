@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.checks import Check, tell
+from cli.checks import Check, disclosed, leave, view
 from cli.errors import CommandError
 from cli.laptop import ask, catalog, config, proposals, store
 from cli.laptop.backend import KINDS, MASTER_URL, URL, Backend
 from cli.laptop.desk import Desk, desk
 from cli.laptop.proposals import ASKED, There
-from cli.show import SET_UP, say
+from cli.show import SET_UP, AsJson, prose, report, say
 from cluster import settings
 from cluster.errors import CloudError, SettingsError
-from cluster.login import catalogue, translated, unchosen
-from controller.masking import masked
+from cluster.login import catalogue, chosen, clouds, translated
+from controller.masking import MASK, masked
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
@@ -38,15 +38,17 @@ def init(  # noqa: PLR0913 - the flags of a wizard that also runs without questi
         str, typer.Option(metavar="NAME", help="Make a keypair; the private key goes to ~/.ssh/NAME.pem.")
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take what is set, and the proposals.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Set up a cluster's settings: asks, with what your cloud has to choose from. Run again, it edits.
 
-    Nothing is created in the cloud, but for a keypair when you say so.
+    Nothing is created in the cloud, but for a keypair when you say so. --json asks nothing.
 
     Example: ecm init mycluster
 
     Example: ecm init mycluster --yes --set image="Debian 13" --set keyName=mykey --set maxSlaves=20
     """
+    yes = yes or as_json
     here = desk(context)
     given = parsed(choices or [])
     if unknown := [line for line in settings.problems(prefixed(given)) if " is no setting" in line]:
@@ -73,11 +75,14 @@ def init(  # noqa: PLR0913 - the flags of a wizard that also runs without questi
     for gone in [k for k, v in answers.items() if not v and before.get(k)]:
         here.pulumi.remove_config(gone)
     _say_exports(state)
-    say(f"\nThe stack {name} has its settings. `pulumi up` would find:\n")
     found = list(config.checks(here))
     if any(check.wrong for check in found):
         found.append(Check("next", f"ecm init {name} again, or pulumi config set, for what is wrong"))
-    tell(found, as_json=False)
+    done = disclosed(found)
+    told = {key: MASK if key in settings.secrets() else text for key, text in answers.items() if text}
+    say(f"\nThe stack {name} has its settings. `pulumi up` would find:\n")
+    report({"stack": name, "settings": told, "checks": done}, view(done), as_json=as_json)
+    leave(done)
     say(f"\nNext:   pulumi up --stack {name}")
 
 
@@ -117,14 +122,9 @@ def interview(there: There, before: Mapping[str, str], given: Mapping[str, str],
 
 
 def _log_in(here: Desk, state: Backend, *, yes: bool) -> "Connection":
-    if not os.environ.get("OS_CLOUD") and not os.environ.get("OS_AUTH_URL"):
+    if not chosen():
         with translated():
-            names = unchosen()
-        if not names:
-            raise CommandError(
-                "there is no login to a cloud - no clouds.yaml here or in ~/.config/openstack, and no OS_* variables - "
-                "download clouds.yaml from your cloud's dashboard (API Access)"
-            )
+            names = clouds()
         if len(names) > 1 and yes:
             raise CommandError(f"clouds.yaml has several clouds - {', '.join(names)} - export OS_CLOUD=NAME")
         state.export("OS_CLOUD", names[0] if len(names) == 1 else _pick_cloud(names))
@@ -151,7 +151,7 @@ def _make_stack(  # noqa: PLR0913 - all that the user said
         return str(typer.prompt("Where shall it be"))
 
     def ask_passphrase() -> str:
-        say("\nThe secrets in the state are encrypted with a passphrase. Keep it: nobody can restore it.")
+        prose("\nThe secrets in the state are encrypted with a passphrase. Keep it: nobody can restore it.")
         return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=True))
 
     missing = "no backend for the state is chosen: set PULUMI_BACKEND_URL or --backend URL"
@@ -166,6 +166,10 @@ def _make_stack(  # noqa: PLR0913 - all that the user said
         name = (
             no_questions("the cluster has no name: ecm init NAME") if yes else str(typer.prompt("The cluster's name"))
         )
+    if "." in name and name not in there:
+        raise SettingsError(
+            f"the name is {name!r} - slaves with a dot in their names can't join the pool - choose another"
+        )
     here.pulumi.make_stack(name)
     return name
 
@@ -175,9 +179,9 @@ def _own_store(connection: "Connection", state: Backend) -> str:
     found = store.find(catalogue(connection))
     if not found:
         return ""
-    say(f"\nYour cloud has an object store, {found.url}. Pulumi could keep there what it knows of the cluster. Mind:")
+    prose(f"\nYour cloud has an object store, {found.url}. Pulumi could keep there what it knows of the cluster. Mind:")
     for caveat in store.caveats(found):
-        say(f" - {caveat}")
+        prose(f" - {caveat}")
     if not typer.confirm("Keep the state there? It makes a bucket and EC2 credentials of yours.", default=False):
         return ""
     bucket = str(typer.prompt("The bucket's name", default="ecm-state"))
@@ -190,7 +194,7 @@ def _own_store(connection: "Connection", state: Backend) -> str:
 
 
 def _ask_master_url() -> str:
-    say(
+    prose(
         "\nThe master needs the state too, best with a login of its own to it (a URL as above, encrypted in the stack)."
     )
     return str(typer.prompt("The master's URL; empty for yours", default="", show_default=False, hide_input=True))

@@ -86,11 +86,12 @@ def matching(text: str, things: Iterable[N]) -> list[N]:
 def images_view(found: list[Image]) -> RenderableType:
     if not found:
         return Text("no image of that name")
-    rows = table("image", "system", "id")
+    rows = table("image", "system", "MiB", "id", right=("MiB",), whole=("system", "id"))
     for image in found:
-        rows.add_row(image.name, image.system or "unknown", image.id, style="dim" if image.problem else "")
+        about = (image.name, image.system or "unknown", str(image.size_mib), image.id)
+        rows.add_row(*about, style="dim" if image.problem else "")
         if image.problem:
-            rows.add_row(Text(f"  ✗ {image.problem}"), "", "", style="dim")
+            rows.add_row(Text(f"  ✗ {image.problem}"), style="dim")
     return rows
 
 
@@ -110,7 +111,7 @@ def flavors_view(found: list[Flavor], left: list[Quota]) -> RenderableType:
 def networks_view(found: list[Network]) -> RenderableType:
     if not found:
         return Text("no network of that name")
-    rows = table("network", "use", "id")
+    rows = table("network", "use", "id", whole=("use", "id"))
     for network in found:
         rows.add_row(network.name, "floatingNetwork" if network.external else "network", network.id)
     return rows

@@ -1,11 +1,14 @@
 """What `ecm init` asks, with what there is to choose from and what it proposes. Pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from pydantic_core import PydanticUndefined
 
 from cli.laptop.catalog import Image, Key, Network, Quota
+from cli.show import counted
 from cluster import settings
 from cluster.cloud import Flavor
 from cluster.settings import Settings
@@ -37,6 +40,7 @@ class Choice:
 
     value: str
     about: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,10 @@ class Question:
     proposal: str
     """What an empty answer means; empty for nothing: unset, or to be given where the setting is required."""
     choices: tuple[Choice, ...] = ()
+    misfits: tuple[Choice, ...] = ()
+    """Things that are there and don't serve, each with why not."""
+    check: Callable[[str], str] = lambda _: ""
+    """Says what is wrong with an answer; nothing when it can be one."""
     known: frozenset[str] = frozenset()
     """Names and ids that are there, if the answer has to be one of them; some of those aren't worth a choice."""
 
@@ -61,20 +69,30 @@ def question(key: str, there: There, answers: Mapping[str, str]) -> Question | N
 
     What is set already is what is proposed.
     """
-    choices, proposal = _offered(key, there, answers)
+    choices, misfits, proposal = _offered(key, there, answers)
+    check = partial(_wrong, key, there, answers)
     known = _known(key, there)
     before = answers.get(key, "")
-    usable = before and not problem(key, before) and (not known or before in known)
+    usable = before and not check(before) and (not known or before in known)
     if key in ("network", "floatingNetwork") and len(choices) <= (key == "network"):
         return None
-    return Question(key, settings.keys()[key], before if usable else proposal, choices, known)
+    return Question(key, settings.keys()[key], before if usable else proposal, choices, misfits, check, known)
 
 
-def problem(key: str, value: str) -> str:
-    """What is wrong with a setting's value in itself; empty when nothing is."""
-    lines = settings.problems({f"ecm:{key}": value})
-    said = next((line for line in lines if line.startswith(f"ecm:{key} is ") and "is not set" not in line), "")
+def problem(key: str, value: str, beside: Mapping[str, str] | None = None) -> str:
+    """What is wrong with a setting's value in itself and beside others; empty when nothing is."""
+    values = {**(beside or {}), key: value}
+    lines = settings.problems({f"ecm:{name}": text for name, text in values.items() if text})
+    said = next((line for line in lines if re.match(rf"(ecm:)?{key} is (?!not set)", line)), "")
     return said.partition(" - ")[2].partition(" - ")[0]
+
+
+def _wrong(key: str, there: There, answers: Mapping[str, str], value: str) -> str:
+    """What is wrong with an answer beside the others, and with what the cloud has; empty when nothing is."""
+    flavor = _flavor(there, answers.get("slaveFlavor", ""))
+    if key == "jobsPerSlave" and flavor and _number(value) > flavor.vcpus:
+        return f"the flavor {flavor.name} has {counted(flavor.vcpus, 'VCPU')}"
+    return problem(key, value, answers)
 
 
 def _known(key: str, there: There) -> frozenset[str]:
@@ -92,28 +110,61 @@ def _known(key: str, there: There) -> frozenset[str]:
     return frozenset(name for thing in things for name in (thing.name, getattr(thing, "id", "")))
 
 
-def _offered(key: str, there: There, answers: Mapping[str, str]) -> tuple[tuple[Choice, ...], str]:
-    """What there is to choose from, and the proposal."""
-    choices: tuple[Choice, ...] = ()
+def _offered(key: str, there: There, answers: Mapping[str, str]) -> tuple[tuple[Choice, ...], tuple[Choice, ...], str]:
+    """What there is to choose from, what there is beside that, and the proposal."""
     proposal = ""
+    found: list[tuple[Choice, str]] = []
     match key:
         case "image":
-            good = [image for image in there.images if not image.problem]
-            choices = tuple(Choice(i.name, i.system) for i in good)
-            proposal = next((i.name for i in reversed(good) if i.system.startswith("debian")), "")
+            found = [(Choice(_name(i, there.images), _about(i), i.id), i.problem) for i in there.images]
+            good = [i for i in there.images if not i.problem and i.system.startswith("debian")]
+            proposal = _name(good[-1], there.images) if good else ""
         case "masterFlavor" | "slaveFlavor":
-            flavors = [flavor for flavor in there.flavors if _fits(flavor, there.images, answers.get("image", ""))]
-            choices = tuple(Choice(f.name, f"{f.vcpus} VCPUs, {f.ram_mib} MiB, {f.disk_gib} GiB") for f in flavors)
-            proposal = next((flavor.name for flavor in flavors if flavor.ram_mib >= _MASTER_RAM_MIB), "")
+            found = [
+                (Choice(_name(f, there.flavors), _size(f), f.id), _misfit(key, f, there, answers))
+                for f in there.flavors
+            ]
+            large = [f for f in there.flavors if f.ram_mib >= _MASTER_RAM_MIB and not _misfit(key, f, there, answers)]
+            proposal = _name(large[0], there.flavors) if large else ""
         case "keyName":
-            choices = tuple(Choice(k.name, k.fingerprint) for k in there.keys)
+            found = [(Choice(k.name, k.fingerprint), "") for k in there.keys]
         case "network" | "floatingNetwork":
-            choices = tuple(Choice(n.name, n.id) for n in there.networks if n.external == (key == "floatingNetwork"))
+            nets = [n for n in there.networks if n.external == (key == "floatingNetwork")]
+            found = [(Choice(_name(n, nets), "", n.id), "") for n in nets]
         case "maxSlaves":
             proposal = str(most_slaves(there, answers))
         case _:
             proposal = default(key)
-    return choices, proposal or (choices[0].value if choices else "")
+    choices = tuple(choice for choice, wrong in found if not wrong)
+    misfits = tuple(replace(choice, about=wrong) for choice, wrong in found if wrong)
+    return choices, misfits, proposal or (choices[0].value if choices else "")
+
+
+def _name(thing: Image | Flavor | Network, things: Sequence[Image | Flavor | Network]) -> str:
+    """What a thing is called in the settings: its id where the name is none or that of others, too."""
+    return thing.name if thing.name and [t.name for t in things].count(thing.name) == 1 else thing.id
+
+
+def _about(image: Image) -> str:
+    return f"{image.system}, {image.size_mib} MiB"
+
+
+def _size(flavor: Flavor) -> str:
+    return f"{counted(flavor.vcpus, 'VCPU')}, {flavor.ram_mib} MiB, {flavor.disk_gib} GiB"
+
+
+def _misfit(key: str, flavor: Flavor, there: There, answers: Mapping[str, str]) -> str:
+    """Why a flavor doesn't go with the other answers; empty when it does."""
+    image = next((image for image in there.images if answers.get("image") in (image.name, image.id)), None)
+    disk_gib = flavor.disk_gib or _number(answers.get("bootVolumeGiB", ""))
+    jobs = _number(answers.get("jobsPerSlave", "")) if key == "slaveFlavor" else 0
+    if not disk_gib:
+        return "has no disk: ecm:bootVolumeGiB gives it one"
+    if image and (flavor.ram_mib < image.min_ram_mib or disk_gib < image.min_disk_gib):
+        return f"too small: the image needs {image.min_ram_mib} MiB and {image.min_disk_gib} GiB"
+    if flavor.vcpus < jobs:
+        return f"too few VCPUs, {flavor.vcpus}, for ecm:jobsPerSlave, {jobs}"
+    return ""
 
 
 def default(key: str) -> str:
@@ -144,9 +195,5 @@ def _flavor(there: There, wanted: str) -> Flavor | None:
     return next((flavor for flavor in there.flavors if wanted in (flavor.name, flavor.id)), None)
 
 
-def _fits(flavor: Flavor, images: list[Image], wanted: str) -> bool:
-    image = next((image for image in images if wanted in (image.name, image.id)), None)
-    # A flavor with no disk boots from a volume or takes the image's size.
-    return image is None or (
-        flavor.ram_mib >= image.min_ram_mib and (not flavor.disk_gib or flavor.disk_gib >= image.min_disk_gib)
-    )
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from cli.errors import CommandError
+from cli.show import out
 
 CHECKOUT = Path(__file__).parents[2]
+
+_NO_TOKEN, _NO_STACK = "PULUMI_ACCESS_TOKEN must be set", "no stack selected"
+_TO_DO = {
+    "no stack named": "`pulumi stack ls` lists those that there are",
+    "passphrase": "export PULUMI_CONFIG_PASSPHRASE=…",
+    "unable to open": "is it up, and does PULUMI_BACKEND_URL name it?",
+}
+"""What to do, by a part of Pulumi's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,7 @@ class Pulumi:
         """
         done = self._run(list(arguments), stdin=stdin, of_stack=of_stack)
         if done.returncode:
-            raise CommandError(f"pulumi {arguments[0]} failed - {last_line(done.stderr + done.stdout)}")
+            raise _failed(arguments[0], last_line(done.stderr + done.stdout))
         return done.stdout
 
     def stream(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -120,7 +128,7 @@ class Pulumi:
             ) as running:
                 for line in running.stdout or ():
                     lines.append(line)
-                    sys.stdout.write(line)
+                    out.file.write(line)
         except FileNotFoundError:
             raise _missing() from None
         return subprocess.CompletedProcess(command, running.returncode, "".join(lines))
@@ -145,6 +153,21 @@ def last_line(text: str) -> str:
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error:")]
     return (errors or lines or ["it says nothing"])[-1]
+
+
+def _failed(command: str, said: str) -> CommandError:
+    if _NO_TOKEN in said and not os.environ.get("PULUMI_BACKEND_URL"):
+        # Without a backend Pulumi means its own cloud, which nobody here may have heard of.
+        return CommandError(
+            "this shell doesn't know where the state is - PULUMI_BACKEND_URL isn't set - export it; "
+            "who has no place for it yet: `ecm init`"
+        )
+    if _NO_STACK in said:
+        return CommandError(
+            "no cluster is chosen - no stack is selected here - ecm --stack NAME …; `ecm init NAME` makes one"
+        )
+    to_do = next((f" - {hint}" for part, hint in _TO_DO.items() if part in said), "")
+    return CommandError(f"pulumi {command} failed - {said}{to_do}")
 
 
 def _missing() -> CommandError:

@@ -4,17 +4,23 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cli.errors import CommandError
 from cli.place import TO_SLAVES
+from cli.show import say
 
 ECM = "/usr/local/bin/ecm"
 """The master's own."""
 CUT_OFF = 255
 """ssh's own exit status: it did not come through."""
+NO_SUCH_PROGRAM = 127
+"""A shell's exit status."""
 PATIENCE = 120
+AGAIN = 5.0
+_NOT_BY_WAITING = ("denied", "verification failed")
 CONFIG = "ECM_SSH_CONFIG"
 """Names a file for `ssh -F`, for clouds that need a way of their own."""
 
@@ -31,7 +37,33 @@ class Ssh:
         Raises:
             CommandError: ssh doesn't come through.
         """
-        return self.call(self._start(arguments), terminal=terminal)
+        status = self.call(self._start(arguments), terminal=terminal)
+        if status == NO_SUCH_PROGRAM:
+            raise CommandError(_unborn())
+        return status
+
+    def wait(self) -> None:
+        """Waits until `ecm status` has something to show there, and tells what is missing, each thing once.
+
+        What only the user can settle (a login that is refused, a host key) isn't waited for.
+
+        Raises:
+            CommandError: the stack isn't up.
+        """
+        self.address()
+        said = ""
+        while True:
+            try:
+                self.ask("status", "--json")
+            except CommandError as error:
+                if any(word in str(error) for word in _NOT_BY_WAITING):
+                    return
+                if str(error) != said:
+                    said = str(error)
+                    say(f"not yet: {said}")
+                time.sleep(AGAIN)
+            else:
+                return
 
     def ask(self, *arguments: str) -> str:
         """Runs `ecm ARGUMENTS…` there and gives what it prints, whatever it found.
@@ -40,8 +72,11 @@ class Ssh:
             CommandError: ssh doesn't come through, or it prints nothing.
         """
         done = self._capture(self._start(list(arguments)))
+        if done.returncode == NO_SUCH_PROGRAM:
+            raise CommandError(_unborn())
         if not done.stdout.strip():
-            raise CommandError(f"on the master, ecm {arguments[0]} failed - {_last(done.stderr)} - `ecm logs`")
+            why = _last(done.stderr).removeprefix("ecm: ")
+            raise CommandError(f"on the master, ecm {arguments[0]} failed - {why} - `ecm logs`")
         return done.stdout
 
     def _start(self, arguments: list[str]) -> str:
@@ -103,6 +138,10 @@ class Ssh:
 def _client() -> list[str]:
     config = ["-F", os.environ[CONFIG]] if CONFIG in os.environ else ["-o", "StrictHostKeyChecking=accept-new"]
     return ["ssh", *config, "-o", "ConnectTimeout=15"]
+
+
+def _unborn() -> str:
+    return "the master has no `ecm` yet - it is at its first boot - wait a minute; `ecm doctor` looks why it takes long"
 
 
 def _last(text: str) -> str:

@@ -46,8 +46,12 @@ def sweep(
     Example: ecm sweep
     """
     here = desk(context)
+    cluster = cluster_id(here.pulumi.outputs())
+    if not cluster:
+        report([], f"The stack {here.pulumi.stack()} isn't up: no server has its tag.", as_json=as_json)
+        return
     connection = here.connect()
-    found = strays(connection, cluster_id(here.pulumi.outputs()), known(here.pulumi.export()))
+    found = strays(connection, cluster, known(here.pulumi.export()))
     now = datetime.now(UTC)
     report(found, view(found, now), as_json=as_json)
     old = ripe(found, now)
@@ -103,7 +107,7 @@ def delete(connection: "Connection", found: list[Stray]) -> None:
 def view(found: list[Stray], now: datetime) -> RenderableType:
     if not found:
         return Text("The state has every server of this cluster.")
-    rows = table("server outside the state", "id", "age", right=("age",))
+    rows = table("server outside the state", "id", "age", right=("age",), whole=("id", "age"))
     for stray in found:
         old = now - stray.created_at
         rows.add_row(stray.name, stray.id, age(old.total_seconds()))

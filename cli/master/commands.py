@@ -4,6 +4,7 @@ import typer
 
 from cli.master import control, doctor, explain, history, login, status
 from cli.master.machine import Machine
+from cli.show import Version
 
 ABOUT = "An HTCondor cluster on OpenStack that is there when jobs are submitted, and gone when they are not."
 GROUPS = (status, explain, history, control)
@@ -16,5 +17,9 @@ def attach(app: typer.Typer) -> None:
         app.add_typer(group.app)
 
 
-def ecm(context: typer.Context) -> None:
+def ecm(
+    context: typer.Context,
+    *,
+    version: Version = False,  # noqa: ARG001 - its callback does it
+) -> None:
     context.obj = context.obj or Machine()

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cli.errors import NotThereError
+from cli.errors import DOCTOR, CommandError, NotThereError
 from cli.master.machine import Machine
+from controller.model import Room
 
+IDLE = 1
+"""Of JobStatus."""
 EVERY_SLAVE = 'EcmSlave =!= undefined && SlotType == "Partitionable"'
 
 
@@ -22,12 +25,10 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What a slave's startd offers right now: memory in MiB, disk in KiB."""
+    """What a slave's startd offers right now."""
 
     slave: str
-    cpus: int
-    memory: int
-    disk: int
+    free: Room
     started: int
     """When its startd came up, in seconds of the epoch."""
     address: str
@@ -40,16 +41,26 @@ def queue(master: Machine) -> Queue:
         CommandError: the collector doesn't answer; the same for the functions below.
     """
     said = master.output("condor_status", "-schedd", "-af", "TotalIdleJobs", "TotalRunningJobs", "TotalHeldJobs")
-    numbers = [[int(part) for part in line.split()] for line in said.splitlines()]
+    # A schedd that has only just come up doesn't know them all.
+    numbers = [[int(word) if word.isdecimal() else 0 for word in line.split()] for line in said.splitlines()]
     return Queue(*(sum(column) for column in zip(*numbers, strict=True))) if numbers else Queue(0, 0, 0)
 
 
 def slots(master: Machine) -> list[Slot]:
-    """The slaves that have joined."""
-    attributes = ("EcmSlave", "Cpus", "Memory", "Disk", "DaemonStartTime", "MyAddress")
+    """The slaves that have joined; without those whose ad is odd, which says nothing of the others."""
+    attributes = ("EcmSlave", "MyAddress", "DaemonStartTime", "Cpus", "Memory", "Disk", "GPUs")
     said = master.output("condor_status", "-constraint", EVERY_SLAVE, "-af", *attributes)
-    rows = [line.split() for line in said.splitlines()]
-    return [Slot(n, int(c), int(m), int(d), int(t), a.strip("<>").partition(":")[0]) for n, c, m, d, t, a in rows]
+    return [slot for line in said.splitlines() if (slot := _slot(line.split()))]
+
+
+def _slot(words: list[str]) -> Slot | None:
+    match words:
+        case [name, address, *sizes, gpus] if len(sizes) == 4 and all(size.isdecimal() for size in sizes):  # noqa: PLR2004
+            started, cpus, memory, disk = map(int, sizes)
+            # A slave without GPUs doesn't speak of them.
+            free = Room(cpus, memory, disk, int(gpus) if gpus.isdecimal() else 0)
+            return Slot(name, free, started, address.strip("<>").partition(":")[0])
+    return None
 
 
 def versions(master: Machine, *daemons: str) -> list[str]:
@@ -59,22 +70,34 @@ def versions(master: Machine, *daemons: str) -> list[str]:
 
 
 def job(master: Machine, number: str) -> Mapping[str, Any]:
-    """A job's ad, with the requests as numbers.
+    """A job's ad, with the requests as numbers. Of a whole cluster of jobs (`12`) the first that waits, or the first.
 
     Raises:
         NotThereError: neither the queue nor the history has it.
     """
-    listed = master.output("condor_q", "-allusers", number, "-json").strip()
-    ads = json.loads(listed) if listed else []
-    if not ads:
-        past = master.output("condor_history", number, "-limit", "1", "-json").strip()
-        ads = json.loads(past) if past else []
+    ads: list[dict[str, Any]] = []
+    if "." not in number:
+        waiting = f"ClusterId == {number} && JobStatus == {IDLE}"
+        ads = _ads(master, "condor_q", "-allusers", "-constraint", waiting, "-limit", "1", "-json")
+        number = f"{number}.{ads[0]['ProcId'] if ads else 0}"
+    ads = ads or _ads(master, "condor_q", "-allusers", number, "-json")
+    ads = ads or _ads(master, "condor_history", number, "-limit", "1", "-json")
     if not ads:
         raise NotThereError(f"there is no job {number} - neither waiting nor ended - condor_q -allusers lists them")
-    ad: dict[str, Any] = ads[0]
-    if ad.get("JobStatus") == 1:
+    ad = ads[0]
+    if ad.get("JobStatus") == IDLE:
         # The default requests are expressions; -af has HTCondor evaluate them.
         wanted = ("RequestCpus", "RequestMemory", "RequestDisk", "RequestGPUs")
         words = master.output("condor_q", "-allusers", number, "-af", *wanted).split()
         ad |= {name: int(word) for name, word in zip(wanted, words, strict=False) if word.isdecimal()}
     return ad
+
+
+def _ads(master: Machine, *command: str) -> list[dict[str, Any]]:
+    """What a tool prints as JSON; it prints nothing at all when there is nothing."""
+    said = master.output(*command).strip()
+    try:
+        ads: list[dict[str, Any]] = json.loads(said) if said else []
+    except ValueError:
+        raise CommandError(f"{command[0]} can't be understood - it says: {said[:100]} - {DOCTOR}") from None
+    return ads

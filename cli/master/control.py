@@ -12,7 +12,7 @@ from cli.errors import DOCTOR, CommandError, NotThereError
 from cli.master import condor, seen
 from cli.master.machine import ROOT, Machine, machine
 from cli.place import OnMaster
-from cli.show import RUN, WHY, say
+from cli.show import RUN, WHY, AsJson, report, say
 from controller.requests import Requests
 from controller.status import SlaveStatus
 
@@ -28,6 +28,8 @@ SlaveName = Annotated[str, typer.Argument(metavar="SLAVE", help="Its name, or th
 def pause(
     context: typer.Context,
     why: Annotated[str, typer.Argument(help="What others shall read in `ecm status`.")] = "",
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Have the controller look on and do nothing: no slave is made or removed. Jobs go on.
 
@@ -36,22 +38,22 @@ def pause(
     master = machine(context)
     line = _signed(master) + (f": {why}" if why else "")
     master.write(Requests(master.state).pause, f"{line}\n")
-    say(f"The controller is paused {line}. It goes on with `ecm resume`.")
+    report({"paused": line}, f"The controller is paused {line}. It goes on with `ecm resume`.", as_json=as_json)
 
 
 @app.command(cls=OnMaster, rich_help_panel=RUN)
-def resume(context: typer.Context) -> None:
+def resume(context: typer.Context, *, as_json: AsJson = False) -> None:
     """End a pause.
 
     Example: ecm resume
     """
     master = machine(context)
     master.remove(Requests(master.state).pause)
-    say("The controller goes on.")
+    report({"paused": ""}, "The controller goes on.", as_json=as_json)
 
 
 @app.command(cls=OnMaster, rich_help_panel=RUN)
-def drain(context: typer.Context, slave: SlaveName) -> None:
+def drain(context: typer.Context, slave: SlaveName, *, as_json: AsJson = False) -> None:
     """Have a slave take no more jobs, and removed when those that it has are done.
 
     Example: ecm drain k3w9xq
@@ -59,11 +61,12 @@ def drain(context: typer.Context, slave: SlaveName) -> None:
     master = machine(context)
     name = named(seen.look(master).slaves, slave).name
     master.write(Requests(master.state).drains / name, _signed(master))
-    say(f"{name} takes no more jobs, and goes when it has none. `ecm status` shows it.")
+    done = f"{name} takes no more jobs, and goes when it has none. `ecm status` shows it."
+    report({"draining": name}, done, as_json=as_json)
 
 
 @app.command(cls=OnMaster, rich_help_panel=RUN)
-def recycle(context: typer.Context) -> None:
+def recycle(context: typer.Context, *, as_json: AsJson = False) -> None:
     """Replace the slaves that were made from older settings (another image, flavor or script), by and by.
 
     Idle ones go at once, busy ones when their jobs are done, a quarter of the slaves at a time.
@@ -71,12 +74,14 @@ def recycle(context: typer.Context) -> None:
     Example: ecm recycle
     """
     master = machine(context)
-    master.write(Requests(master.state).recycle, _signed(master))
-    say("Slaves of older settings are replaced when they have no job. `ecm status --watch` shows it.")
+    line = _signed(master)
+    master.write(Requests(master.state).recycle, line)
+    done = "Slaves of older settings are replaced when they have no job. `ecm status --watch` shows it."
+    report({"recycling": line}, done, as_json=as_json)
 
 
 @app.command(cls=OnMaster, rich_help_panel=RUN)
-def restart(context: typer.Context) -> None:
+def restart(context: typer.Context, *, as_json: AsJson = False) -> None:
     """Restart HTCondor and the controller in the right order. Running and waiting jobs survive.
 
     Example: ecm restart
@@ -91,7 +96,8 @@ def restart(context: typer.Context) -> None:
     started = datetime.now(UTC)
     master.output("systemctl", "start", CONTROLLER, user=ROOT)
     _wait(master, "the controller", partial(_has_looked, started), PATIENCE)
-    say("Both are up. `ecm status` shows what the controller sees.")
+    done = "Both are up. `ecm status` shows what the controller sees."
+    report({"restarted": [CONDOR, CONTROLLER]}, done, as_json=as_json)
 
 
 @app.command(cls=OnMaster, rich_help_panel=WHY)
@@ -99,7 +105,8 @@ def logs(
     context: typer.Context,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.")] = 50,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
+    as_json: AsJson = False,
 ) -> None:
     """Show the controller's log: what it saw, decided and did.
 
@@ -111,7 +118,7 @@ def logs(
         "--no-pager",
         "--no-hostname",
         "--output",
-        "short-iso",
+        "json" if as_json else "short-iso",
         "--unit",
         CONTROLLER,
         "--lines",

@@ -1,10 +1,12 @@
 """`ecm explain`: why a job waits, why a slave lives or goes, why the cluster is the size it is."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from cli.master import condor, seen, why
@@ -15,6 +17,7 @@ from cli.place import OnMaster
 from cli.show import WHY, AsJson, report
 
 app = typer.Typer()
+JOB = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @app.command(cls=OnMaster, rich_help_panel=WHY)
@@ -37,17 +40,13 @@ def explain(
     told = seen.look(master)
     if scaling:
         answer = why.of_scaling(told)
-    elif what.replace(".", "", 1).isdecimal():
-        number = what if "." in what else f"{what}.0"
-        answer = why.of_job(why.Job.of(condor.job(master, number)), told, condor.slots(master), now)
+    elif JOB.fullmatch(what):
+        answer = why.of_job(why.Job.of(condor.job(master, what)), told, condor.slots(master), now)
     else:
         answer = why.of_slave(named(told.slaves, what), told, now)
     report(answer, view(answer), as_json=as_json)
 
 
 def view(answer: Explanation) -> RenderableType:
-    lines: list[RenderableType] = [Text(answer.answer, "bold")]
-    lines += [Text(f"  {line}") for line in answer.because]
-    if answer.do:
-        lines.append(Text(f"  → {answer.do}"))
-    return Group(*lines)
+    lines = [*answer.because, *([f"→ {answer.do}"] if answer.do else [])]
+    return Group(Text(answer.answer, "bold"), *(Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines))

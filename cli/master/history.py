@@ -1,6 +1,7 @@
 """`ecm history` and `ecm replay`: what the journal has."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,18 +12,21 @@ from rich.bar import Bar
 from rich.console import RenderableType
 from rich.text import Text
 
-from cli.errors import NotThereError
+from cli.errors import DOCTOR, CommandError, NotThereError
 from cli.master.machine import Machine, machine
 from cli.place import OnMaster
-from cli.show import TROUBLE, WHY, AsJson, report, say, table
+from cli.show import TROUBLE, WHY, AsJson, counted, report, say, table
 from controller import journal
-from controller.journal import Decision, Ended, Unreadable
+from controller.journal import Decision, Unreadable
 
 app = typer.Typer()
 
-ROWS = 24
+ROWS = 20
+"""With the head and the next prompt they fit into a window of 24 lines."""
 WIDTH = 15
 MINUTE = timedelta(minutes=1)
+YEARS = 100_000
+"""In hours: more than any journal holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Stretch:
 @app.command(cls=OnMaster, rich_help_panel=WHY)
 def history(
     context: typer.Context,
-    hours: Annotated[float, typer.Option("--hours", min=0.1, help="How far back.")] = 24,
+    hours: Annotated[float, typer.Option("--hours", min=0.1, max=YEARS, help="How far back.")] = 24,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -50,10 +54,15 @@ def history(
     Example: ecm history --hours 6
     """
     now = datetime.now(UTC)
-    decisions = [entry for entry in entries(machine(context)) if isinstance(entry, Decision)]
+    with _readable():
+        entries = list(journal.read(folder(machine(context))))
+    decisions = [entry for entry in entries if isinstance(entry, Decision)]
+    unreadable = sum(isinstance(entry, Unreadable) for entry in entries)
     span = min(timedelta(hours=hours), now - min((d.at for d in decisions), default=now - MINUTE))
     done = stretches(decisions, now, max(span, MINUTE))
     report(done, view(done), as_json=as_json)
+    if unreadable and not as_json:
+        say(f"{counted(unreadable, 'line')} of the journal can't be read.")
 
 
 @app.command(cls=OnMaster, rich_help_panel=WHY)
@@ -62,7 +71,8 @@ def replay(context: typer.Context, *, as_json: AsJson = False) -> None:
 
     Example: ecm replay
     """
-    done = journal.replay(folder(machine(context)))
+    with _readable():
+        done = journal.replay(folder(machine(context)))
     if as_json:
         report(done, "", as_json=True)
     else:
@@ -71,10 +81,18 @@ def replay(context: typer.Context, *, as_json: AsJson = False) -> None:
             say(f"{found.decision.at:%Y-%m-%d %H:%M:%S}  then: {then}\n{'':21}now:  {now}")
         say(
             f"{done.decisions} decisions, {len(done.differences)} would be others now, "
-            f"{len(done.unreadable)} lines can't be read"
+            f"{counted(len(done.unreadable), 'line')} can't be read"
         )
     if done.differences:
         raise typer.Exit(TROUBLE)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(f"the journal can't be read - {error.strerror} - {DOCTOR}") from None
 
 
 def folder(master: Machine) -> Path:
@@ -87,10 +105,6 @@ def folder(master: Machine) -> Path:
     if not path.is_dir():
         raise NotThereError("there is no journal yet - the controller has decided nothing so far - `ecm status`")
     return path
-
-
-def entries(master: Machine) -> Iterable[Decision | Ended | Unreadable]:
-    return journal.read(folder(master))
 
 
 def stretches(decisions: list[Decision], now: datetime, span: timedelta) -> list[Stretch]:
@@ -123,10 +137,11 @@ def view(done: list[Stretch]) -> RenderableType:
     most_jobs, most_slaves = max(s.idle_jobs for s in done), max(s.slaves for s in done)
     if not most_jobs and not most_slaves:
         return Text("no job waited and no slave was there in all that time")
+    moment = "%H:%M:%S" if len(done) > 1 and done[1].start - done[0].start < MINUTE else "%d %b %H:%M"
     rows = table("from", "waiting", "", "slaves", "", "made", "removed", right=("waiting", "slaves", "made", "removed"))
     for stretch in done:
         rows.add_row(
-            f"{stretch.start.astimezone():%d %b %H:%M}",
+            stretch.start.astimezone().strftime(moment),
             str(stretch.idle_jobs),
             Bar(max(1, most_jobs), 0, stretch.idle_jobs, width=WIDTH, color="yellow"),
             str(stretch.slaves),

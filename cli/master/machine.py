@@ -35,36 +35,52 @@ class Machine:
                 input=stdin,
                 env=_environment(),
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 timeout=PATIENCE,
                 check=False,
             )
         except FileNotFoundError:
-            raise CommandError(f"there is no {command[0]} - it is needed on the master - is this the master?") from None
+            raise _missing(whole[0]) from None
         except subprocess.TimeoutExpired:
             raise CommandError(f"{command[0]} doesn't answer for {PATIENCE} s - try again, or `ecm doctor`") from None
         if done.returncode:
             said = " ".join((done.stderr or done.stdout).split())[:300]
+            if user and said.startswith("sudo:"):
+                raise CommandError(
+                    "this is for administrators - you may not use sudo here - ask who runs the cluster; "
+                    "or on the machine that it was set up on"
+                )
             raise CommandError(f"{' '.join(command[:2])} failed - {said or 'it says nothing'} - {DOCTOR}")
         return done.stdout
 
     def call(self, *command: str, user: str = "") -> int:
-        """Runs a program in this terminal; gives its exit status."""
+        """Runs a program in this terminal; gives its exit status.
+
+        Raises:
+            CommandError: it isn't there.
+        """
         sys.stdout.flush()
-        return subprocess.run(self._command(command, user), env=_environment(), check=False).returncode
+        whole = self._command(command, user)
+        try:
+            return subprocess.run(whole, env=_environment(), check=False).returncode
+        except FileNotFoundError:
+            raise _missing(whole[0]) from None
 
     def read(self, path: Path) -> str:
-        """A file's text; empty when it isn't there.
+        """A file's text, whatever is in it; empty when it isn't there.
 
         Raises:
             CommandError: it can't be read.
         """
         try:
-            return path.read_text()
+            return path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
         except PermissionError:
             return self.output("cat", str(path), user=ROOT)
+        except OSError as error:
+            raise CommandError(f"{path} can't be read - {error.strerror} - {DOCTOR}") from None
 
     def write(self, path: Path, text: str) -> None:
         """Writes a file of the controller's folder: as its user, who is to remove it again. All may read it.
@@ -85,6 +101,10 @@ class Machine:
 
     def _command(self, command: tuple[str, ...], user: str) -> list[str]:
         return [*(["sudo", "-n", "-u", user] if user else []), *command]
+
+
+def _missing(program: str) -> CommandError:
+    return CommandError(f"there is no {program} - it is needed on the master - is this the master?")
 
 
 def _environment() -> dict[str, str]:

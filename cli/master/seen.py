@@ -25,5 +25,7 @@ def look(master: Machine) -> Status:
         )
     told = status.parse(text)
     if not told:
-        raise CommandError("the controller's status can't be read - it is of another version - `ecm restart`")
+        raise CommandError(
+            "the controller's status can't be read - it is damaged, or of another version - `ecm restart`"
+        )
     return told

@@ -1,9 +1,10 @@
 """`ecm status`: the pool at a glance."""
 
+import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Group, RenderableType
@@ -15,15 +16,18 @@ from cli.master import condor, seen
 from cli.master.condor import Queue
 from cli.master.machine import Machine, machine
 from cli.master.seen import STALE
-from cli.master.why import counted
 from cli.place import OnMaster
-from cli.show import TROUBLE, WHY, AsJson, age, out, table
+from cli.show import TROUBLE, WHY, AsJson, age, counted, out, table
 from controller.model import Phase
 from controller.requests import Requests
 from controller.status import SlaveStatus, Status
 
 app = typer.Typer()
 EVERY = 2.0
+NAME = 28
+"""Columns."""
+AROUND, FEW = 14, 3
+"""Lines that a watched status has beside its slaves; slaves that are shown in any window."""
 GOING = "going"
 
 
@@ -50,23 +54,44 @@ def status(
     Example: ecm status --watch
     """
     master = machine(context)
-    if watch and not as_json and not out.is_terminal:
-        while True:
-            out.print(view(look(master), _now()), "")
-            time.sleep(EVERY)
-    if watch and not as_json:
-        with Live(view(look(master), _now()), console=out, auto_refresh=False) as live:
-            while True:
-                time.sleep(EVERY)
-                live.update(view(look(master), _now()), refresh=True)
+    if watch:
+        _watch(master, as_json=as_json)
     glance = look(master)
     if as_json:
-        # As the controller writes it: with all that a newer one may say.
-        typer.echo(master.read(master.run / "status.json"))
+        typer.echo(json.dumps(_data(master, glance), indent=1))
     else:
         out.print(view(glance, _now()))
     if glance.trouble:
         raise typer.Exit(TROUBLE)
+
+
+def _watch(master: Machine, *, as_json: bool) -> NoReturn:
+    """Goes on looking until it is interrupted: as JSON or where there is no terminal, each look by itself."""
+    while as_json:
+        typer.echo(json.dumps(_data(master, look(master))))
+        time.sleep(EVERY)
+    while not out.is_terminal:
+        out.print(_looked(master), "")
+        time.sleep(EVERY)
+    with Live(_looked(master, out.height - AROUND), console=out, auto_refresh=False) as live:
+        while True:
+            time.sleep(EVERY)
+            live.update(_looked(master, out.height - AROUND), refresh=True)
+
+
+def _looked(master: Machine, most: int | None = None) -> RenderableType:
+    """A look; or why there is none, which is no reason to stop looking."""
+    try:
+        return view(look(master), _now(), most)
+    except CommandError as error:
+        return Text(f"TROUBLE  {error}", "bold red")
+
+
+def _data(master: Machine, glance: Glance) -> dict[str, Any]:
+    """What the controller wrote, with all that a newer one may say, and what else is known here."""
+    told: dict[str, Any] = json.loads(master.read(master.run / "status.json"))
+    queue = asdict(glance.queue) if glance.queue else None
+    return told | {"queue": queue, "paused": glance.paused, "trouble": glance.trouble}
 
 
 def look(master: Machine) -> Glance:
@@ -85,8 +110,8 @@ def look(master: Machine) -> Glance:
     return Glance(told, queue, Requests(master.state).paused(), trouble or "; ".join(told.unknown))
 
 
-def view(glance: Glance, now: datetime) -> RenderableType:
-    """The pool at a glance."""
+def view(glance: Glance, now: datetime, most: int | None = None) -> RenderableType:
+    """The pool at a glance, with as many slaves as there is room for, `most`, or all."""
     told = glance.controller
     parts: list[RenderableType] = []
     if glance.trouble:
@@ -99,15 +124,19 @@ def view(glance: Glance, now: datetime) -> RenderableType:
         rows.add_row(Text(what, "bold"), Text(text))
     parts.append(rows)
     if told.slaves:
-        parts += [Text(""), slaves_view(told.slaves, now)]
+        shown = told.slaves if most is None else told.slaves[: max(FEW, most)]
+        parts += [Text(""), slaves_view(shown, now)]
+        if more := len(told.slaves) - len(shown):
+            parts.append(Text(f"and {more} more: `ecm status`", "dim"))
     return Group(*parts)
 
 
 def slaves_view(slaves: tuple[SlaveStatus, ...], now: datetime) -> RenderableType:
-    rows = table("slave", "is", "for", "age", "jobs", "why it goes", right=("for", "age", "jobs"))
+    numbers = ("for", "age", "jobs")
+    rows = table("slave", "is", *numbers, "why it goes", right=numbers, whole=("slave", "is", *numbers))
     for slave in slaves:
         rows.add_row(
-            slave.name,
+            _short(slave.name),
             Text(state(slave), _STYLES.get(slave.phase, "")),
             age(slave.idle_for if slave.phase is Phase.IDLE else _seconds(slave.since, now)),
             "" if slave.phase is Phase.GONE else age(_seconds(slave.created_at, now)),
@@ -115,6 +144,11 @@ def slaves_view(slaves: tuple[SlaveStatus, ...], now: datetime) -> RenderableTyp
             Text(slave.reason or (slave.detail if slave.phase is Phase.FAILED else "")),
         )
     return rows
+
+
+def _short(name: str) -> str:
+    """A name, or the end of a long one: that is as good for every command."""
+    return name if len(name) <= NAME else f"…{name[1 - NAME :]}"
 
 
 def state(slave: SlaveStatus) -> str:

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from cli.master.condor import Slot
-from cli.show import age
+from cli.show import age, counted
 from controller.model import Phase, Room, Why
 from controller.status import NOT_READY, SlaveStatus, Status
 
@@ -81,7 +81,6 @@ class Job:
     universe: int
     owner: str
     request: Room
-    gpus: int
     since: datetime
     """Since when it has been in this state."""
     host: str
@@ -98,8 +97,7 @@ class Job:
             state=int(ad.get("JobStatus", 0)),
             universe=int(ad.get("JobUniverse", 5)),
             owner=str(ad.get("Owner", "")),
-            request=Room(*(_number(ad, f"Request{what}") for what in ("Cpus", "Memory", "Disk"))),
-            gpus=_number(ad, "RequestGPUs"),
+            request=Room(*(_number(ad, f"Request{what}") for what in ("Cpus", "Memory", "Disk", "GPUs"))),
             since=datetime.fromtimestamp(_number(ad, "EnteredCurrentStatus"), UTC),
             host=str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or ""),
             hold=str(ad.get("HoldReason", "")),
@@ -142,6 +140,8 @@ def _idle(job: Job, told: Status, slots: list[Slot], for_: str, now: datetime) -
 def _no_slot(job: Job, told: Status, slots: list[Slot], start: str, now: datetime) -> Explanation:
     """Why a job that a slave could run has none."""
     wants = f"it asks for {_asked(job.request)}"
+    if other := next(filter(None, _alike(job, told)), ""):
+        wants += f"; of jobs that ask for the same, some can never run: {other}"
     if "limit" in job.refused.lower() or "priority" in job.refused.lower():
         return Explanation(
             f"{start}: {job.owner}'s share of the pool is used up: {job.refused}", (wants,), "condor_userprio -all"
@@ -168,19 +168,25 @@ def _no_slot(job: Job, told: Status, slots: list[Slot], start: str, now: datetim
 
 def impossible(job: Job, told: Status) -> str:
     """Why no slave can ever run this job; empty when one can, as far as is known."""
-    if job.gpus:
-        return f"it asks for {counted(job.gpus, 'GPU')}, a slave has none"
     if not told.limits:
         return ""
     offer = told.limits.offer
     for what, wanted, most in (
-        ("CPUs", job.request.cpus, offer.cpus),
+        ("CPU", job.request.cpus, offer.cpus),
         ("MiB of memory", job.request.memory_mib, offer.memory_mib),
         ("KiB of disk", job.request.disk_kib, offer.disk_kib),
+        ("GPU", job.request.gpus, offer.gpus),
     ):
         if wanted > most:
-            return f"it asks for {wanted} {what}, a slave has {most}"
-    return next((group.impossible for group in told.demand if group.impossible and group.request == job.request), "")
+            asked = counted(wanted, what) if what.isupper() else f"{wanted} {what}"
+            return f"it asks for {asked}, a slave has {most or 'none'}"
+    alike = _alike(job, told)
+    return alike[0] if alike and all(alike) else ""
+
+
+def _alike(job: Job, told: Status) -> list[str]:
+    """Of each group of jobs that asks for the same, why it can never run; what else they want isn't known here."""
+    return [group.impossible for group in told.demand if group.request == job.request]
 
 
 def usual_boot(told: Status, slots: list[Slot]) -> float | None:
@@ -236,7 +242,8 @@ def _idle_slave(slave: SlaveStatus, told: Status, start: str) -> Explanation:
         return Explanation(f"{idle} and stays until that is {age(limits.idle_time)} (ecm:idleTime)")
     if sum(s.phase in (Phase.IDLE, Phase.BUSY) for s in told.slaves) <= limits.min_slaves:
         return Explanation(f"{idle} and stays: {slaves_are(limits.min_slaves)} kept (ecm:minSlaves)")
-    return Explanation(f"{idle} and stays for jobs that wait, or goes at the next look", told.reasons)
+    kept = f", as one of {limits.spare_slots} slots that are kept free (ecm:spareSlots)" if limits.spare_slots else ""
+    return Explanation(f"{idle} and stays for jobs that wait{kept}, or goes at the next look", told.reasons)
 
 
 def of_scaling(told: Status) -> Explanation:
@@ -259,24 +266,20 @@ def kind_of(reason: str) -> str:
     return reason.partition(": ")[0]
 
 
-def counted(number: int, what: str) -> str:
-    """`1 slave`, `2 slaves`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def slaves_are(number: int) -> str:
     return f"{counted(number, 'slave')} {'is' if number == 1 else 'are'}"
 
 
 def _asked(request: Room) -> str:
     disk = f"{request.disk_kib // 1024} MiB" if request.disk_kib >= 1024 else f"{request.disk_kib} KiB"  # noqa: PLR2004
-    return f"{counted(request.cpus, 'CPU')}, {request.memory_mib} MiB of memory, {disk} of disk"
+    gpus = f", {counted(request.gpus, 'GPU')}" if request.gpus else ""
+    return f"{counted(request.cpus, 'CPU')}, {request.memory_mib} MiB of memory, {disk} of disk{gpus}"
 
 
 def _holds(slot: Slot, job: Job, told: Status) -> bool:
     there = next((slave for slave in told.slaves if slave.name == slot.slave), None)
     full = there and told.limits and there.jobs >= told.limits.jobs_per_slave
-    return not full and Room(slot.cpus, slot.memory, slot.disk).holds(job.request) > 0
+    return not full and slot.free.holds(job.request) > 0
 
 
 def _number(ad: Mapping[str, Any], name: str) -> int:

@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from bench import decision, growth, policy
+from bench import decision, growth, policy, quiet, reaction, setup
 
 
 @pytest.mark.parametrize(
     ("program", "keys"),
     [
         pytest.param(decision.main, {"decision": "full_query_ratio"}, marks=pytest.mark.cloud),  # a real HTCondor
+        pytest.param(quiet.main, {"quiet": "cpu_percent"}, marks=pytest.mark.cloud),
         (policy.main, {"policy": "vm_hours_ratio_max"}),
         (growth.main, {"growth": "parallel"}),
+        (setup.main, {"setup": "set_up_s"}),
     ],
 )
 def test_each_benchmark_runs_at_a_small_size_and_adds_its_results(
@@ -27,6 +29,17 @@ def test_each_benchmark_runs_at_a_small_size_and_adds_its_results(
     for part, key in keys.items():
         assert results[part][key] > 0
     assert len(capsys.readouterr().out.splitlines()) > 3
+
+
+@pytest.mark.cloud
+@pytest.mark.usefixtures("cloud")
+def test_a_clusters_reaction_is_measured_once(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    reaction.main(["--small", "--json", str(file)])
+    results = json.loads(file.read_text())["reaction"]
+    assert results["rounds"] == 1
+    assert 0 < results["create_request_median_s"] < results["running_median_s"]
+    assert results["running_ratio"] > 0
 
 
 def test_a_recorded_trace_is_played_beside_the_made_up_ones(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from bench import growth, quiet, setup
 from bench.quiet import Meter
 from bench.reaction import MARKS, Sight, steps
 
+ACTS = ("raw_grow", "raw_shrink", "grow", "one_less", "shrink")
 WATCHED = """\
 101.0  .
 102.0  1,.
@@ -35,6 +36,29 @@ def test_the_marks_of_a_round_come_in_their_order() -> None:
 def test_what_is_used_in_a_few_minutes_is_scaled_to_an_hour() -> None:
     before, after = Meter(0, 10.0, 1_000, 3, 5), Meter(360, 12.7, 1_500, 3, 25)
     assert quiet.between(before, after) == quiet.Usage(0.75, 5_000, 0, 200, 6.0)
+
+
+def test_of_several_windows_the_cpu_is_the_median_and_all_else_the_whole() -> None:
+    meters = [Meter(0, 0.0, 0, 0), Meter(100, 1.0, 0, 0), Meter(200, 1.5, 0, 1), Meter(300, 4.5, 300, 1)]
+    numbers = quiet.results(meters)
+    assert (numbers["cpu_percent"], numbers["cpu_percent_spread"]) == (1.0, [0.5, 3.0])
+    assert (numbers["updates"], numbers["bytes_per_hour"], numbers["minutes"]) == (1, 3600, 5.0)
+
+
+def run(seconds: float) -> growth.Run:
+    return growth.Run(seconds)
+
+
+def test_growth_is_compared_round_by_round_and_told_by_its_median() -> None:
+    rounds = [
+        {name: run(ours if name in ("grow", "one_less", "shrink") else raw) for name in ACTS}
+        for ours, raw in ((30, 20), (24, 20), (60, 50))
+    ]
+    numbers = growth.results({10: rounds})
+    assert numbers["up_ratio"] == {"10": 1.2}
+    assert numbers["up_ratio_spread"] == {"10": [1.2, 1.5]}
+    assert (numbers["grow"]["10"]["seconds"], numbers["grow"]["10"]["rounds"]) == (30, [30, 24, 60])
+    assert "exponent" not in numbers, "one size tells nothing of growth"
 
 
 @pytest.mark.parametrize(("power", "seconds"), [(1, {10: 5, 100: 50, 1000: 500}), (2, {10: 1, 100: 100})])

@@ -51,6 +51,7 @@ class FakeCloud:
         ]
         self.keypairs = [thing("mykey", fingerprint="aa:bb")]
         self.servers: list[Any] = []
+        self.rules: list[Any] = []
         self.limits = SimpleNamespace(
             instances=10, instances_used=2, total_cores=20, total_cores_used=4, total_ram=-1, total_ram_used=4096
         )
@@ -70,6 +71,7 @@ class FakeCloud:
             ],
             subnets=lambda **_: [thing("lan", ip_version=4)],
             security_groups=lambda **_: [thing("default")],
+            security_group_rules=lambda: self.rules,
             get_quota=lambda *_, **__: None,
         )
         self.catalogue: dict[str, list[str]] = {}

@@ -54,3 +54,8 @@ def test_every_command_has_an_example_and_help_within_80_columns(arguments: tupl
 def test_every_command_is_in_the_guide(arguments: tuple[str, ...]) -> None:
     pages = (ROOT / "docs" / "guide.md").read_text() + (ROOT / "docs" / "migration.md").read_text()
     assert re.search(rf"ecm (--stack mycluster )?{' '.join(arguments)}\b", pages)
+
+
+@pytest.mark.parametrize("arguments", every_command(), ids=" ".join)
+def test_every_command_but_a_login_prints_json(arguments: tuple[str, ...]) -> None:
+    assert ("--json" in help_of(*arguments)) == (arguments != ("ssh",))

@@ -21,6 +21,21 @@ from tests.cluster.made_up import token
         (auth_errors.ConnectFailure("no route"), "the cloud is out of reach - no route"),
         (auth_errors.MissingRequiredOptions([]), "there is no usable cloud login"),
         (openstack.exceptions.SDKException("500"), "the cloud fails to answer - 500"),
+        (auth_errors.ServiceUnavailable("503"), "the cloud fails to answer - 503"),
+        (
+            auth_errors.ConnectFailure(
+                "Unable to establish connection to http://k/v3: HTTPConnectionPool(host='k', port=80): Max retries "
+                "(Caused by NewConnectionError('HTTPConnection(host='k'): [Errno 111] Connection refused'))"
+            ),
+            "the cloud is out of reach - Unable to establish connection to http://k/v3: Connection refused - ",
+        ),
+        (
+            auth_errors.SSLError(
+                "SSL exception connecting to https://k: HTTPSConnectionPool(host='k', port=443): Max retries (Caused "
+                "by SSLError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] verify failed: self-signed (_ssl.c:1006)'))"
+            ),
+            "the cloud isn't trusted - SSL exception connecting to https://k: verify failed: self-signed - ",
+        ),
     ],
 )
 def test_a_login_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception, says: str) -> None:
@@ -81,9 +96,50 @@ def test_the_catalogue_is_the_services_urls(cloud: Any) -> None:
     assert login.catalogue(cloud) == {"image": ("http://a", "http://b")}
 
 
-def test_the_clouds_to_choose_from_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OS_CLOUD", "OS_AUTH_URL"):
+@pytest.fixture
+def unset(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A shell that names no cloud."""
+    for name in ("OS_CLOUD", "OS_AUTH_URL", "OS_CLIENT_CONFIG_FILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(OpenStackConfig, "get_cloud_names", lambda _: ["mine", "envvars", "defaults", "lab"])
+    monkeypatch.setattr(login, "CONFIG_FILES", [])
+    return monkeypatch
+
+
+def test_the_clouds_to_choose_from_are_named(unset: pytest.MonkeyPatch) -> None:
+    unset.setattr(OpenStackConfig, "get_cloud_names", lambda _: ["mine", "envvars", "defaults", "lab"])
     with pytest.raises(CloudError, match=r"^no cloud is chosen - clouds.yaml has lab, mine - export OS_CLOUD=NAME$"):
         login.connect()
+
+
+def test_the_only_cloud_is_named_in_the_command_that_chooses_it(unset: pytest.MonkeyPatch) -> None:
+    unset.setattr(OpenStackConfig, "get_cloud_names", lambda _: ["mine"])
+    with pytest.raises(CloudError, match=r" - export OS_CLOUD=mine$"):
+        login.connect()
+
+
+def test_who_has_no_login_is_told_where_to_get_one(unset: pytest.MonkeyPatch) -> None:
+    unset.setattr(OpenStackConfig, "get_cloud_names", lambda _: [])
+    with pytest.raises(CloudError, match=r"^there is no login to a cloud - .* - download clouds.yaml from "):
+        login.connect()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"clouds:\n  mine: {auth: {password: @hush}}\n", "line 2 isn't valid YAML, a password may want quotes"),
+        (b"\x00\xff\xfe", "it isn't text"),
+        (b"clouds: {}", "it names no cloud"),
+        (b"", "it names no cloud"),
+    ],
+)
+def test_a_clouds_yaml_that_is_of_no_use_is_named_with_why(
+    unset: pytest.MonkeyPatch, tmp_path: Path, content: bytes, says: str
+) -> None:
+    file = tmp_path / "clouds.yaml"
+    file.write_bytes(content)
+    unset.setattr(login, "CONFIG_FILES", [str(file)])
+    unset.setattr(OpenStackConfig, "get_cloud_names", lambda _: [])
+    with pytest.raises(CloudError) as raised:
+        login.connect()
+    assert str(raised.value).startswith(f"there is no login to a cloud - {file}: {says} - ")
+    assert "hush" not in str(raised.value)

@@ -340,6 +340,22 @@ def test_a_slave_that_is_there_already_is_declared_as_it_is(run: Run) -> None:
     assert "userData" not in engine.resources[INSTANCE, "ecm-dev-slave-c"]
 
 
+@pytest.mark.parametrize(("power_state", "refused"), [("active", False), ("shutoff", False), ("error", True)])
+def test_a_slave_whose_server_is_broken_does_not_end_the_users_up(
+    run: Run, cloud: Any, power_state: str, refused: bool
+) -> None:
+    """The provider's check refuses what a refresh has read, where it isn't one of a few."""
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    engine = Engine({**running_state(), urn("ecm-dev-slave-c"): {"id": "c-id", "powerState": power_state}})
+    run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    ignored = engine.options[INSTANCE, "ecm-dev-slave-c"].ignore_changes or []
+    assert (engine.resources[INSTANCE, "ecm-dev-slave-c"].get("powerState") == "active") is refused
+    assert (ignored == ["*"]) is not refused
+    if refused:
+        assert {"name", "flavorId", "userData", "networks", "metadata"} <= set(ignored)
+        assert "powerState" not in ignored
+
+
 def running_state(generation: int = 1, **master: Any) -> dict[str, Any]:
     """What is in the state once a master is there."""
     of_master = {"metadata": {"ecm-generation": str(generation)}, "imageId": "image-id", "flavorId": "mf"} | master

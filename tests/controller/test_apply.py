@@ -30,6 +30,7 @@ class Outside:
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []
         self.drains: dict[str, Drain | Exception] = {}
+        self.retired: dict[str, str] = {}
         self.failure: Exception | None = None
         self.change_seen: Change | None = None
         self.there: set[str] = set()
@@ -68,8 +69,11 @@ class Outside:
         for name in sorted(change.remove):
             on_delete(name)
 
-    def retire(self, name: str, _reason: str) -> None:
+    def retire(self, name: str, reason: str) -> None:
         self.asked.append(("retire", name))
+        self.retired[name] = reason
+        if isinstance(answer := self.drains.get(name), Exception):
+            raise answer
 
     def revive(self, name: str) -> None:
         self.asked.append(("revive", name))
@@ -132,6 +136,25 @@ def test_a_drained_slave_is_asked_whether_it_still_is(
     outside.drains["a"] = answer
     run(outside, tmp_path, remove("a"), slave("a", Phase.DRAINED))
     assert (("update", (0, ["a"])) in outside.asked) is goes
+
+
+def test_a_slave_that_takes_no_more_jobs_is_told_why(outside: Outside, tmp_path: Path) -> None:
+    named, old = replace(slave("a", Phase.BUSY), unwanted=True), slave("b", Phase.BUSY)
+    run(outside, tmp_path, Plan(retire=("a", "b")), named, old)
+    assert outside.retired == {"a": "elastic-condor: unwanted", "b": "elastic-condor: recycled"}
+
+
+def test_a_slave_that_does_not_answer_is_a_failure_to_wait_after(outside: Outside, tmp_path: Path) -> None:
+    """Each try may take a minute, in which nothing else is decided."""
+    outside.drains["a"] = OutsideError("a can't be drained - timed out")
+    outcome = run(outside, tmp_path, remove("a", "b"), slave("a", Phase.IDLE), slave("b", Phase.IDLE))
+    assert outcome.failures == {Trouble.REMOVALS: "a can't be drained - timed out"}
+
+
+def test_a_busy_slave_that_does_not_answer_is_a_failure_to_wait_after_too(outside: Outside, tmp_path: Path) -> None:
+    outside.drains["a"] = OutsideError("a can't be drained - timed out")
+    outcome = run(outside, tmp_path, Plan(retire=("a", "b")), slave("a", Phase.BUSY), slave("b", Phase.BUSY))
+    assert outcome == Outcome(failures={Trouble.REMOVALS: "a can't be drained - timed out"})
 
 
 def test_an_idle_slave_that_is_being_drained_already_waits_for_the_next_look(outside: Outside, tmp_path: Path) -> None:

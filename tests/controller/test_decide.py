@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.decide import BACKOFF, BATCH, decide, demand, pack, retry_at
+from controller.decide import BACKOFF, BATCH, decide, demand, pack, retry_at, spare
 from controller.model import Claim, JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot, Trouble, Why
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -146,6 +146,36 @@ def test_a_slave_made_for_fewer_jobs_has_no_more_places_than_it_says() -> None:
     assert decide(Snapshot(jobs=(jobs(1),), slaves=(old,)), LIMITS, NOW).create == 1
 
 
+def test_spare_slots_are_kept_free_while_a_job_runs() -> None:
+    limits = replace(LIMITS, spare_slots=2)
+    full = slave("a", Phase.BUSY, jobs=2, free=Room(0, 1000, 5000))
+    half = slave("b", Phase.BUSY, jobs=1, free=Room(1, 1000, 5000))
+    plan = decide(Snapshot(slaves=(full, half)), limits, NOW)
+    assert plan.create == 1, "one slot is free, and another is wanted"
+    assert plan.reasons[0].text == "2 slots are to be free for jobs to come, which takes 1 more slaves"
+    assert not decide(Snapshot(slaves=(full, half, slave("c", Phase.BOOTING))), limits, NOW).acts
+    long_idle = slave("c", Phase.IDLE, idle_for=3600)
+    assert not decide(Snapshot(slaves=(full, half, long_idle)), limits, NOW).acts, "an idle slave is what is kept"
+    assert not decide(Snapshot(slaves=(full, full)), LIMITS, NOW).acts, "none are wanted unless it is said"
+
+
+def test_spare_slots_come_beside_the_jobs_that_wait() -> None:
+    plan = decide(Snapshot(jobs=(jobs(2),)), replace(LIMITS, spare_slots=1), NOW)
+    assert (plan.create, plan.reasons[0].text) == (2, "2 jobs wait and need 2 more slaves, with 1 slots to spare")
+
+
+def test_without_jobs_spare_slots_go_as_all_others() -> None:
+    limits = replace(LIMITS, spare_slots=9)
+    assert decide(Snapshot(), limits, NOW).create == 0
+    assert removed(decide(Snapshot(slaves=(slave("a", Phase.IDLE, idle_for=90),)), limits, NOW)) == [("a", Why.IDLE)]
+
+
+def test_a_large_job_leaves_room_for_the_spare_slots_beside_it() -> None:
+    """They are smaller than any job that waits, and are packed last."""
+    limits = replace(LIMITS, jobs_per_slave=4, offer=replace(LIMITS.offer, cpus=4, memory_mib=8000), spare_slots=1)
+    assert decide(Snapshot(jobs=(jobs(1, replace(SMALL, cpus=3)),)), limits, NOW).create == 1
+
+
 def test_impossible_jobs_are_reported_and_never_grow_the_cluster() -> None:
     plan = decide(Snapshot(jobs=(jobs(9, impossible="they ask for 64 CPUs, a slave has 2"),)), LIMITS, NOW)
     assert (plan.create, whys(plan)) == (0, [Why.ENOUGH, Why.IMPOSSIBLE])
@@ -281,6 +311,13 @@ def test_removals_that_fail_are_tried_again_later_and_take_up_room_meanwhile() -
     assert "backing off: removing again at 12:00:05: delete refused" in [str(r) for r in plan.reasons]
     later = decide(Snapshot((jobs(9),), slaves, setbacks=(failed,)), LIMITS, NOW + timedelta(seconds=5))
     assert (later.create, len(later.remove)) == (3, 2)
+
+
+def test_drains_of_busy_slaves_wait_after_one_that_failed() -> None:
+    busy = replace(slave("a", Phase.BUSY, jobs=1), unwanted=True)
+    failed = Snapshot(slaves=(busy,), setbacks=(Setback(1, NOW, "a can't be drained", Trouble.REMOVALS),))
+    assert (decide(failed, LIMITS, NOW).retire, whys(decide(failed, LIMITS, NOW))[-1]) == ((), Why.BACKING_OFF)
+    assert decide(failed, LIMITS, NOW + timedelta(seconds=6)).retire == ("a",)
 
 
 def test_failed_creates_hold_no_removal_back_nor_failed_removals_a_create() -> None:
@@ -439,9 +476,22 @@ snapshots = st.builds(
     locked=st.sampled_from(["", "", "", "locked"]),
     paused=st.sampled_from(["", "", "", "by ada"]),
     unknown=st.sampled_from([(), (), (), ("part",)]),
+    dead_ads=st.sampled_from([(), (), ("x", "y")]),
 )
-limits_ = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 4), rooms).map(
-    lambda t: replace(LIMITS, min_slaves=min(t[0], t[1]), max_slaves=t[1], jobs_per_slave=t[2], offer=t[3])
+limits_ = st.builds(
+    lambda least, most, each, offer, spare_slots: replace(
+        LIMITS,
+        min_slaves=min(least, most),
+        max_slaves=most,
+        jobs_per_slave=each,
+        offer=offer,
+        spare_slots=spare_slots,
+    ),
+    st.integers(0, 5),
+    st.integers(0, 5),
+    st.integers(1, 4),
+    rooms,
+    st.sampled_from([0, 0, 1, 5]),
 )
 
 
@@ -462,6 +512,7 @@ def test_laws(seen: Snapshot, limits: Limits) -> None:
     assert all(by_name[n].phase is Phase.DRAINED and by_name[n].revivable for n in plan.revive), "only our own drains"
     on_demand = {s.name for s in seen.slaves if s.unwanted or (s.outdated and seen.recycling)}
     assert set(plan.retire) <= on_demand, "slaves are retired on demand only"
+    assert set(plan.forget) <= set(seen.dead_ads), "only what is no more is forgotten"
     assert plan.create >= 0
     assert not plan.acts or not (seen.unknown or seen.paused), "nothing on doubt, or in a pause"
     assert not seen.locked or not (plan.create or plan.remove or plan.retire), "no slave under another's lock"
@@ -507,7 +558,8 @@ def test_jobs_packed_in_groups_go_where_they_would_go_one_by_one(seen: Snapshot,
         if s.phase is not Phase.DRAINED or s.revivable
         if s.free or s.coming
     ]
-    for request, count in demand(seen.jobs, limits):
+    need = demand(seen.jobs, limits)
+    for request, count in (*need, *spare(need, seen.slaves, limits)):
         for _ in range(count):
             if not any(place.fits(request) for place in places):
                 new = Place("", limits.offer, limits.jobs_per_slave)
@@ -516,7 +568,7 @@ def test_jobs_packed_in_groups_go_where_they_would_go_one_by_one(seen: Snapshot,
                 places.append(new)
             place = next(place for place in places if place.fits(request))
             place.room, place.left, place.used = place.room.less(request, 1), place.left - 1, True
-    packing = pack(demand(seen.jobs, limits), seen.slaves, limits)
+    packing = pack(need, seen.slaves, limits)
     assert packing.taken == {place.slave for place in places if place.slave and place.used}
     assert packing.new == sum(not place.slave for place in places)
 

@@ -25,12 +25,17 @@ def test_it_beats_while_the_controller_waits_and_ends_with_it(monkeypatch: pytes
     assert not beats[0].is_alive()
 
 
-def test_one_that_fails_is_followed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "failure", [OutsideError("the collector can't be told of the controller - no route"), RuntimeError("a defect")]
+)
+def test_one_that_fails_in_whatever_way_is_followed_by_the_next(
+    failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tries = threading.Semaphore(0)
 
     def refuse() -> None:
         tries.release()
-        raise OutsideError("the collector can't be told of the controller - no route")
+        raise failure
 
     monkeypatch.setattr(pool, "heartbeat", refuse)
     with beating(every=0.01):

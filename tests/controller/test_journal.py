@@ -115,3 +115,9 @@ def test_an_entry_that_is_larger_than_a_file_has_one_for_itself(tmp_path: Path) 
 def test_a_single_file_can_be_replayed(tmp_path: Path) -> None:
     Journal(tmp_path).add(decision())
     assert replay(tmp_path / "journal.0.jsonl").decisions == 1
+
+
+def test_a_copy_that_somebody_made_beside_the_journal_is_not_read(tmp_path: Path) -> None:
+    Journal(tmp_path).add(decision())
+    (tmp_path / "journal.old.jsonl").write_bytes((tmp_path / "journal.0.jsonl").read_bytes())
+    assert replay(tmp_path).decisions == 1

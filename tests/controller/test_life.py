@@ -4,12 +4,16 @@ The loop, the looking, the rule and the carrying out are the real ones; only HTC
 """
 
 import itertools
+import os
+import random
+import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +35,7 @@ from controller.model import JobGroup, Room, Seconds
 from controller.pool import Drain, Machine
 from controller.release import Releases
 from controller.reporter import Reporter
+from controller.requests import Requests
 from controller.servers import Server
 from controller.state import View
 from controller.status import Status
@@ -41,6 +46,12 @@ REQUEST = Room(cpus=1, memory_mib=100, disk_kib=1000)
 SLAVE = Room(cpus=2, memory_mib=2000, disk_kib=4_000_000)
 BUILD, JOIN = timedelta(seconds=10), timedelta(seconds=25)
 STEP = timedelta(seconds=3)
+BELIEVED = timedelta(seconds=60)
+"""For how long at most what was read is acted on."""
+AD_LIFE = timedelta(minutes=15)
+"""For how long HTCondor believes an ad. Here those of servers that are no more stay until somebody sees to it."""
+RENEWAL = timedelta(seconds=60)
+"""From one ad of a slave to the next."""
 
 
 class KilledError(BaseException):
@@ -72,7 +83,22 @@ class World:
         self.in_state: dict[str, str] = {}
         self.settings = SETTINGS.model_copy(update={"jobs_per_slave": 2})
         self.waiting: list[timedelta] = []
+        self.stuck = 0
+        """Jobs that wait for something else than a slot."""
         self.done = self.submitted = 0
+        self.skew = timedelta(0)
+        """What the master's clock has jumped."""
+        self.jump, self.jumped_at = timedelta(0), START
+        """The last time."""
+        self.ads: list[dict[str, Machine]] = []
+        """What the slaves advertised, the last first."""
+        self.ads_late = 0
+        """By how many looks an ad comes late."""
+        self.unreachable: dict[str, datetime] = {}
+        """Slaves that the master doesn't reach and doesn't hear, and until when."""
+        self.last_heard: dict[str, tuple[Machine, datetime]] = {}
+        """What these have said last, and when."""
+        self.list_is_short_until = START
         self.quota = 6
         self.down: dict[str, datetime] = {}
         """What is away, and until when."""
@@ -86,6 +112,8 @@ class World:
         """Ids of servers that somebody else's update has made."""
         self.in_the_making: dict[str, datetime] = {}
         """Those that it has not noted in the state yet, and when it will."""
+        self.pace = (0, 0)
+        """Looks from a plan to its effects, and from these to their being known."""
         self.ids = itertools.count()
 
     # --- what the world does by itself
@@ -107,11 +135,22 @@ class World:
             if vm.server.status == "BUILD" and vm.sound and age >= BUILD:
                 vm.server = replace_status(vm.server, "ACTIVE")
         for vm in self.vms.values():
-            while self.waiting and self.joined(vm) and vm.draining is None and len(vm.jobs) < 2:
+            while self.waiting and self.takes_jobs(vm) and len(vm.jobs) < 2:
                 vm.jobs.append(self.now + self.waiting.pop())
+        self.ads = [{vm.server.name: self.machine(vm) for vm in self.vms.values() if self.joined(vm)}, *self.ads[:3]]
 
     def joined(self, vm: Vm) -> bool:
         return vm.sound and vm.server.status == "ACTIVE" and self.now - vm.server.created_at >= JOIN
+
+    def takes_jobs(self, vm: Vm) -> bool:
+        return self.joined(vm) and vm.draining is None and not self.out_of_reach(vm)
+
+    def out_of_reach(self, vm: Vm) -> bool:
+        return self.unreachable.get(vm.server.name, START) > self.now
+
+    def clock(self) -> datetime:
+        """The master's."""
+        return self.now + self.skew
 
     def lose(self, name: str, *, by_controller: bool) -> None:
         """A server ends; its jobs go back to the queue."""
@@ -120,7 +159,7 @@ class World:
         if vm.jobs and by_controller:
             self.killed_jobs.append(name)
         if self.joined(vm):
-            self.ghosts[vm.server.name] = self.machine(vm), self.now
+            self.ghosts[vm.server.name] = self.last_heard.pop(vm.server.name, (self.machine(vm), self.now))
         self.waiting += [timedelta(seconds=30) for _ in vm.jobs]
 
     def answer(self, what: str) -> None:
@@ -132,7 +171,8 @@ class World:
 
     def slaves(self, _cluster_id: str) -> tuple[Server, ...]:
         self.answer("nova")
-        return tuple(vm.server for vm in self.vms.values())
+        listed = tuple(vm.server for vm in self.vms.values())
+        return listed[1:] if self.list_is_short_until > self.now else listed
 
     def quota_left(self, _flavor: object) -> int:
         self.answer("nova")
@@ -141,6 +181,10 @@ class World:
     def exists(self, server_id: str) -> bool:
         self.answer("nova")
         return server_id in self.vms
+
+    def is_off(self, server_id: str) -> bool:
+        self.answer("nova")
+        return self.vms[server_id].server.status == "SHUTOFF"
 
     def delete(self, server_id: str) -> None:
         self.answer("nova")
@@ -173,14 +217,19 @@ class World:
         self.answer("backend")
         self.locked()
         self.answer("nova")
-        alive = len(self.vms.keys() - self.foreign) + len(change.create)
+        # What a list that is cut short lacks is known by the state's word only.
+        seen = self.vms.keys() if self.list_is_short_until + BELIEVED < self.now else set(self.in_state.values())
+        alive = len((seen & self.vms.keys()) - self.foreign) + len(change.create)
         assert not change.create or alive <= self.most_slaves(), "never over maxSlaves"
+        if unheard := change.remove - self.in_state.keys():
+            raise UpdateFailedError(f"targets could not be found in the stack: {unheard}")
         (ending, after), self.next_update = self.next_update, ("", 0)
+        noted = dict(self.in_state)
         for step, (verb, name) in enumerate(
-            [*(("make", n) for n in change.create), *(("drop", n) for n in change.remove)]
+            [*(("make", n) for n in change.create), *(("drop", n) for n in sorted(change.remove))]
         ):
             if ending and step == after:
-                self.end_update(ending, verb, name)
+                self.end_update(ending, verb, name, noted)
             if verb == "make":
                 if len(self.vms) >= self.quota:
                     raise UpdateFailedError("Quota exceeded for instances")
@@ -191,11 +240,18 @@ class World:
                     self.lose(server_id, by_controller=True)
                 on_delete(name)
 
-    def end_update(self, ending: str, verb: str, name: str) -> NoReturn:
-        """The engine ends in the middle of a step; what it was making is there, and nobody knows."""
+    def end_update(self, ending: str, verb: str, name: str, noted: dict[str, str]) -> NoReturn:
+        """The engine ends in the middle of a step; what it was making is there, and nobody knows.
+
+        One that is killed has noted nothing of what it did before, either: the state is written in an update's end.
+        """
         if verb == "make" and len(self.vms) < self.quota:
             self.make(name)
-            self.pending = True
+            self.pending = ending == "failed"
+        if verb == "drop" and (server_id := self.in_state[name]) in self.vms:
+            self.lose(server_id, by_controller=True)
+        if ending != "failed":
+            self.in_state = noted
         if ending == "killed":
             raise KilledError
         raise UpdateFailedError("the engine was killed")
@@ -215,16 +271,30 @@ class World:
 
     def jobs(self, _template: object, _waiting_time: int | None) -> tuple[JobGroup, ...]:
         self.answer("schedd")
-        return (JobGroup(REQUEST, len(self.waiting), 0),) if self.waiting else ()
+        usual, stuck = JobGroup(REQUEST, len(self.waiting), 0), JobGroup(REQUEST, self.stuck, 0, kind="stuck")
+        return tuple(group for group in (usual, stuck) if group.idle)
 
     def machines(self) -> dict[str, Machine]:
         self.answer("collector")
-        alive = {vm.server.name: self.machine(vm) for vm in self.vms.values() if self.joined(vm)}
-        dead = {
-            name: replace(machine, ad_age=Seconds((self.now - end).total_seconds()))
-            for name, (machine, end) in self.ghosts.items()
+        late = self.ads[min(self.ads_late, len(self.ads) - 1)] if self.ads and self.ads_late else {}
+        alive = {
+            vm.server.name: replace(late.get(vm.server.name) or self.machine(vm), ad_age=self.ad_age())
+            for vm in self.vms.values()
+            if self.joined(vm) and not self.out_of_reach(vm)
         }
-        return dead | alive
+        silent = {name: self.last_heard[name] for name in self.last_heard if name not in alive}
+        ages = {name: (machine, self.now - last) for name, (machine, last) in (self.ghosts | silent).items()}
+        old = {
+            name: replace(machine, ad_age=Seconds(age.total_seconds()))
+            for name, (machine, age) in ages.items()
+            if name in self.ghosts or age < AD_LIFE
+        }
+        return old | alive
+
+    def ad_age(self) -> Seconds:
+        """How old the ads of living slaves are by the master's clock: one that has just jumped ahead makes all old."""
+        jumped = self.now - self.jumped_at < RENEWAL
+        return Seconds(max(0.0, self.jump.total_seconds()) if jumped else 0)
 
     def machine(self, vm: Vm) -> Machine:
         free = SLAVE.less(REQUEST, len(vm.jobs))
@@ -246,8 +316,11 @@ class World:
     def drain(self, name: str, reason: str) -> Drain:
         self.answer("collector")
         vm = self.of_name(name)
-        if vm is None:
+        if vm is None or name not in self.machines():
             return Drain.ABSENT
+        self.reach(vm)
+        if vm.draining is not None:
+            return Drain.ALREADY
         if vm.jobs:
             return Drain.REFUSED
         vm.draining = reason
@@ -256,31 +329,74 @@ class World:
     def retire(self, name: str, reason: str) -> None:
         vm = self.of_name(name)
         if vm:
-            vm.draining = reason
+            self.reach(vm)
+            vm.draining = vm.draining or reason
 
     def revive(self, name: str) -> None:
         vm = self.of_name(name)
         if vm is None:
             raise OutsideError(f"{name} isn't there")
+        self.reach(vm)
         vm.draining, vm.idle_since = None, self.now
+
+    def reach(self, vm: Vm) -> None:
+        if self.out_of_reach(vm):
+            raise OutsideError(f"{vm.server.name} doesn't answer")
 
     def forget(self, names: Iterable[str]) -> None:
         self.answer("collector")
         for name in names:
             self.ghosts.pop(name, None)
+            self.last_heard.pop(name, None)
 
 
 def replace_status(server: Server, status: str) -> Server:
     return Server(server.id, server.name, status, server.created_at, made_from=server.made_from)
 
 
-class AtOnce:
-    """A worker that does what it is given right away."""
+class Worker:
+    """Does what it is given at its own pace: it begins after some looks, and tells that it has ended after more."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.before, self.after = world.pace
+        self.work: Callable[[], Outcome] | None = None
+        self.outcome = Outcome()
+        self.told: Future[Outcome] = Future()
 
     def submit(self, work: Callable[..., Outcome], *arguments: Any) -> "Future[Outcome]":
-        future: Future[Outcome] = Future()
-        future.set_result(work(*arguments))
-        return future
+        self.before, self.after = self.world.pace
+        self.work, self.told = partial(work, *arguments), Future()
+        self.go_on()
+        return self.told
+
+    def go_on(self) -> None:
+        """To be called between two looks."""
+        if self.work and not self.before:
+            self.outcome, self.work = self.work(), None
+        elif self.work:
+            self.before -= 1
+            return
+        if self.after:
+            self.after -= 1
+        elif not self.told.done():
+            self.told.set_result(self.outcome)
+
+
+def happens(**drawn: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A rule after which some time passes, or none: of faults that only pile up none is met."""
+
+    def with_time(happening: Callable[..., None]) -> Callable[..., None]:
+        @wraps(happening)
+        def then_time_passes(self: "Life", looks: int, **values: Any) -> None:
+            happening(self, **values)
+            for _ in range(looks):
+                self.look()
+
+        as_rule: Callable[[Callable[..., None]], Callable[..., None]] = rule(looks=st.integers(0, 10), **drawn)
+        return as_rule(then_time_passes)
+
+    return with_time
 
 
 class Life(RuleBasedStateMachine):
@@ -292,7 +408,11 @@ class Life(RuleBasedStateMachine):
         self.patches = pytest.MonkeyPatch()
         for name in ("jobs", "machines", "running_on", "whole_slot", "drain", "retire", "revive", "forget"):
             self.patches.setattr(pool, name, getattr(self.world, name))
+        # Slaves are named by chance, and what is done is ordered by their names.
+        self.patches.setattr(secrets, "choice", random.Random(1).choice)  # noqa: S311 - the same in each run
         self.folder = tempfile.TemporaryDirectory()
+        self.requests = Requests(Path(self.folder.name))
+        self.requests.drains.mkdir()
         self.start_controller()
 
     @initialize(minimum=st.integers(0, 2))
@@ -303,16 +423,17 @@ class Life(RuleBasedStateMachine):
         folder = Path(self.folder.name)
         (folder / "key").write_bytes(b"key")
         world: Any = self.world
-        worker: Any = AtOnce()
-        tools = Tools(world, world, folder / "key", "s-", lambda: self.world.now)
+        self.worker = Worker(self.world)
+        worker: Any = self.worker
+        tools = Tools(world, world, folder / "key", "s-", self.world.clock)
         memory_file = MemoryFile(folder / "memory.json")
         reporter = Reporter(
             folder / "status.json",
-            Status(self.world.now, self.world.now),
+            Status(self.world.clock(), self.world.clock()),
             Journal(folder / "journal"),
             Metrics(CollectorRegistry()),
         )
-        memory = memory_file.load(self.world.now)
+        memory = memory_file.load(self.world.clock())
         self.loop = Loop(
             tools,
             memory,
@@ -320,12 +441,14 @@ class Life(RuleBasedStateMachine):
             reporter,
             Releases(folder / "release.json"),
             threading.Event(),
-            lambda: self.world.now,
+            self.world.clock,
             worker,
+            requests=self.requests,
         )
 
     def look(self) -> None:
         try:
+            self.worker.go_on()
             self.loop.tick()
         except KilledError:
             self.start_controller()
@@ -336,21 +459,21 @@ class Life(RuleBasedStateMachine):
         for _ in range(looks):
             self.look()
 
-    @rule(count=st.integers(1, 6), seconds=st.integers(1, 120))
+    @happens(count=st.integers(1, 6), seconds=st.integers(1, 120))
     def users_submit(self, count: int, seconds: int) -> None:
         self.world.waiting += [timedelta(seconds=seconds)] * count
         self.world.submitted += count
 
-    @rule(what=st.sampled_from(["nova", "schedd", "collector", "backend", "lock"]), seconds=st.integers(5, 100))
+    @happens(what=st.sampled_from(["nova", "schedd", "collector", "backend", "lock"]), seconds=st.integers(5, 100))
     def something_is_away(self, what: str, seconds: int) -> None:
         end = self.world.now + timedelta(seconds=seconds)
         self.world.down[what] = max(end, self.world.down.get(what, START))
 
-    @rule(ending=st.sampled_from(["killed", "failed"]), after=st.integers(0, 3))
+    @happens(ending=st.sampled_from(["killed", "engine killed", "failed"]), after=st.integers(0, 3))
     def the_next_update_is_interrupted(self, ending: str, after: int) -> None:
         self.world.next_update = (ending, after)
 
-    @rule(seconds=st.integers(1, 100))
+    @happens(seconds=st.integers(1, 100))
     def somebody_elses_update_makes_a_slave(self, seconds: int) -> None:
         server_id = self.world.make(f"s-other-{next(self.world.ids)}")
         end = self.world.now + timedelta(seconds=seconds)
@@ -359,31 +482,96 @@ class Life(RuleBasedStateMachine):
         self.world.down["lock"] = max(end, self.world.down.get("lock", START))
 
     @precondition(lambda self: self.world.vms)
-    @rule(data=st.data())
+    @happens(data=st.data())
     def a_server_is_deleted_by_hand(self, data: st.DataObject) -> None:
         self.world.lose(data.draw(st.sampled_from(sorted(self.world.vms))), by_controller=False)
 
     @precondition(lambda self: self.world.vms)
-    @rule(data=st.data(), status=st.sampled_from(["ERROR", "SHUTOFF"]))
+    @happens(data=st.data(), status=st.sampled_from(["ERROR", "SHUTOFF"]))
     def a_server_fails(self, data: st.DataObject, status: str) -> None:
         vm = self.world.vms[data.draw(st.sampled_from(sorted(self.world.vms)))]
         self.world.waiting += [timedelta(seconds=30) for _ in vm.jobs]
         vm.jobs, vm.server = [], replace_status(vm.server, status)
 
-    @rule(sound=st.booleans())
+    @happens(sound=st.booleans())
     def new_slaves_boot_or_never_do(self, *, sound: bool) -> None:
         self.world.next_slaves_sound = sound
 
-    @rule(quota=st.integers(0, 6))
+    @happens(quota=st.integers(0, 6))
     def the_quota_changes(self, quota: int) -> None:
         self.world.quota = quota
 
-    @rule(most=st.integers(2, 5))
+    @happens(most=st.integers(2, 5))
     def the_user_changes_the_maximum(self, most: int) -> None:
         self.world.maximum_before, self.world.maximum_since = self.world.most_slaves(), self.world.now
         self.world.settings = self.world.settings.model_copy(update={"max_slaves": most})
 
-    @rule()
+    @happens(before=st.integers(0, 10), after=st.integers(0, 10))
+    def updates_take_their_time(self, before: int, after: int) -> None:
+        self.world.pace = before, after
+
+    @happens(seconds=st.sampled_from([-86_400, -3600, -100, 100, 3600, 86_400]))
+    def the_masters_clock_jumps(self, seconds: int) -> None:
+        self.world.jump, self.world.jumped_at = timedelta(seconds=seconds), self.world.now
+        self.world.skew += self.world.jump
+
+    @happens(seconds=st.integers(5, 100))
+    def novas_list_is_cut_short(self, seconds: int) -> None:
+        self.world.list_is_short_until = self.world.now + timedelta(seconds=seconds)
+
+    @precondition(lambda self: self.world.vms)
+    @happens(data=st.data(), seconds=st.integers(5, 3000))
+    def a_slave_is_out_of_reach(self, data: st.DataObject, seconds: int) -> None:
+        vm = self.world.vms[data.draw(st.sampled_from(sorted(self.world.vms)))]
+        name = vm.server.name
+        if self.world.joined(vm) and not self.world.out_of_reach(vm):
+            self.world.last_heard[name] = self.world.machine(vm), self.world.now
+        self.world.unreachable[name] = self.world.now + timedelta(seconds=seconds)
+
+    @happens(by=st.integers(0, 3))
+    def ads_come_late(self, by: int) -> None:
+        self.world.ads_late = by
+
+    @happens(count=st.integers(1, 3))
+    def users_submit_what_no_free_slot_starts(self, count: int) -> None:
+        self.world.stuck += count
+
+    @happens()
+    def users_remove_what_is_stuck(self) -> None:
+        self.world.stuck = 0
+
+    @precondition(lambda self: self.world.in_state)
+    @happens()
+    def the_users_refresh_finds_what_is_gone(self) -> None:
+        world = self.world
+        if world.down.get("lock", START) <= world.now:
+            world.in_state = {name: id_ for name, id_ in world.in_state.items() if id_ in world.vms}
+
+    @happens(image=st.sampled_from("ij"))
+    def the_user_wants_slaves_of_another_image(self, image: str) -> None:
+        slave = self.world.settings.slave.model_copy(update={"image_id": image})
+        self.world.settings = self.world.settings.model_copy(update={"slave": slave})
+
+    @happens()
+    def somebody_asks_for_old_slaves_to_be_replaced(self) -> None:
+        self.requests.recycle.touch()
+        os.utime(self.requests.recycle, times=(self.world.clock().timestamp(),) * 2)
+
+    @precondition(lambda self: self.world.vms)
+    @happens(data=st.data())
+    def somebody_asks_for_a_drain(self, data: st.DataObject) -> None:
+        names = sorted(vm.server.name for vm in self.world.vms.values())
+        (self.requests.drains / data.draw(st.sampled_from(names))).touch()
+
+    @happens()
+    def somebody_pauses_the_controller(self) -> None:
+        self.requests.pause.touch()
+
+    @happens()
+    def somebody_lets_it_go_on(self) -> None:
+        self.requests.pause.unlink(missing_ok=True)
+
+    @happens()
     def the_controller_is_killed(self) -> None:
         self.start_controller()
 
@@ -399,7 +587,9 @@ class Life(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.world.advance(timedelta(seconds=100))  # updates of others end
-            self.world.down, self.world.next_update = {}, ("", 0)
+            self.world.down, self.world.next_update, self.world.unreachable = {}, ("", 0), {}
+            self.requests.pause.unlink(missing_ok=True)
+            self.world.stuck, self.world.ads_late, self.world.list_is_short_until = 0, 0, START
             self.world.next_slaves_sound, self.world.quota = True, 6
             # An hour of backing off, the time for slaves that never join, and the jobs.
             end = self.world.now + timedelta(hours=2)
@@ -418,8 +608,11 @@ class Life(RuleBasedStateMachine):
         world = self.world
         servers = {vm.server.name: vm.server.id for vm in world.vms.values()}
         quiet = not world.waiting and world.done == world.submitted and not world.ghosts and not world.pending
-        return quiet and servers == world.in_state and len(servers) == world.settings.min_slaves
+        drained = any(vm.draining is not None for vm in world.vms.values())
+        asked = self.requests.recycle.exists() or any(self.requests.drains.iterdir())
+        known = servers == world.in_state and len(servers) == world.settings.min_slaves
+        return quiet and known and not drained and not asked and not self.loop.applying
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=40, stateful_step_count=20)
+TestLife.settings = settings(max_examples=settings().max_examples // 2, stateful_step_count=20)

@@ -160,6 +160,13 @@ def test_new_limits_are_read_within_half_a_minute(bench: Bench, monkeypatch: pyt
     assert bench.state.reads == reads + 1
 
 
+def test_after_a_failure_without_an_update_there_is_nothing_to_recover(bench: Bench) -> None:
+    bench.tick()
+    bench.worker.given[0].set_result(Outcome(failures={Trouble.REMOVALS: "a can't be drained - timed out"}))
+    bench.tick()
+    assert bench.state.recoveries == 1
+
+
 def test_a_failed_update_is_recovered_from_and_tried_again_later(bench: Bench) -> None:
     bench.tick()
     bench.worker.given[0].set_result(Outcome(tried=GROWING, failures={Trouble.UPDATES: "no valid host"}))

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from controller.metrics import Metrics, serve
-from controller.model import JobGroup, Phase, Plan, Reason, Removal, Room, Setback, Slave, Snapshot, Why
+from controller.model import JobGroup, Phase, Plan, Reason, Removal, Room, Setback, Slave, Snapshot, Trouble, Why
 from controller.story import Event, What
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,6 +58,11 @@ def test_an_unknown_part_is_an_error_of_its_system_and_no_zero(bench: Bench) -> 
     assert bench("ecm_slaves", phase="busy") == 1
     assert bench("ecm_api_errors_total", system="OpenStack") == 1
     assert bench("ecm_api_errors_total", system="state") == 1
+
+
+def test_removals_that_fail_open_no_breaker(bench: Bench) -> None:
+    bench.metrics.looked(Snapshot(setbacks=(Setback(2, NOW, "refused", Trouble.REMOVALS),)), NOW)
+    assert (bench("ecm_setbacks", trouble="removals"), bench("ecm_backing_off")) == (2, 0)
 
 
 def test_the_breaker_is_open_until_the_next_try(bench: Bench) -> None:

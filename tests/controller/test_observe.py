@@ -458,6 +458,26 @@ def test_a_slave_that_the_pool_has_not_heard_from_lately_proves_nothing(outside:
         assert [group.unmatched for group in seen[-1].jobs] == [unmatched]
 
 
+def test_a_slave_that_the_pool_has_not_heard_from_lately_is_no_room(outside: Outside) -> None:
+    """Its host may be dead: HTCondor believes its ad for a quarter of an hour, and jobs would wait for it."""
+    outside.servers = [replace(server("a"), made_from=SETTINGS.fingerprint)]
+    for age, free in ((150, IDLE.free), (151, None)):
+        outside.machines = {"a": replace(IDLE, ad_age=Seconds(age))}
+        (slave,) = look(outside, Memory(START)).slaves
+        assert (slave.phase, slave.free) == (Phase.IDLE, free)
+
+
+def test_after_a_jump_of_the_clock_every_ad_is_old_and_none_is_taken_to_be(outside: Outside) -> None:
+    memory = Memory(START)
+    outside.servers, outside.machines = [server("a")], {"a": IDLE}
+    look(outside, memory)
+    outside.machines = {"a": replace(IDLE, ad_age=Seconds(3600))}
+    jumped = NOW + timedelta(hours=1)
+    assert look(outside, memory, jumped).slaves[0].free == IDLE.free
+    assert look(outside, memory, jumped + timedelta(seconds=59)).slaves[0].free == IDLE.free
+    assert look(outside, memory, jumped + timedelta(seconds=118)).slaves[0].free is None, "by now it has missed one"
+
+
 def test_a_slave_that_cannot_be_understood_stays_and_is_warned_of_once(outside: Outside) -> None:
     outside.servers = [server("a")]
     outside.machines = {"a": replace(IDLE, claimed=True, unreadable="ValueError: 'many'")}

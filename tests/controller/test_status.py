@@ -95,6 +95,11 @@ def test_a_slave_that_is_to_go_says_why() -> None:
 WAITING = JobGroup(Room(1, 100, 10), idle=3, ripe=0)
 
 
+def test_removals_that_fail_keep_no_slave_from_being_made() -> None:
+    refused = Setback(1, at(0), "refused", Trouble.REMOVALS)
+    assert look(FRESH, 1, jobs=(WAITING,), setbacks=(refused,)).next_try_at is None
+
+
 def test_the_next_try_is_shown() -> None:
     setback = Setback(1, at(0), "no host")
     shown = look(FRESH, 1, jobs=(WAITING,), setbacks=(setback,))

@@ -142,7 +142,7 @@ RUN = {
     "ecm --stack mycluster config check": Run(f"ecm --stack {STACK} config check", says="room for 3 slaves"),
     "pulumi up --stack mycluster": Run(UP, says="created"),
     "ecm recycle": Run(says="replaced when they have no job", before=Newcomer.has_master),
-    "ecm simulate --trace trace.csv --set maxSlaves=50 --set maxSlaves=50,idleTime=300 --plot whatif.html": Run(
+    "ecm simulate --trace trace.csv --set maxSlaves=50 --set maxSlaves=50,spareSlots=4 --plot whatif.html": Run(
         "ecm simulate --trace {desk}/trace.csv --set maxSlaves=5 --plot {desk}/whatif.html", says="maxSlaves=5"
     ),
     "ecm status --watch": Run("timeout 60 ecm status --watch | grep -m 1 slaves", says="slaves"),
@@ -168,6 +168,7 @@ RUN = {
     "ecm sweep": Run(says="server"),
     "ecm restart": Run(says="Both are up"),
     "ecm doctor": Run(says="HTCondor"),
+    "ecm --version": Run(says=r"^ecm \d+\."),
     "ecm doctor --fix": Run(says="releases"),
     "export OS_CLOUD=NAME": Run("export OS_CLOUD=localcloud"),
     "ecm --host USER@ADDRESS status": Run("ecm --host debian@{address} status", says="looked"),

@@ -45,6 +45,14 @@ def test_the_limit_pays_for_what_runs_and_lets_nobody_wait() -> None:
     assert max(result.wait_mean, result.wait_95) == 0.0
 
 
+def test_the_limit_of_a_runs_own_starts_lets_jobs_begin_when_they_did_there() -> None:
+    trace = (job(0, 20), job(30, 20))
+    starts = run(trace, Controller(LIMITS), SITE).started
+    assert starts == {0: 34, 1: 34}, "both begin in the cycle after the slave has booted"
+    assert clairvoyant(trace, SITE).vm_hours * 3600 == 40
+    assert clairvoyant(trace, SITE, started=starts).vm_hours * 3600 == 20
+
+
 def test_a_slave_that_boots_for_a_job_that_another_takes_is_wasted() -> None:
     slow = replace(SITE, boot=Duration(Seconds(200)))
     result = run((job(0, 5, cpus=2), job(1, 20, cpus=2)), Controller(LIMITS), slow)

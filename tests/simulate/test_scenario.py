@@ -28,5 +28,12 @@ def test_a_longer_idle_time_costs_more() -> None:
     assert long.vm_hours - short.vm_hours > 0.95
 
 
+def test_spare_slots_cost_more_and_let_later_jobs_wait_less() -> None:
+    trace = (job(0, 3000), job(10, 3000), job(1000, 60))
+    none, two = compare(trace, {"none": settings(), "two": settings(spareSlots="2")}, OFFERED)
+    assert two.vm_hours > none.vm_hours
+    assert two.wait_mean < none.wait_mean
+
+
 def test_the_quota_holds() -> None:
     assert compare(tuple(job(0, 60) for _ in range(9)), {"now": settings()}, OFFERED, quota=2)[0].boots == 2

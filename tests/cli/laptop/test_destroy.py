@@ -1,5 +1,6 @@
 """The cluster goes down whatever its controller does, and with a dead master too."""
 
+import json
 from subprocess import CompletedProcess
 from types import SimpleNamespace
 from typing import Any
@@ -92,3 +93,10 @@ def test_an_interrupt_says_that_the_controller_stays_paused(
     assert done.exit_code == 130
     assert "The controller stays paused" in done.stdout
     assert master.asked
+
+
+def test_a_cluster_that_is_not_up_has_no_controller_to_pause(ecm: Any, pulumi: Any, master: FakeMaster) -> None:
+    pulumi.told = {}
+    done = ecm("destroy", "--yes", "--json")
+    assert json.loads(done.stdout) == {"destroyed": "mycluster"}
+    assert (pulumi.ran, master.asked) == ([DESTROY], [])

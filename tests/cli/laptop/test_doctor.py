@@ -10,6 +10,7 @@ import pytest
 from cli.errors import CommandError
 from cli.laptop import doctor
 from cloudinit import payload
+from tests.cli.conftest import thing
 
 
 class FakeMaster:
@@ -78,6 +79,19 @@ def test_a_server_that_is_being_made_is_no_orphan(ecm: Any, pulumi: Any, cloud: 
     assert master.asked
 
 
+def test_a_rule_that_somebody_removed_is_found(ecm: Any, pulumi: Any, cloud: Any, master: FakeMaster) -> None:
+    rules = [
+        {"type": "openstack:networking/secGroupRule:SecGroupRule", "urn": f"urn:x::master-{name}", "id": f"{name}-id"}
+        for name in ("ssh", "condor")
+    ]
+    pulumi.state = {"deployment": {"resources": rules}}
+    cloud.rules = [thing("ssh"), thing("condor")]
+    assert found(ecm("doctor", "--json"))["groups"] == ""
+    cloud.rules = [thing("ssh")]
+    assert found(ecm("doctor", "--json"))["groups"].startswith("the cloud lacks master-condor - ")
+    assert master.asked
+
+
 def test_a_stack_that_is_not_up_is_nothing_wrong(ecm: Any, pulumi: Any, master: FakeMaster) -> None:
     pulumi.told = {}
     assert ecm("doctor").exit_code == 0
@@ -93,3 +107,19 @@ def test_another_version_of_the_engine_is_wrong(ecm: Any, pulumi: Any, monkeypat
 def test_a_port_that_is_closed_says_what_to_look_at() -> None:
     with pytest.raises(CommandError, match=r"ssh at 127\.0\.0\.1 doesn't answer - .*refused"):
         doctor._port("127.0.0.1", 1, "ssh")
+
+
+@pytest.mark.parametrize("broken", ["version", "backend", "config"])
+def test_the_login_is_looked_at_even_where_pulumi_does_not_work(
+    ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def refuse(_: Any) -> str:
+        raise CommandError("there is no `pulumi` on PATH - it carries everything out - run scripts/setup")
+
+    for part in {"version": ("version", "backend"), "backend": ("backend",), "config": ("config",)}[broken]:
+        monkeypatch.setattr(type(pulumi), part, refuse)
+    told = found(ecm("doctor", "--json"))
+    assert [what for what, wrong in told.items() if wrong] == [
+        {"version": "pulumi", "backend": "state", "config": "stack"}[broken]
+    ]
+    assert told["login"] == ""

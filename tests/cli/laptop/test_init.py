@@ -1,5 +1,6 @@
 """The wizard asks only what it doesn't know, proposes what fits, and creates nothing without a yes."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,15 @@ def test_what_can_be_no_answer_is_asked_again(ecm: Any, pulumi: Any) -> None:
 
 
 @pytest.mark.usefixtures("new")
+def test_the_choices_are_in_columns_with_what_does_not_serve_below_them(ecm: Any) -> None:
+    shown = ecm("init", "fresh", stdin="\n").stdout
+    assert " 1  debian-13-condor  debian-13, 1024 MiB     debian-13-condor-id\n" in shown
+    assert " 2  Ubuntu 24.04 LTS  ubuntu-24.04, 1024 MiB  Ubuntu 24.04 LTS-id\n" in shown
+    assert " ✗  windows   its system can't be told: ecm:os names it" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.usefixtures("new")
 def test_an_image_that_is_not_listed_is_taken_after_a_yes(ecm: Any, pulumi: Any) -> None:
     ecm("init", "fresh", stdin="\nshared-id\nn\nshared-id\ny\n" + "\n" * 8)
     assert settings(pulumi)["image"] == "shared-id"
@@ -187,6 +197,12 @@ def test_a_misspelt_setting_is_refused_before_a_stack_is_made(ecm: Any, new: Any
     done = ecm("init", "fresh", "--yes", "--set", "maxSlave=2")
     assert "ecm:maxSlave is no setting - did you mean ecm:maxSlaves?" in done.stderr
     assert new.names == []
+
+
+def test_a_name_that_slaves_cannot_have_is_refused_before_a_stack_is_made(ecm: Any, new: Any) -> None:
+    done = ecm("init", "my.dev", "--yes")
+    assert (done.exit_code, new.names) == (1, [])
+    assert "'my.dev' - slaves with a dot in their names can't join the pool - choose another" in done.stderr
 
 
 def test_a_place_of_no_known_kind_is_refused(ecm: Any, new: Any) -> None:
@@ -209,8 +225,8 @@ def test_the_clouds_own_store_is_offered_with_what_speaks_against_it(
 ) -> None:
     cloud.catalogue = {"object-store": ["https://store:8080/v1/AUTH_project"]}
     done = ecm("init", "fresh", stdin="y\n\n" + "\n" * 12)
-    assert "only eventually consistent" in done.stdout
-    assert "carries your full power over the project" in done.stdout
+    assert "only eventually consistent" in " ".join(done.stdout.split())
+    assert "carries your full power over the project" in " ".join(done.stdout.split())
     assert cloud.done == [
         "make bucket ecm-state",
         "post http://cloud/v3/users/me/credentials/OS-EC2 {'tenant_id': 'project'}",
@@ -235,3 +251,16 @@ def test_no_credentials_are_made_without_a_yes(
     monkeypatch.setenv("PULUMI_BACKEND_URL", "")
     ecm("init", "other", "--yes")
     assert (cloud.done, stateless.names) == ([], ["fresh"])
+
+
+@pytest.mark.usefixtures("new")
+def test_json_has_the_settings_and_what_was_checked_and_no_secret(ecm: Any, pulumi: Any) -> None:
+    done = ecm("init", "fresh", "--json", "--set", "masterBackendUrl=postgres://m:own@db/pulumi")
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["stack"]) == (0, "fresh")
+    assert told["settings"]["image"] == "debian-13-condor"
+    assert told["settings"]["masterBackendUrl"] == "***"
+    assert {check["what"] for check in told["checks"]} >= {"settings", "image", "quota"}
+    assert "The state is in" in done.stderr
+    assert pulumi.names == ["fresh"]
+    assert "own@" not in done.output

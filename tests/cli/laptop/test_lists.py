@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cluster.errors import CloudError
+from tests.cli.conftest import image, thing
 
 
 def test_supported_images_come_first_and_the_others_say_why_not(ecm: Any) -> None:
@@ -72,3 +73,23 @@ def test_a_filter_that_nothing_meets_says_so(ecm: Any, command: str, says: str) 
 
 def test_json_has_what_is_left_of_the_quota(ecm: Any) -> None:
     assert [part["left"] for part in json.loads(ecm("quota", "--json").stdout)] == [8, 16, None]
+
+
+def test_a_name_is_shown_as_it_is_whatever_is_in_it(ecm: Any, cloud: Any) -> None:
+    name = "debian [/old] [bold]x :bug: ümläüt 日本"
+    cloud.images, cloud.keypairs = [image(name)], [thing(name, fingerprint="aa")]
+    assert name in ecm("images").stdout.replace("\n", "")
+    assert name in ecm("keys").stdout
+
+
+def test_a_row_is_one_line_for_grep(ecm: Any, cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.images = [image("Rocky-9-GenericCloud-Base-9.4-20240509.0.x86_64-with-all-that-one-could-want")]
+    monkeypatch.delenv("COLUMNS")
+    (row,) = ecm("images").stdout.splitlines()[1:]
+    assert row.split() == [cloud.images[0].name, "el-9", "1024", cloud.images[0].id]
+
+
+def test_an_id_is_never_broken(ecm: Any, cloud: Any) -> None:
+    cloud.images = [image("Rocky-9-GenericCloud-Base-9.4-20240509.0.x86_64")]
+    cloud.images[0].id = "8d4d0f49-fa70-4c21-b543-79ca32643b1c"
+    assert cloud.images[0].id in ecm("images").stdout

@@ -6,6 +6,7 @@ import pytest
 
 from cli.laptop import catalog
 from cli.laptop.proposals import Choice, Question, There, question
+from tests.cli.conftest import image
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_flavors_too_small_for_the_image_are_not_offered(there: There, cloud: An
 
 def test_a_flavor_is_shown_with_its_size(there: There) -> None:
     made = asked("slaveFlavor", there)
-    assert Choice("medium", "2 VCPUs, 2048 MiB, 10 GiB") in made.choices
+    assert Choice("medium", "2 VCPUs, 2048 MiB, 10 GiB", "medium-id") in made.choices
     assert made.proposal == "medium"
 
 
@@ -63,3 +64,53 @@ def test_the_only_network_is_not_asked_for(there: There, cloud: Any) -> None:
 def test_required_settings_are_known_as_such(there: There) -> None:
     assert asked("keyName", there).required
     assert not asked("jobsPerSlave", there).required
+
+
+def test_what_does_not_serve_is_shown_with_why(there: There) -> None:
+    assert Choice("windows", "its system can't be told: ecm:os names it", "windows-id") in asked("image", there).misfits
+
+
+def test_flavors_that_cannot_run_so_many_jobs_at_once_are_misfits(there: There) -> None:
+    made = asked("slaveFlavor", there, jobsPerSlave="3")
+    assert [c.value for c in made.choices] == ["large"]
+    assert made.proposal == "large"
+    assert Choice("small", "too few VCPUs, 1, for ecm:jobsPerSlave, 3", "small-id") in made.misfits
+    assert len(asked("masterFlavor", there, jobsPerSlave="3").choices) == 3
+
+
+def test_a_flavor_without_a_disk_wants_a_boot_volume(there: There, cloud: Any) -> None:
+    cloud.flavors[2].disk = 0
+    there = There(there.images, catalog.flavors(cloud), there.networks, there.keys, there.quota)
+    assert asked("masterFlavor", there).misfits == (
+        Choice("medium", "has no disk: ecm:bootVolumeGiB gives it one", "medium-id"),
+    )
+    assert asked("masterFlavor", there, bootVolumeGiB="20").misfits == ()
+
+
+def test_of_two_things_with_one_name_the_id_is_set(there: There, cloud: Any) -> None:
+    cloud.images += [image("debian-13-condor"), image("")]
+    cloud.images[-2].id, cloud.images[-2].os_distro = "other-id", "debian"
+    there = There(catalog.images(cloud), there.flavors, there.networks, there.keys, there.quota)
+    made = asked("image", there)
+    assert {"debian-13-condor-id", "other-id"} <= {choice.value for choice in made.choices}
+    assert made.proposal in {"debian-13-condor-id", "other-id"}
+    assert "-id" in [choice.value for choice in made.misfits]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("jobsPerSlave", "2", "the flavor small has 1 VCPU"),
+        ("jobsPerSlave", "1", ""),
+        ("minSlaves", "5", "no number of slaves fits both"),
+        ("minSlaves", "x", "it should be a whole number"),
+        ("maxSlaves", "3", ""),
+    ],
+)
+def test_an_answer_is_checked_beside_the_others(there: There, key: str, value: str, says: str) -> None:
+    before = {"image": "debian-13-condor", "masterFlavor": "medium", "slaveFlavor": "small", "keyName": "mykey"}
+    assert asked(key, there, **before, maxSlaves="3").check(value) == says
+
+
+def test_what_was_set_and_goes_with_the_other_answers_no_more_is_not_proposed(there: There) -> None:
+    assert asked("jobsPerSlave", there, slaveFlavor="small", jobsPerSlave="4").proposal == ""

@@ -26,8 +26,41 @@ def test_the_stack_is_named_to_every_command_of_it(folder: Path) -> None:
 
 def test_an_error_is_pulumis_own_line(folder: Path) -> None:
     (folder / "answer").write_text('echo "error: no stack named mine found" >&2; echo "more"; exit 255')
-    with pytest.raises(CommandError, match=r"^pulumi stack failed - no stack named mine found$"):
+    with pytest.raises(CommandError, match=r"^pulumi stack failed - no stack named mine found"):
         Pulumi("mine", folder).outputs()
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            "PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions",
+            "this shell doesn't know where the state is - PULUMI_BACKEND_URL isn't set - export it; ",
+        ),
+        (
+            "no stack selected; please use `pulumi stack select` to choose one",
+            "no cluster is chosen - no stack is selected here - ecm --stack NAME …; `ecm init NAME` makes one",
+        ),
+        (
+            "no stack named 'mine' found",
+            "pulumi stack failed - no stack named 'mine' found - `pulumi stack ls` lists those that there are",
+        ),
+        ("incorrect passphrase", "pulumi stack failed - incorrect passphrase - export PULUMI_CONFIG_PASSPHRASE=…"),
+        (
+            "unable to open state database: no route",
+            "pulumi stack failed - unable to open state database: no route - is it up, and does PULUMI_BACKEND_URL ",
+        ),
+    ],
+)
+def test_what_a_newcomer_meets_says_what_to_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: str, says: str
+) -> None:
+    monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+    (folder / "error").write_text(f"error: {error}\n")
+    (folder / "answer").write_text(f"cat {folder}/error >&2; exit 255")
+    with pytest.raises(CommandError) as raised:
+        Pulumi("mine", folder).outputs()
+    assert str(raised.value).startswith(says)
 
 
 def test_secrets_are_left_closed_where_the_passphrase_is_missing(folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cli.errors import CommandError
+from cli.laptop import ssh
 from cli.laptop.desk import address
 from cli.laptop.pulumi import Value
 from cli.laptop.ssh import Ssh
@@ -53,6 +54,44 @@ def test_a_master_out_of_reach_is_one_line(calls: Path) -> None:
     (calls.parent / "answer").write_text("echo 'ssh: connect to host x: timed out' >&2; exit 255")
     with pytest.raises(CommandError, match=r"doesn't answer ssh at u@h - ssh: connect to host x: timed out - `ecm doc"):
         Ssh(lambda: "u@h").ask("status")
+
+
+def test_a_master_that_is_only_booting_is_told_so(ecm: Any, calls: Path) -> None:
+    (calls.parent / "answer").write_text("echo 'sh: /usr/local/bin/ecm: No such file or directory' >&2; exit 127")
+    assert "the master has no `ecm` yet - it is at its first boot" in ecm("status").stderr
+    with pytest.raises(CommandError, match="the master has no `ecm` yet"):
+        Ssh(lambda: "u@h").ask("status")
+
+
+def test_who_watches_from_the_start_is_told_what_is_missing_and_then_sees(
+    ecm: Any, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "AGAIN", 0)
+    (calls.parent / "answer").write_text(
+        f"case $(wc -l <{calls}) in\n"
+        "  1) echo 'connect to host: refused' >&2; exit 255 ;;\n"
+        "  2 | 3) exit 127 ;;\n"
+        "  *) echo '{}' ;;\n"
+        "esac"
+    )
+    monkeypatch.setattr(Ssh, "call", lambda *_, **__: 130)
+    done = ecm("status", "--watch")
+    assert done.exit_code == 130
+    assert [line.partition(" - ")[0] for line in done.stdout.splitlines()] == [
+        "not yet: the master doesn't answer ssh at debian@198.51.100.7",
+        "not yet: the master has no `ecm` yet",
+    ]
+
+
+def test_a_login_that_is_refused_is_not_waited_for(ecm: Any, calls: Path) -> None:
+    (calls.parent / "answer").write_text("echo 'Permission denied (publickey).' >&2; exit 255")
+    assert ecm("status", "--watch").exit_code == 1
+
+
+def test_a_stack_that_is_not_up_is_not_watched(ecm: Any, desk: Any, pulumi: Any) -> None:
+    pulumi.told = {}
+    desk.master = Ssh(lambda: address(pulumi, ""))
+    assert "has no master" in ecm("status", "--watch").stderr
 
 
 def test_an_own_ssh_configuration_is_used(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:

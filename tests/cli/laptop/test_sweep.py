@@ -43,5 +43,6 @@ def test_nothing_is_deleted_without_a_yes(ecm: Any, cloud: Any) -> None:
 
 def test_a_stack_that_is_not_up_has_no_servers_to_sweep(ecm: Any, cloud: Any, pulumi: Any) -> None:
     pulumi.told = {}
-    assert "has every server" in ecm("sweep", "--yes").stdout
+    assert ecm("sweep", "--yes").stdout == "The stack mycluster isn't up: no server has its tag.\n"
+    assert ecm("sweep", "--json").stdout == "[]\n"
     assert cloud.done == []

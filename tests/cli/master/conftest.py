@@ -29,7 +29,7 @@ class FakeMachine(Machine):
     def output(self, *command: str, user: str = "", stdin: str = "") -> str:
         line = " ".join(command)
         self.ran.append(f"{user}: {line}" if user else line)
-        if command[:2] == ("sh", "-c"):
+        if command[:2] == ("sh", "-c") and "cat >" in command[2]:
             Path(command[-1]).parent.mkdir(parents=True, exist_ok=True)
             Path(command[-1]).write_text(stdin)
             return ""

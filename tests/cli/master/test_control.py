@@ -1,5 +1,6 @@
 """Hands on the running cluster: requests are files of the controller's, restarts go in the right order."""
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,14 @@ from cli.errors import NotThereError
 from cli.master.control import named
 from controller.model import Phase
 from controller.requests import Requests
+
+
+@pytest.fixture
+def running(master: Any, status: Any, slave: Any) -> Any:
+    """A master where all goes as it should."""
+    master.tells(status(slave("abc", Phase.BUSY), at=datetime.now(UTC) + timedelta(seconds=60)))
+    master.answers |= {"systemctl": "", "systemctl show": "ActiveState=inactive\n", "condor_status": "0 0 0\n"}
+    return master
 
 
 def test_a_pause_says_who_and_why_until_it_ends(ecm: Any, master: Any) -> None:
@@ -75,3 +84,23 @@ def test_the_log_is_followed_on_request(ecm: Any, master: Any) -> None:
 def test_an_ambiguous_end_of_a_name_is_refused(slave: Any) -> None:
     with pytest.raises(NotThereError, match="several slaves end so"):
         named((slave("abc", Phase.IDLE), slave("xbc", Phase.IDLE)), "bc")
+
+
+@pytest.mark.parametrize(
+    ("command", "has"),
+    [
+        ("pause cables", "paused"),
+        ("resume", "paused"),
+        ("drain abc", "draining"),
+        ("recycle", "recycling"),
+        ("restart", "restarted"),
+    ],
+)
+def test_what_was_done_is_told_as_json_and_nothing_else(ecm: Any, running: Any, command: str, has: str) -> None:
+    done = ecm(*command.split(), "--json", obj=running)
+    assert list(json.loads(done.stdout)) == [has]
+
+
+def test_the_log_is_told_as_json(ecm: Any, master: Any) -> None:
+    ecm("logs", "--json", obj=master)
+    assert "--output json" in master.ran[-1]

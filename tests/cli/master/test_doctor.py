@@ -19,6 +19,7 @@ HEALTHY = {
     "stat": "600 root\n",
     "timedatectl show": "yes\n",
     "df": "Use%\n 40%\n",
+    "sh -c curl": "7\n",
 }
 
 
@@ -43,11 +44,12 @@ def test_a_healthy_master_has_nothing_wrong(healthy: Any) -> None:
         ({"cloud-init status": "status: error\n"}, "first boot", "it is error"),
         (
             {"systemctl show --value --property ActiveState condor": "failed\n"},
-            "service condor.service",
+            "service condor",
             "it is failed",
         ),
         ({"stat": "644 root\n"}, "signing key", "it can mint any identity"),
-        ({"curl": ""}, "metadata lock", "it answers everybody"),
+        ({"sh -c curl": "0\n"}, "metadata lock", "it answers everybody"),
+        ({"sh -c curl": "127\n"}, "metadata lock", "can't be tried"),
         ({"timedatectl show": "no\n"}, "clock", "isn't kept by NTP"),
         (
             {"condor_status -constraint": "$CondorVersion: 24.0.1 2026-07-12 $\n"},
@@ -94,7 +96,13 @@ def test_a_containers_clock_is_its_hosts(healthy: Any) -> None:
 
 def test_the_doctor_does_not_send_to_the_doctor(healthy: Any) -> None:
     del healthy.answers["df"]
-    assert "ecm doctor" not in wrong(healthy)["disk"]
+    (healthy.run / "status.json").unlink()
+    assert not [line for line in wrong(healthy).values() if "ecm doctor" in line]
+
+
+def test_commands_are_shown_in_one_line_to_be_copied(on_master: Any, healthy: Any) -> None:
+    healthy.answers["systemctl show --value --property ActiveState ecm-controller"] = "failed\n"
+    assert "\n       → sudo systemctl restart ecm-controller\n" in on_master("doctor").stdout
 
 
 def test_fix_lets_the_controller_come_up_before_it_looks_again(

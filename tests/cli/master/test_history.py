@@ -23,9 +23,9 @@ def decision(hours_ago: float, *, idle: int = 0, slaves: int = 0, now: datetime 
 
 
 def test_what_was_seen_last_holds_until_the_next_change() -> None:
-    done = stretches([decision(12.5, idle=3), decision(6.5, slaves=3)], NOW, timedelta(hours=24))
+    done = stretches([decision(12.5, idle=3), decision(6.5, slaves=3)], NOW, timedelta(hours=ROWS))
     assert len(done) == ROWS
-    assert [(s.idle_jobs, s.slaves) for s in done[10:13]] == [(0, 0), (3, 0), (3, 0)]
+    assert [(s.idle_jobs, s.slaves) for s in done[ROWS - 14 : ROWS - 11]] == [(0, 0), (3, 0), (3, 0)]
     assert (done[-1].idle_jobs, done[-1].slaves) == (0, 3)
     assert sum(s.made for s in done) == 3
 
@@ -44,7 +44,7 @@ def journal(master: Any) -> Journal:
 @pytest.mark.usefixtures("journal")
 def test_history_is_a_row_for_each_stretch_within_80_columns(ecm: Any, master: Any) -> None:
     lines = ecm("history", "--hours", "2", obj=master).stdout.splitlines()
-    assert len(lines) == ROWS + 1
+    assert len(lines) == ROWS + 1 < 24
     assert max(map(len, lines)) <= 80
     assert "█" in lines[-1]
     assert len(json.loads(ecm("history", "--json", obj=master).stdout)) == ROWS
@@ -65,3 +65,25 @@ def test_a_replay_shows_what_the_rule_would_now_decide_otherwise(ecm: Any, maste
 
 def test_without_a_journal_it_says_so(ecm: Any, master: Any) -> None:
     assert "there is no journal yet" in ecm("history", obj=master).stderr
+
+
+def test_short_stretches_are_told_apart_by_their_seconds(ecm: Any, master: Any, journal: Journal) -> None:
+    (journal.folder / "journal.0.jsonl").unlink()
+    journal.add(decision(0.1, idle=2, now=datetime.now(UTC)))
+    moments = [line.split()[0] for line in ecm("history", obj=master).stdout.splitlines()[1:]]
+    assert len(set(moments)) == ROWS
+
+
+@pytest.mark.usefixtures("journal")
+def test_lines_that_cannot_be_read_are_counted(ecm: Any, master: Any, journal: Journal) -> None:
+    with (journal.folder / "journal.0.jsonl").open("ab") as file:
+        file.write(b"\xc0{\n")
+    assert "1 line of the journal can't be read" in ecm("history", obj=master).stdout
+
+
+@pytest.mark.parametrize("command", ["history", "replay"])
+def test_a_journal_that_may_not_be_read_is_one_line(ecm: Any, master: Any, command: str) -> None:
+    (master.state / "journal" / "journal.0.jsonl").mkdir(parents=True)
+    done = ecm(command, obj=master)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "the journal can't be read - Is a directory" in done.stderr

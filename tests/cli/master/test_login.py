@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-SLOTS = "ecm-dev-slave-abc 2 1920 100 1700000000 <10.0.0.9:9618?addrs=10.0.0.9-9618>\n"
+SLOTS = "ecm-dev-slave-abc <10.0.0.9:9618?addrs=10.0.0.9-9618> 1700000000 2 1920 100 undefined\n"
 
 
 def test_a_slave_is_found_by_the_end_of_its_name(on_master: Any, master: Any) -> None:

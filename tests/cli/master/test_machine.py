@@ -42,3 +42,24 @@ def test_a_program_that_fails_is_one_line_with_its_own_word(machine: Machine) ->
 def test_a_program_that_is_not_there_asks_whether_this_is_the_master(machine: Machine) -> None:
     with pytest.raises(CommandError, match=r"there is no condor_nothing - .* is this the master"):
         machine.output("condor_nothing")
+
+
+def test_a_file_that_is_no_text_is_read_all_the_same(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "damaged").write_bytes(b"{\xc0")
+    assert machine.read(tmp_path / "damaged").startswith("{")
+
+
+def test_a_file_that_cannot_be_read_is_one_line(machine: Machine, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"can't be read - Is a directory - `ecm doctor` looks why$"):
+        machine.read(tmp_path)
+
+
+def test_who_may_not_use_sudo_is_told_so(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "tools" / "sudo").write_text("#!/bin/sh\necho 'sudo: a password is required' >&2; exit 1\n")
+    with pytest.raises(CommandError, match=r"^this is for administrators - you may not use sudo here - ask "):
+        machine.write(machine.state / "paused", "x")
+
+
+def test_a_program_that_is_not_there_to_be_shown_is_one_line(machine: Machine) -> None:
+    with pytest.raises(CommandError, match="there is no condor_nothing"):
+        machine.call("condor_nothing")

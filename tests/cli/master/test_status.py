@@ -3,10 +3,13 @@
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from cli.master.status import Glance, view
 from controller.model import Phase
 
 QUEUE = {"condor_status -schedd": "3 2 0\n"}
@@ -51,7 +54,11 @@ def test_a_pause_is_shown(ecm: Any, master: Any, status: Any) -> None:
 def test_json_has_the_controllers_own_names(ecm: Any, master: Any, status: Any) -> None:
     master.answers |= QUEUE
     master.tells(status(idle_jobs=3))
-    assert json.loads(ecm("status", "--json", obj=master).stdout)["idleJobs"] == 3
+    (master.state / "paused").write_text("by ada since noon: cables\n")
+    told = json.loads(ecm("status", "--json", obj=master).stdout)
+    assert told["idleJobs"] == 3
+    assert told["queue"] == {"idle": 3, "running": 2, "held": 0}
+    assert (told["paused"], told["trouble"]) == ("by ada since noon: cables", "")
 
 
 def test_a_controller_that_never_spoke_is_one_line(ecm: Any, master: Any) -> None:
@@ -60,9 +67,12 @@ def test_a_controller_that_never_spoke_is_one_line(ecm: Any, master: Any) -> Non
     assert "the controller says nothing" in done.stderr
 
 
-def test_a_damaged_status_is_one_line(ecm: Any, master: Any) -> None:
-    (master.run / "status.json").write_text('{"at": "20')
-    assert "the controller's status can't be read" in ecm("status", obj=master).stderr
+@pytest.mark.parametrize("content", [b'{"at": "20', b"\xc0\x00", b"[]", b'{"version": 99}'])
+def test_a_damaged_status_is_one_line(ecm: Any, master: Any, content: bytes) -> None:
+    (master.run / "status.json").write_bytes(content)
+    done = ecm("status", obj=master)
+    assert done.exit_code == 1
+    assert "the controller's status can't be read - it is damaged, or of another version" in done.stderr
 
 
 def test_a_slave_that_is_being_removed_is_going_not_missing(ecm: Any, master: Any, status: Any, slave: Any) -> None:
@@ -81,3 +91,48 @@ def test_watching_without_a_terminal_prints_each_look(
     sleeps = iter([None])
     monkeypatch.setattr(time, "sleep", lambda _: next(sleeps))
     assert ecm("status", "--watch", obj=master).stdout.count("3 waiting, 2 running") == 2
+
+
+def test_watching_goes_on_while_the_controller_is_away(
+    ecm: Any, master: Any, status: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master.answers |= QUEUE
+    looks = iter([None])
+
+    def wait(_: float) -> None:
+        next(looks)
+        master.tells(status())
+
+    monkeypatch.setattr(time, "sleep", wait)
+    shown = ecm("status", "--watch", obj=master).stdout
+    assert "TROUBLE  the controller says nothing" in shown
+    assert "3 waiting, 2 running" in shown
+
+
+def test_watching_for_programs_is_a_line_of_json_for_each_look(
+    ecm: Any, master: Any, status: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master.answers |= QUEUE
+    master.tells(status(idle_jobs=3))
+    looks = iter([None])
+    monkeypatch.setattr(time, "sleep", lambda _: next(looks))
+    lines = ecm("status", "--watch", "--json", obj=master).stdout.splitlines()
+    assert [json.loads(line)["idleJobs"] for line in lines] == [3, 3]
+
+
+def test_a_long_name_is_shown_by_its_end(ecm: Any, master: Any, status: Any, slave: Any) -> None:
+    master.answers |= QUEUE
+    one = slave("of-a-cluster-with-a-very-long-name-k3w9xq", Phase.BUSY)
+    master.tells(status(one))
+    (row,) = [line for line in ecm("status", obj=master).stdout.splitlines() if "k3w9xq" in line]
+    assert row.startswith("…")
+    assert one.name.endswith(row.split()[0].removeprefix("…"))
+
+
+def test_a_window_shows_as_many_slaves_as_it_has_room_for(status: Any, slave: Any) -> None:
+    told = status(*(slave(f"s{number}", Phase.BUSY) for number in range(30)))
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(view(Glance(told, None, "", ""), datetime.now(UTC), 10))
+    text = console.export_text()
+    assert text.count("ecm-dev-slave-s") == 10
+    assert "and 20 more: `ecm status`" in text

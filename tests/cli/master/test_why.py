@@ -1,5 +1,6 @@
 """Each state of a job, a slave and the cluster has one answer in words."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,8 +18,8 @@ def job(**ad: Any) -> Job:
     return Job.of({**there, "RequestDisk": 1000, "EnteredCurrentStatus": int(NOW.timestamp()) - 300, **ad})
 
 
-def slot(name: str = "a", cpus: int = 2, started: float = 0) -> Slot:
-    return Slot(f"ecm-dev-slave-{name}", cpus, 1920, 10_000_000, int(started), "10.0.0.9")
+def slot(name: str = "a", cpus: int = 2, started: float = 0, gpus: int = 0) -> Slot:
+    return Slot(f"ecm-dev-slave-{name}", Room(cpus, 1920, 10_000_000, gpus), int(started), "10.0.0.9")
 
 
 def why(job: Job, told: Any, *slots: Slot) -> Explanation:
@@ -51,6 +52,22 @@ def test_a_held_job_says_how_to_go_on(status: Any) -> None:
 def test_what_the_controller_found_impossible_is_told(status: Any) -> None:
     group = JobGroup(Room(1, 100, 1000), 1, 1, "no slave meets their requirements: Arch == 1")
     assert "no slave meets their requirements" in why(job(), status(demand=(group,))).answer
+
+
+def test_a_job_that_could_run_is_not_blamed_for_another_of_the_same_request(status: Any) -> None:
+    there = Room(1, 100, 1000)
+    groups = (JobGroup(there, 1, 1, "no slave meets their requirements: Arch == 1"), JobGroup(there, 1, 1, kind="b"))
+    answer = why(job(), status(demand=groups, reasons=("enough: no job waits for a slave",)))
+    assert "can never run" not in answer.answer
+    assert "of jobs that ask for the same, some can never run: no slave meets their requirements" in answer.because[-1]
+
+
+def test_a_job_for_gpus_is_compared_with_what_slaves_have(status: Any) -> None:
+    limits = replace(status().limits, offer=Room(2, 1920, 10_000_000, 1))
+    assert "it asks for 2 GPUs, a slave has 1" in why(job(RequestGPUs=2), status(limits=limits)).answer
+    told = status(limits=limits, reasons=("at maximum: x",))
+    assert "no slot is free" in why(job(RequestGPUs=1), told, slot()).answer
+    assert "has room for it" in why(job(RequestGPUs=1), told, slot(gpus=1)).answer
 
 
 def test_a_job_that_fits_a_free_slot_waits_for_the_negotiator(status: Any, slave: Any) -> None:
@@ -114,6 +131,13 @@ def test_a_slave_says_why_it_lives_or_goes(
 def test_an_idle_slave_above_the_minimum_stays_for_jobs_only(status: Any, slave: Any) -> None:
     one = slave("a", Phase.IDLE, idle_for=700)
     assert "stays for jobs that wait" in of_slave(one, status(one, slave("b", Phase.BUSY)), NOW).answer
+
+
+def test_an_idle_slave_may_be_one_of_the_spare_slots(status: Any, slave: Any) -> None:
+    one = slave("a", Phase.IDLE, idle_for=700)
+    told = status(one, slave("b", Phase.BUSY))
+    told = replace(told, limits=replace(told.limits, spare_slots=2))
+    assert "as one of 2 slots that are kept free (ecm:spareSlots)" in of_slave(one, told, NOW).answer
 
 
 def test_an_idle_slave_stays_while_the_controller_is_paused(status: Any, slave: Any) -> None:
