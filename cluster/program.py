@@ -18,7 +18,7 @@ from cluster import additions, backend, credential, nodes, quota, report, runnin
 from cluster.cloud import Found
 from cluster.errors import SettingsError
 from cluster.login import Login, catalogue, require_project
-from cluster.network import master_network
+from cluster.network import master_network, rules_made
 from cluster.running import Master
 from cluster.servers import Server, of_cluster, remove_all
 from cluster.settings import Settings, in_plain_text, stack_config
@@ -58,7 +58,14 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         require_project(swept["project"], connection)
         known = of_cluster(swept["cluster"], connection)
     there = any(server.role == nodes.MASTER for server in known)
-    shares = quota.shares(settings, found, connection, master_is_there=there, slaves=len(was.slaves))
+    shares = quota.shares(
+        settings,
+        found,
+        connection,
+        master_is_there=there,
+        slaves=len(was.slaves),
+        rules=rules_made(settings.allowed_cidrs, was.resources),
+    )
     for warning in (
         *state.warnings,
         *_plain_text(),

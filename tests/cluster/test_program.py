@@ -18,6 +18,7 @@ from cloudinit import boot
 from cloudinit.systems import SYSTEMS
 from cluster import credential, program, report, stack, sweep
 from cluster.errors import CloudError, MasterError, SettingsError
+from cluster.network import RULE_TYPE
 from tests.cluster.made_up import FOUND, settings, token
 
 SETTINGS = settings(floatingNetwork="public")
@@ -466,6 +467,20 @@ def test_a_broken_master_is_an_error_before_anything_is_declared(run: Run, cloud
     engine = Engine(running_state())
     with pytest.raises(MasterError):
         run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    assert engine.kinds() == []
+
+
+def test_rules_that_do_not_fit_are_an_error_before_a_running_cluster_is_changed(run: Run, cloud: Any) -> None:
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    first = Engine({})
+    run(first, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    state = running_state() | {urn(name, kind): {} for kind, name in first.resources if kind == RULE_TYPE}
+    cloud.network_quota = SimpleNamespace(security_group_rules={"limit": 10, "used": 7})
+    run(Engine(state), lambda: program.cluster(SETTINGS, FOUND, cloud))
+    engine = Engine(state)
+    wanted = SETTINGS.model_copy(update={"allowed_cidrs": ("0.0.0.0/0", "192.0.2.0/24")})
+    with pytest.raises(CloudError, match="security group rules: 4 needed, 3 of 10 left"):
+        run(engine, lambda: program.cluster(wanted, FOUND, cloud))
     assert engine.kinds() == []
 
 
