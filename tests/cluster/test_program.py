@@ -388,6 +388,22 @@ def test_a_running_master_that_cannot_read_consoles_is_warned_of(
     assert [line for line in warned if "can't read consoles" in line]
 
 
+@pytest.mark.parametrize(
+    ("key_had", "owner", "warns"), [("old", "other", True), ("old", "me", False), ("k", "other", False)]
+)
+def test_a_new_keypair_is_warned_of_where_slaves_are_made_by_another_users_login(  # noqa: PLR0917 - fixtures
+    run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch, key_had: str, owner: str, warns: bool
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    cloud.credentials = [SimpleNamespace(id="cred")] if owner == "me" else []
+    state = running_state(keyPair=key_had) | {urn("master", CREDENTIAL): {"id": "cred"}}
+    run(Engine(state), lambda: program.cluster(SETTINGS, FOUND, cloud))
+    said = [line for line in warned if "ecm:keyName is k, of your keypairs" in line]
+    assert bool(said) is warns
+
+
 def test_another_generation_lets_everything_reach_a_new_master(run: Run, cloud: Any) -> None:
     cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
     engine = Engine(running_state())
