@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,11 +17,13 @@ SCHEMES = tuple(KNOWN)
 KINDS = """\
 Pulumi keeps what it knows of the cluster in a place that your machine and the
 master both reach:
-  postgres://USER:PASSWORD@HOST/DATABASE   PostgreSQL: the best tested one
+  postgres://USER@HOST/DATABASE            PostgreSQL: the best tested one;
+                                           its password is asked for
   s3://BUCKET?endpoint=HOST&…              an object store, strongly consistent
                                            (Ceph, MinIO, AWS)
   gs://BUCKET  azblob://CONTAINER          likewise
-  https://api.pulumi.com                   Pulumi Cloud"""
+  https://api.pulumi.com                   Pulumi Cloud
+In the environment it is PULUMI_BACKEND_URL; then it isn't asked for."""
 
 
 @dataclass
@@ -32,8 +34,8 @@ class Backend:
     environment: MutableMapping[str, str]
     exports: dict[str, str]
     """What was given here and the user's shell has to have for the next commands. Secret."""
-    files: list[Path] = field(default_factory=list)
-    """Where the rest of that is, which was made here."""
+    file: Path | None = None
+    """Has the rest of that, when it is in a place of the cloud's own."""
 
     @classmethod
     def of_this_process(cls, pulumi: Pulumi) -> "Backend":

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote, urlsplit
 
 import typer
 
@@ -42,7 +44,8 @@ def init(  # noqa: PLR0913 - the flags of a wizard that also runs without questi
 ) -> None:
     """Set up a cluster's settings: asks, with what your cloud has to choose from. Run again, it edits.
 
-    Nothing is created in the cloud, but for a keypair when you say so. --json asks nothing.
+    Nothing is created in the cloud, but for what you say yes to: a keypair; a bucket for the state, with EC2
+    credentials. --json asks nothing.
 
     Example: ecm init mycluster
 
@@ -57,7 +60,7 @@ def init(  # noqa: PLR0913 - the flags of a wizard that also runs without questi
     connection = _log_in(here, state, yes=yes)
     name = _make_stack(here, state, connection, stack, backend, yes=yes)
     before = {key.removeprefix("ecm:"): value.text or "" for key, value in here.pulumi.config().items()}
-    if "masterBackendUrl" not in {**before, **given} and MASTER_URL not in os.environ and not yes and not state.files:
+    if "masterBackendUrl" not in {**before, **given} and MASTER_URL not in os.environ and not yes and not state.file:
         given["masterBackendUrl"] = _ask_master_url()
     key = make_key or ("" if yes or given.get("keyName") else _key_wanted(connection))
     if key:
@@ -144,16 +147,21 @@ def _make_stack(  # noqa: PLR0913 - all that the user said
     def no_questions(what: str) -> str:
         raise CommandError(f"{what} - and --yes asks nothing")
 
+    own = OwnStore(connection, state)
+
     def ask_backend() -> str:
-        if url := _own_store(connection, state):
+        if url := own.offered():
             return url
         say(KINDS)
-        return str(typer.prompt("Where shall it be"))
+        return _with_password(str(typer.prompt("Where shall it be")))
 
     def ask_passphrase() -> str:
         prose("\nThe secrets in the state are encrypted with a passphrase. Keep it: nobody can restore it.")
         return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=True))
 
+    if "." in stack and not backend and not os.environ.get(URL):
+        # Before anything is made for it. One that is there already may have such a name.
+        raise _dotted(stack)
     missing = "no backend for the state is chosen: set PULUMI_BACKEND_URL or --backend URL"
     where = state.settle(backend, (lambda: no_questions(missing)) if yes else ask_backend)
     missing = "the secrets have no passphrase: set PULUMI_CONFIG_PASSPHRASE"
@@ -167,30 +175,83 @@ def _make_stack(  # noqa: PLR0913 - all that the user said
             no_questions("the cluster has no name: ecm init NAME") if yes else str(typer.prompt("The cluster's name"))
         )
     if "." in name and name not in there:
-        raise SettingsError(
-            f"the name is {name!r} - slaves with a dot in their names can't join the pool - choose another"
-        )
+        raise _dotted(name)
     here.pulumi.make_stack(name)
     return name
 
 
-def _own_store(connection: "Connection", state: Backend) -> str:
-    """The URL of a bucket in the cloud's own object store, made after a yes; empty without one."""
-    found = store.find(catalogue(connection))
-    if not found:
-        return ""
-    prose(f"\nYour cloud has an object store, {found.url}. Pulumi could keep there what it knows of the cluster. Mind:")
-    for caveat in store.caveats(found):
-        prose(f" - {caveat}")
-    if not typer.confirm("Keep the state there? It makes a bucket and EC2 credentials of yours.", default=False):
-        return ""
-    bucket = str(typer.prompt("The bucket's name", default="ecm-state"))
-    keys = store.make(connection, bucket)
-    state.environment.update(keys.variables)
-    file = Path.home() / ".config" / "elastic-condor" / f"{bucket}.sh"
-    store.keep(keys.variables, file)
-    state.files.append(file)
-    return store.backend(found, bucket, connection.config.region_name or "")
+def _dotted(name: str) -> SettingsError:
+    return SettingsError(
+        f"the name is {name!r} - slaves with a dot in their names can't join the pool - choose another"
+    )
+
+
+@dataclass(slots=True)
+class OwnStore:
+    """The cloud's own object store as the state's place: offered once, and taken back when it doesn't serve."""
+
+    connection: "Connection"
+    state: Backend
+    asked: bool = False
+    place: store.Place | None = None
+    before: dict[str, str | None] = field(default_factory=dict)
+    """The variables that taking it replaced."""
+
+    def offered(self) -> str:
+        """The URL of a bucket there, made after a yes; empty without one. Asked again, it has not served."""
+        if self.place:
+            self._take_back(self.place)
+            self.place = None
+        if self.asked:
+            return ""
+        self.asked = True
+        found = store.find(catalogue(self.connection))
+        if not found:
+            return ""
+        prose(f"\nYour cloud has an object store, {found.url}.")
+        if not store.speaks_s3(self.connection, found):
+            prose("It doesn't answer as Amazon's S3 does, so that the state can't be kept there.")
+            return ""
+        prose("Pulumi could keep there what it knows of the cluster. Mind:")
+        for caveat in store.caveats(found):
+            prose(f" - {caveat}")
+        if not typer.confirm("Keep the state there? It makes a bucket and EC2 credentials of yours.", default=False):
+            return ""
+        bucket = str(typer.prompt("The bucket's name", default="ecm-state"))
+        file = Path.home() / ".config" / "elastic-condor" / f"{bucket}.sh"
+        self._take(store.settle(self.connection, found, bucket, file))
+        return self.state.environment[URL]
+
+    def _take(self, place: store.Place) -> None:
+        environment = self.state.environment
+        self.place = place
+        self.before = {name: environment.get(name) for name in place.variables}
+        environment.update(place.variables)
+        self.state.file = place.file
+        # At once: whatever ends this, the next run or shell is to find it.
+        say(f"The way there is kept: source {place.file}")
+
+    def _take_back(self, place: store.Place) -> None:
+        environment = self.state.environment
+        for name, value in self.before.items():
+            environment.pop(name, None) if value is None else environment.update({name: value})
+        self.state.file = None
+        if not place.made:
+            say(f"  {place.file} stays, as it is older than this run; without it new credentials are made")
+        try:
+            store.give_back(self.connection, place)
+        except CloudError as error:
+            say(f"  {error}; to end the credentials: openstack ec2 credentials delete {place.access}")
+
+
+def _with_password(url: str) -> str:
+    """The URL with a password that is typed unseen, where one may be wanted and it has none."""
+    parts = urlsplit(url)
+    if parts.scheme != "postgres" or not parts.username or parts.password is not None:
+        return url
+    typed = str(typer.prompt("Its password; empty for none", default="", show_default=False, hide_input=True))
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}:{quote(typed, safe='')}@{host}").geturl() if typed else url
 
 
 def _ask_master_url() -> str:
@@ -231,11 +292,12 @@ def _make_key(connection: "Connection", name: str) -> str:
 
 
 def _say_exports(state: Backend) -> None:
-    if state.exports or state.files:
+    own = {URL} if state.file else set()
+    if state.exports or state.file:
         say("\nFor this and all later commands, in your shell (and its profile):\n")
-    for file in state.files:
-        say(f"   source {file}")
+    if state.file:
+        say(f"   source {state.file}")
     for variable, value in state.exports.items():
         # What was typed here is known to who typed it, and a terminal's scrollback is no place for a secret.
-        shown = value if variable == "OS_CLOUD" or (state.files and variable == URL) else "…"
-        say(f"   export {variable}='{shown}'")
+        if variable not in own:
+            say(f"   export {variable}='{value if variable == 'OS_CLOUD' else '…'}'")
