@@ -178,10 +178,10 @@ def _release(master: Machine) -> str:
 
 
 def _versions(master: Machine) -> str:
-    """HTCondor's version here and on the slaves: a slave may be older than the master, not newer."""
+    """HTCondor's version here and on the slaves: of a newer major version than the master's a slave gets no job."""
     ours = _newest(condor.versions(master, "-schedd"))
     slaves = condor.versions(master, "-constraint", condor.EVERY_SLAVE)
-    if newer := {v for v in slaves if _numbers(v) > _numbers(ours)}:
+    if newer := {v for v in slaves if _numbers(v)[:1] > _numbers(ours)[:1]}:
         raise CommandError(
             f"slaves have {', '.join(sorted(newer))} and the master {ours} - HTCondor wants the master to be the newer "
             "one - take an image for the slaves that has the master's version"

@@ -82,6 +82,12 @@ def test_a_silent_controller_is_found(healthy: Any, status: Callable[..., Any]) 
     assert "silent for 1 h 0 min" in wrong(healthy)["controller"]
 
 
+def test_slaves_may_have_a_newer_release_of_the_masters_major_version(healthy: Any) -> None:
+    healthy.answers["condor_status -constraint"] = "$CondorVersion: 23.10.18 2026-07-12 $\n"
+    found = {check.what: check for check in doctor.checks(healthy, datetime.now(UTC))}
+    assert (found["HTCondor"].found, found["HTCondor"].wrong) == ("23.9.6, slaves 23.10.18", "")
+
+
 def test_slaves_may_be_older_than_the_master(healthy: Any) -> None:
     healthy.answers["condor_status -constraint"] = "$CondorVersion: 9.0.1 2026-07-12 $\n"
     found = {check.what: check.found for check in doctor.checks(healthy, datetime.now(UTC))}
