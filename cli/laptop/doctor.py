@@ -17,8 +17,8 @@ from cli.master.doctor import Fix
 from cli.show import WHY, AsJson
 from cloudinit import payload
 from cluster.errors import EcmError
+from cluster.firstboot import PULUMI_VERSION
 from cluster.login import translated
-from cluster.program import PULUMI_VERSION
 
 app = typer.Typer()
 

@@ -12,7 +12,7 @@ from cli.laptop.desk import Desk
 from cli.laptop.pulumi import Pulumi, Value
 from cli.laptop.ssh import Ssh
 from cli.main import app
-from cluster.program import PULUMI_VERSION
+from cluster.firstboot import PULUMI_VERSION
 from tests.cluster.made_up import token
 
 
