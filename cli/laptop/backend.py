@@ -4,12 +4,12 @@ import os
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from cli.errors import CommandError
 from cli.laptop.pulumi import Pulumi
 from cli.show import say
 from cluster.backend import KINDS as KNOWN
+from controller.masking import masked
 
 URL, MASTER_URL = "PULUMI_BACKEND_URL", "ECM_MASTER_BACKEND_URL"
 PHRASE, PHRASE_FILE = "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
@@ -60,14 +60,14 @@ class Backend:
             try:
                 return self._tried(self.environment[URL])
             except CommandError as error:
-                say(f"  {error}")
+                say(f"  {masked(str(error))}")
 
     def _tried(self, url: str) -> str:
         if url.startswith("file:"):
             raise CommandError(
                 f"the state can't live in {url} - the master doesn't reach it - name another place: --backend URL"
             )
-        if urlsplit(url).scheme not in SCHEMES:
+        if url.partition(":")[0] not in SCHEMES:
             raise CommandError(
                 f"{url!r} is no place for the state - it begins with none of {', '.join(SCHEMES)} - --backend URL"
             )

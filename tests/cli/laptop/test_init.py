@@ -320,6 +320,20 @@ def test_a_password_of_the_states_place_can_be_typed_unseen(ecm: Any, stateless:
     assert stateless.names == ["fresh"]
 
 
+def test_a_place_that_fails_is_told_without_its_password(
+    ecm: Any, stateless: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Any) -> str:
+        raise CommandError(f"pulumi whoami failed - no way to {os.environ['PULUMI_BACKEND_URL']}")
+
+    monkeypatch.setattr(type(stateless), "backend", fail)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "")
+    done = ecm("init", "fresh", stdin="postgres://[::1/state\npostgres://me@db/state\nunseen\n")
+    assert "no way to postgres://[::1/state" in done.stdout
+    assert "no way to postgres://me:***@db/state" in done.stdout
+    assert "unseen" not in done.output
+
+
 def test_a_place_that_cannot_be_is_asked_for_again(ecm: Any, stateless: Any) -> None:
     places = ["file:///tmp/state", "mydisk", "postgres://me:pw@db/state"]
     done = ecm("init", "fresh", stdin="\n".join(places) + "\n" * 12)
