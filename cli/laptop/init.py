@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote, urlsplit
@@ -11,14 +10,15 @@ import typer
 
 from cli.checks import Check, disclosed, leave, view
 from cli.errors import CommandError
-from cli.laptop import ask, catalog, config, proposals, store
+from cli.laptop import ask, catalog, config, proposals
 from cli.laptop.backend import KINDS, MASTER_URL, URL, Backend
 from cli.laptop.desk import Desk, desk
+from cli.laptop.ownstore import OwnStore
 from cli.laptop.proposals import ASKED, There
 from cli.show import SET_UP, AsJson, prose, report, say
 from cluster import settings
 from cluster.errors import CloudError, SettingsError
-from cluster.login import catalogue, chosen, clouds, translated
+from cluster.login import chosen, clouds, translated
 from controller.masking import MASK, masked
 
 if TYPE_CHECKING:
@@ -150,6 +150,9 @@ def _make_stack(  # noqa: PLR0913 - all that the user said
     own = OwnStore(connection, state)
 
     def ask_backend() -> str:
+        if "." in stack:
+            # Before anything is made for it. Where there is a backend, a stack may be there that has such a name.
+            raise _dotted(stack)
         if url := own.offered():
             return url
         say(KINDS)
@@ -159,9 +162,6 @@ def _make_stack(  # noqa: PLR0913 - all that the user said
         prose("\nThe secrets in the state are encrypted with a passphrase. Keep it: nobody can restore it.")
         return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=True))
 
-    if "." in stack and not backend and not os.environ.get(URL):
-        # Before anything is made for it. One that is there already may have such a name.
-        raise _dotted(stack)
     missing = "no backend for the state is chosen: set PULUMI_BACKEND_URL or --backend URL"
     where = state.settle(backend, (lambda: no_questions(missing)) if yes else ask_backend)
     missing = "the secrets have no passphrase: set PULUMI_CONFIG_PASSPHRASE"
@@ -186,70 +186,17 @@ def _dotted(name: str) -> SettingsError:
     )
 
 
-@dataclass(slots=True)
-class OwnStore:
-    """The cloud's own object store as the state's place: offered once, and taken back when it doesn't serve."""
-
-    connection: "Connection"
-    state: Backend
-    asked: bool = False
-    place: store.Place | None = None
-    before: dict[str, str | None] = field(default_factory=dict)
-    """The variables that taking it replaced."""
-
-    def offered(self) -> str:
-        """The URL of a bucket there, made after a yes; empty without one. Asked again, it has not served."""
-        if self.place:
-            self._take_back(self.place)
-            self.place = None
-        if self.asked:
-            return ""
-        self.asked = True
-        found = store.find(catalogue(self.connection))
-        if not found:
-            return ""
-        prose(f"\nYour cloud has an object store, {found.url}.")
-        if not store.speaks_s3(self.connection, found):
-            prose("It doesn't answer as Amazon's S3 does, so that the state can't be kept there.")
-            return ""
-        prose("Pulumi could keep there what it knows of the cluster. Mind:")
-        for caveat in store.caveats(found):
-            prose(f" - {caveat}")
-        if not typer.confirm("Keep the state there? It makes a bucket and EC2 credentials of yours.", default=False):
-            return ""
-        bucket = str(typer.prompt("The bucket's name", default="ecm-state"))
-        file = Path.home() / ".config" / "elastic-condor" / f"{bucket}.sh"
-        self._take(store.settle(self.connection, found, bucket, file))
-        return self.state.environment[URL]
-
-    def _take(self, place: store.Place) -> None:
-        environment = self.state.environment
-        self.place = place
-        self.before = {name: environment.get(name) for name in place.variables}
-        environment.update(place.variables)
-        self.state.file = place.file
-        # At once: whatever ends this, the next run or shell is to find it.
-        say(f"The way there is kept: source {place.file}")
-
-    def _take_back(self, place: store.Place) -> None:
-        environment = self.state.environment
-        for name, value in self.before.items():
-            environment.pop(name, None) if value is None else environment.update({name: value})
-        self.state.file = None
-        if not place.made:
-            say(f"  {place.file} stays, as it is older than this run; without it new credentials are made")
-        try:
-            store.give_back(self.connection, place)
-        except CloudError as error:
-            say(f"  {error}; to end the credentials: openstack ec2 credentials delete {place.access}")
-
-
 def _with_password(url: str) -> str:
     """The URL with a password that is typed unseen, where one may be wanted and it has none."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
     if parts.scheme != "postgres" or not parts.username or parts.password is not None:
         return url
     typed = str(typer.prompt("Its password; empty for none", default="", show_default=False, hide_input=True))
+    if quote(typed, safe="") != typed:
+        say(f"In {URL} it is written percent-encoded: %40 is an @.")
     user, _, host = parts.netloc.rpartition("@")
     return parts._replace(netloc=f"{user}:{quote(typed, safe='')}@{host}").geturl() if typed else url
 
