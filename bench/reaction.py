@@ -5,6 +5,7 @@ is one job for a cluster without slaves. The local cloud has to be up, and is le
 """
 
 import base64
+import re
 import statistics
 import subprocess
 import threading
@@ -49,7 +50,7 @@ queue
 # One connection for all: each would take longer than a look. Guests and this machine have one clock.
 _WATCH = f"""
 while sleep {LOOK}; do
-  slots=$(condor_status -const 'SlotType == "Partitionable"' -af EcmSlave Draining State | tr ' \\n' ':,') || continue
+  slots=$(condor_status -const 'SlotType == "Partitionable"' -af EcmSlave | tr '\\n' ',') || continue
   echo "$(date +%s.%N) $slots $(condor_q -allusers -af JobStatus | tr '\\n' ',')."
 done
 """
@@ -66,7 +67,9 @@ class Sight:
 
     def seen(self, mark: str, at: float) -> None:
         before = MARKS[: MARKS.index(mark)]
-        needed = {"joined": "requested", "running": "requested"}.get(mark, before[-1] if before else "")
+        needed = {"joined": "requested", "running": "requested", "deleted": "ended"}.get(
+            mark, before[-1] if before else ""
+        )
         if mark not in self.marks and (not needed or needed in self.marks):
             self.marks[mark] = at - self.began
 
@@ -76,14 +79,14 @@ class Sight:
             self.seen("requested", at)
             if status == "ACTIVE":
                 self.seen("active", at)
-        if not servers and "drained" in self.marks:
+        if not servers:
             self.seen("deleted", at)
         return next(iter(servers), "")
 
     def condor(self, line: str, name: str) -> None:
         """One line of `_WATCH`."""
         at, slots, jobs = line.split(" ")
-        own = [slot.split(":") for slot in slots.split(",") if name and slot.startswith(f"{name}:")]
+        own = bool(name) and name in slots.split(",")
         moment = float(at)
         if own:
             self.seen("joined", moment)
@@ -91,10 +94,13 @@ class Sight:
             self.seen("running", moment)
         if jobs == ".":
             self.seen("ended", moment)
-        if any(draining == "true" or state == "Drained" for _, draining, state in own):
-            self.seen("drained", moment)
         if not own:
             self.seen("forgotten", moment)
+
+    def controller(self, log: str, name: str) -> None:
+        """The controller's log: with its drain taken, a slave is deleted at once, before its ad tells of it."""
+        removal = next(line for line in log.splitlines() if re.search(rf"update starts.* remove=\[.*'{name}'", line))
+        self.seen("drained", float(removal.split()[0]))
 
 
 class Watch:
@@ -129,6 +135,8 @@ def play(user: User, project: Connection, watch: Watch) -> Round:
         for line in watch.news():
             sight.condor(line, name)
         time.sleep(LOOK)
+    log = "sudo journalctl -q -u ecm-controller -o short-unix --no-hostname"
+    sight.controller(user.on_master(f"{log} --since @{sight.began:.0f}"), name)
     return sight.marks
 
 
@@ -161,7 +169,7 @@ def _joined(watch: Watch, name: str) -> float:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         for line in watch.news():
-            if f"{name}:" in line:
+            if f"{name}," in line:
                 return float(line.split()[0])
         time.sleep(LOOK)
     raise TimeoutError(f"{name} isn't in the pool after {PATIENCE} s")

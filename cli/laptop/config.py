@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,16 +58,20 @@ def checks(here: Desk) -> Iterator[Check]:
         for key, value in values.items()
         if value.text is None
     )
-    yield attempt("passphrase", here.pulumi.check_passphrase, f"export {PHRASE}=…")
-    yield attempt("additions", lambda: _additions(wanted, here.pulumi.folder))
-    try:
-        connection = here.connect()
-        yield Check("login", f"project {access(connection).project_id}")
-        if not wanted.master_backend_url or wanted.master_backend_url.get_secret_value() != SEALED:
-            yield from _state(wanted, catalogue(connection))
-        yield from _found(wanted, connection, here.pulumi.outputs())
-    except EcmError as error:
-        yield Check("cloud", wrong=str(error))
+    with ThreadPoolExecutor() as beside:
+        # Each run of `pulumi` takes as long as all that the cloud is asked.
+        passphrase = beside.submit(attempt, "passphrase", here.pulumi.check_passphrase, f"export {PHRASE}=…")
+        outputs = beside.submit(here.pulumi.outputs)
+        yield attempt("additions", lambda: _additions(wanted, here.pulumi.folder))
+        try:
+            connection = here.connect()
+            yield Check("login", f"project {access(connection).project_id}")
+            if not wanted.master_backend_url or wanted.master_backend_url.get_secret_value() != SEALED:
+                yield from _state(wanted, catalogue(connection))
+            yield from _found(wanted, connection, outputs.result())
+        except EcmError as error:
+            yield Check("cloud", wrong=str(error))
+        yield passphrase.result()
 
 
 def login(here: Desk) -> Check:

@@ -6,6 +6,8 @@ import pytest
 
 from bench import decision, growth, policy, quiet, reaction, setup
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("program", "keys"),

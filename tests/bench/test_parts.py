@@ -10,16 +10,20 @@ ACTS = ("raw_grow", "raw_shrink", "grow", "one_less", "shrink")
 WATCHED = """\
 101.0  .
 102.0  1,.
-112.0 s:undefined:Unclaimed, 1,.
-113.0 s:undefined:Unclaimed, 2,.
-118.0 s:undefined:Unclaimed, .
-130.0 s:true:Drained, .
+112.0 s, 1,.
+113.0 s, 2,.
+118.0 s, .
+"""
+LOG = """\
+102.400000 python[7]: update starts create=['s'] remove=[]
+130.000000 python[7]: update starts create=[] remove=['another', 's']
 """
 
 
 def test_the_marks_of_a_round_come_in_their_order() -> None:
     sight = Sight(100)
     first, *lines = WATCHED.splitlines()
+    sight.nova({}, 100.5)
     sight.condor(first, "")
     assert sight.marks == {}, "an empty queue before the job is no end of it"
     assert sight.nova({"s": "BUILD"}, 102.5) == "s"
@@ -28,7 +32,10 @@ def test_the_marks_of_a_round_come_in_their_order() -> None:
         sight.condor(line, "s")
     sight.nova({}, 133)
     sight.condor("134.0  .", "s")
-    assert sight.marks == dict(zip(MARKS, (2.5, 5, 12, 13, 18, 30, 33, 34), strict=True))
+    sight.controller(LOG, "s")
+    assert {mark: sight.marks[mark] for mark in MARKS} == dict(
+        zip(MARKS, (2.5, 5, 12, 13, 18, 30, 33, 34), strict=True)
+    )
     assert steps([sight.marks])["submit → create request"] == [2.5]
     assert steps([sight.marks])["job done → gone"] == [16]
 

@@ -19,6 +19,8 @@ from controller.errors import UpdateFailedError
 from controller.servers import Cloud
 from controller.state import State
 
+pytestmark = pytest.mark.slow
+
 SLAVES = 6
 SETTINGS = stack.settings()
 

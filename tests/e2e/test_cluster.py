@@ -18,6 +18,7 @@ from openstack.connection import Connection
 
 from demo.__main__ import leftovers
 from demo.user import ROOT, StepFailedError, User, connect, wait_for
+from tests.e2e.made_up import on_slave
 
 pytestmark = pytest.mark.cloud
 
@@ -206,7 +207,7 @@ def everything(project: Connection) -> set[str]:
 def test_another_stack_in_the_project_lives_beside_it_and_ends_alone(
     cluster: User, neighbour: User, project: Connection
 ) -> None:
-    ours = cluster.submit(1, 240)
+    ours = cluster.submit(1, 1800)
     wait_for("our job to run", PATIENCE, lambda: cluster.look()["jobs"]["running"] == 1)
     wait_for("no update of ours", PATIENCE, lambda: cluster.look()["update"] is None)
     before = everything(project)
@@ -220,6 +221,8 @@ def test_another_stack_in_the_project_lives_beside_it_and_ends_alone(
     wait_for("the lock", PATIENCE, lambda: neighbour.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0)
     assert everything(project) == before
     assert cluster.on_master(f"condor_q {ours} -af JobStatus NumShadowStarts").split() == ["2", "1"]
+    host = cluster.on_master(f"condor_q {ours} -af RemoteHost").strip()
+    on_slave(cluster, host.rpartition("@")[2].partition(".")[0], "sudo pkill -x sleep")
     wait_for("our job", PATIENCE, lambda: finished(cluster, ours) == [0])
     assert ended_once(cluster, ours) == [1]
 

@@ -15,6 +15,8 @@ import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("ECM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "elastic-condor")
 PULUMI_HOME = CACHE.expanduser() / "pulumi-home"

@@ -76,7 +76,7 @@ def test_settings_and_state_are_checked_even_when_the_cloud_is_away(ecm: Any, de
     desk.connect = refuse
     done = ecm("config", "check", "--json")
     assert wrong(done) == ["the cloud is out of reach - no route - check the network"]
-    assert [check["what"] for check in json.loads(done.stdout)] == ["settings", "passphrase", "additions", "cloud"]
+    assert [check["what"] for check in json.loads(done.stdout)] == ["settings", "additions", "cloud", "passphrase"]
 
 
 def test_no_password_is_shown_in_an_error_either(ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
