@@ -249,14 +249,14 @@ def test_an_upgrade_reaches_the_running_master_and_no_job_notices(
     wait_for("a running job", PATIENCE, lambda: cluster.look()["jobs"]["running"] == 1)
     master = master_id(project)
     User(cluster.env, STACK, newer_checkout(tmp_path)).up()
-    runs = "cd /opt/ecm/current && grep -q UPGRADED controller/model.py"
+    is_new = "grep -q UPGRADED /opt/ecm/current/controller/model.py"
     proved = 'grep -q "\\"proved\\": \\"$(basename $(readlink /opt/ecm/current))\\"" /var/lib/ecm/release.json'
-    is_new = f"{runs} && {proved}"
-    wait_for("the new controller to see everything", PATIENCE, lambda: cluster.ssh(is_new).returncode == 0)
+    wait_for("the new one to see everything", PATIENCE, lambda: cluster.ssh(f"{is_new} && {proved}").returncode == 0)
     assert master_id(project) == master
     wait_for("the job", PATIENCE, lambda: finished(cluster, job) == [0])
     assert ended_once(cluster, job) == [1]
     cluster.up()
+    wait_for("the old one again", PATIENCE, lambda: cluster.ssh(f"! {is_new} && {proved}").returncode == 0)
 
 
 def newer_checkout(folder: Path) -> Path:
