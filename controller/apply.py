@@ -139,6 +139,9 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
         case Drain.ALREADY:
             # One that was idle has been drained since, maybe while a job was there.
             return slave.phase is Phase.DRAINED
+        case Drain.ABSENT if slave.running:
+            # Its server is broken, its startd unheard of; the job may go on there until its lease ends.
+            return _is_off(slave, tools) or f"{slave.name} isn't removed - HTCondor says that a job runs there"
         case Drain.ABSENT:
             # One that was in the pool a moment ago still is: a collector that has restarted knows nobody.
             return slave.phase not in (Phase.IDLE, Phase.DRAINED)

@@ -150,6 +150,17 @@ def test_a_slave_that_was_in_the_pool_a_moment_ago_is_not_absent(
     assert any(what in {"update", "delete"} for what, _ in outside.asked) is goes
 
 
+@pytest.mark.parametrize("off", [False, True])
+def test_a_broken_slave_without_an_ad_stays_while_a_job_runs_there(
+    outside: Outside, tmp_path: Path, *, off: bool
+) -> None:
+    """A server in ERROR may run on, and a collector that has just restarted knows nobody."""
+    outside.drains["a"], outside.off = Drain.ABSENT, off
+    outcome = run(outside, tmp_path, remove("a"), replace(slave("a", Phase.FAILED), running=True))
+    assert (("delete", "id-a") in outside.asked) is off
+    assert bool(outcome.failures) is not off
+
+
 def test_a_slave_that_takes_no_more_jobs_is_told_why(outside: Outside, tmp_path: Path) -> None:
     named, old = replace(slave("a", Phase.BUSY), unwanted=True), slave("b", Phase.BUSY)
     run(outside, tmp_path, Plan(retire=("a", "b")), named, old)

@@ -70,6 +70,10 @@ def test_phase(slave: Slave, phase: Phase) -> None:
     assert slave.phase is phase
 
 
+def test_a_job_on_a_broken_server_is_known() -> None:
+    assert [one("ERROR", running=running).running for running in (True, False)] == [True, False]
+
+
 def test_a_slave_without_a_server_is_gone() -> None:
     (slave,) = put_together(Parts(STATE, [server("a", "DELETED")]), Memory(START), NOW)
     assert slave.phase is Phase.GONE
