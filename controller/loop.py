@@ -146,7 +146,7 @@ class Loop:
         no update is making any more: that one would have held the lock, or have noted the server in the state.
         """
         there = {server.id for server in self.tools.cloud.slaves(settings.slave.cluster_id)}
-        self.tools.state.recover()
+        self.tools.state.recover(there)
         self.view_at, self.view = self.clock(), self.tools.state.read()
         self.memory.left_over = frozenset(there - set(self.view.slaves.values()))
         self.recovered = True

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,7 +46,7 @@ class FakeState:
         self.reads += 1
         return self.view
 
-    def recover(self) -> None:
+    def recover(self, _there: Collection[str]) -> None:
         self.recoveries += 1
         if self.failure:
             raise self.failure
