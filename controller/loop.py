@@ -35,6 +35,8 @@ GLANCE_EVERY = 1.0
 """Seconds between two short looks for a first job: a tenth of what a whole one takes."""
 LOCK_PAUSE = timedelta(seconds=5)
 WITHOUT_STATE = 5.0
+UNRECOVERED = 15.0
+"""The same after a recovery that failed: each try holds the stack's lock for a while."""
 
 
 @dataclass(slots=True)
@@ -88,16 +90,20 @@ class Loop:
             self._settle(self.applying.result())
         if self.locked_at and _over(self.locked_at, LOCK_PAUSE, self.clock()):
             self.memory.locked, self.locked_at = "", None
+        wait = WITHOUT_STATE
         try:
-            settings = self._settings()
+            wanted = self._read().release
+            # First, for the other release may be the one that can recover.
+            if not self.applying and self.releases.due(wanted, self.clock()):
+                log.info("controller ends: the state has another release", release=wanted)
+                self.stop.set()
+                return 0.0
+            wait = UNRECOVERED
+            view = self._recovered()
         except (OutsideError, EcmError) as error:
             self.reporter.waits(str(error), self.clock(), unknown=(str(error),))
-            return WITHOUT_STATE
-        now, view = self.clock(), self.view or View()
-        if not self.applying and self.releases.due(view.release, now):
-            log.info("controller ends: the state has another release", release=view.release)
-            self.stop.set()
-            return 0.0
+            return wait
+        now, settings = self.clock(), view.settings
         if not settings:
             self.reporter.waits(view.lacking, now)
             return WITHOUT_STATE
@@ -139,6 +145,24 @@ class Loop:
             self.recovered = False
         self.memory_file.save(self.memory)
 
+    def _read(self) -> View:
+        """The state, no older than `STATE_EVERY`; while an update runs, as it was before."""
+        now = self.clock()
+        if self.view is None or (not self.applying and (self.view_at is None or _over(self.view_at, STATE_EVERY, now))):
+            self.view, self.view_at = self.tools.state.read(), now
+        return self.view
+
+    def _recovered(self) -> View:
+        """The same, put right after interrupted updates where that is due."""
+        view = self._read()
+        if self.applying or not view.settings or self.memory.locked or (self.recovered and not view.pending):
+            return view
+        try:
+            self._recover(view.settings)
+        except LockedError as error:
+            self.memory.locked, self.locked_at = str(error), self.clock()
+        return self._read()
+
     def _recover(self, settings: Shared) -> None:
         """Puts the state right after an interrupted update, and finds out which servers that one left.
 
@@ -150,20 +174,6 @@ class Loop:
         self.view_at, self.view = self.clock(), self.tools.state.read()
         self.memory.left_over = frozenset(there - set(self.view.slaves.values()))
         self.recovered = True
-
-    def _settings(self) -> Shared | None:
-        """What the user set, no older than `STATE_EVERY`; the state is recovered from interrupted updates first."""
-        if self.applying and self.view:
-            return self.view.settings
-        now = self.clock()
-        if self.view is None or self.view_at is None or _over(self.view_at, STATE_EVERY, now):
-            self.view, self.view_at = self.tools.state.read(), now
-        if self.view.settings and (self.view.pending or not self.recovered) and not self.memory.locked:
-            try:
-                self._recover(self.view.settings)
-            except LockedError as error:
-                self.memory.locked, self.locked_at = str(error), now
-        return self.view.settings
 
 
 def _over(since: datetime, span: timedelta, now: datetime) -> bool:

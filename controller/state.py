@@ -156,7 +156,9 @@ class State:
         """
         end_orphans()
         stack = self._selected()
-        lost = [slave_urn(self._name, slave) for slave, server_id in self.read().slaves.items() if server_id not in there]
+        lost = [
+            slave_urn(self._name, slave) for slave, server_id in self.read().slaves.items() if server_id not in there
+        ]
         try:
             stack.refresh(target=[ITSELF, *lost], clear_pending_creates=True, color="never", suppress_outputs=True)
         except auto.ConcurrentUpdateError as error:

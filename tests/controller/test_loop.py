@@ -17,7 +17,7 @@ from controller import loop, pool
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError
 from controller.journal import Journal
-from controller.loop import LOCK_PAUSE, STATE_EVERY, Loop
+from controller.loop import LOCK_PAUSE, STATE_EVERY, UNRECOVERED, Loop
 from controller.memory_file import MemoryFile
 from controller.metrics import Metrics
 from controller.model import JobGroup, Phase, Room, Slave, Snapshot, Trouble
@@ -259,6 +259,16 @@ def test_a_state_that_cannot_be_read_decides_nothing_and_is_said(bench: Bench, m
     monkeypatch.setattr(bench.state, "read", refuse)
     assert "not ready: the stack's state can't be read" in bench.tick()
     assert bench.worker.given == []
+
+
+def test_a_recovery_that_fails_is_tried_again_after_a_while_and_keeps_no_other_release_away(bench: Bench) -> None:
+    bench.state.failure = OutsideError("the stack can't be refreshed - no route to host")
+    assert bench.loop.tick() == UNRECOVERED
+    assert bench.state.recoveries == 1
+    bench.state.view = View(settings=SETTINGS, release="new")
+    bench.tick(STATE_EVERY)
+    assert bench.loop.stop.is_set()
+    assert bench.state.recoveries == 1
 
 
 def test_a_pause_is_shown_and_nothing_is_done_until_it_ends(bench: Bench) -> None:
