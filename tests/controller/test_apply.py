@@ -101,7 +101,7 @@ def run(outside: Outside, tmp_path: Path, plan: Plan, *slaves: Slave, settings: 
 
 
 def slave(name: str, phase: Phase, *, in_state: bool = True) -> Slave:
-    return Slave(name, phase, NOW, f"id-{name}", in_state)
+    return Slave(name, phase, NOW, f"id-{name}", in_state, drained=phase is Phase.DRAINED)
 
 
 def remove(*names: str) -> Plan:
@@ -136,6 +136,13 @@ def test_a_drained_slave_is_asked_whether_it_still_is(
     outside.drains["a"] = answer
     run(outside, tmp_path, remove("a"), slave("a", Phase.DRAINED))
     assert (("update", (0, ["a"])) in outside.asked) is goes
+
+
+@pytest.mark.parametrize("drained", [True, False])
+def test_a_drained_slave_whose_server_has_failed_goes(outside: Outside, tmp_path: Path, *, drained: bool) -> None:
+    outside.drains["a"] = Drain.ALREADY
+    run(outside, tmp_path, remove("a"), replace(slave("a", Phase.FAILED), drained=drained))
+    assert (("delete", "id-a") in outside.asked) is drained
 
 
 @pytest.mark.parametrize(
