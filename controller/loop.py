@@ -17,8 +17,9 @@ from controller.apply import Outcome, Tools, apply
 from controller.decide import decide
 from controller.disk import BestEffort
 from controller.errors import LockedError, OutsideError
+from controller.masking import masked
 from controller.memory_file import MemoryFile
-from controller.model import Limits, Phase, Room, Seconds
+from controller.model import Limits, Phase, Room, Seconds, Trouble
 from controller.observe import Memory, observe
 from controller.release import Releases
 from controller.reporter import Reporter
@@ -71,7 +72,7 @@ class Loop:
             if self.applying:
                 log.info("controller waits for the running update")
         if self.applying:
-            self._settle(self.applying.result())
+            self._settle(_outcome(self.applying))
 
     def _rest(self, seconds: float) -> None:
         """Waits for the next look; where no job was seen, the first that comes ends it."""
@@ -87,7 +88,7 @@ class Loop:
         Returns the seconds until the next.
         """
         if self.applying and self.applying.done():
-            self._settle(self.applying.result())
+            self._settle(_outcome(self.applying))
         if self.locked_at and _over(self.locked_at, LOCK_PAUSE, self.clock()):
             self.memory.locked, self.locked_at = "", None
         wait = WITHOUT_STATE
@@ -174,6 +175,17 @@ class Loop:
         self.view_at, self.view = self.clock(), self.tools.state.read()
         self.memory.left_over = frozenset(there - set(self.view.slaves.values()))
         self.recovered = True
+
+
+def _outcome(applied: "Future[Outcome]") -> Outcome:
+    """What came of a plan. One that ended with an error that nobody expects may have been in an update."""
+    try:
+        return applied.result()
+    except Exception as error:  # noqa: BLE001 - the next controller would likely do the same
+        why = str(masked(f"{type(error).__name__}: {' '.join(str(error).split())}"))[:200]
+        log.error("plan failed", why=why)
+        tried = frozenset({Trouble.UPDATES, Trouble.REMOVALS})
+        return Outcome(tried=tried, failures=dict.fromkeys(tried, why))
 
 
 def _over(since: datetime, span: timedelta, now: datetime) -> bool:

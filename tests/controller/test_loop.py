@@ -168,6 +168,15 @@ def test_after_a_failure_without_an_update_there_is_nothing_to_recover(bench: Be
     assert bench.state.recoveries == 1
 
 
+def test_a_plan_that_ends_with_an_error_nobody_expects_has_failed_and_is_recovered_from(bench: Bench) -> None:
+    bench.tick()
+    bench.worker.given[0].set_exception(OSError(28, "No space left on device"))
+    assert "backing off" in (said := bench.tick())
+    assert "No space left on device" in said
+    assert bench.state.recoveries == 2
+    assert bench.loop.memory.setbacks.keys() == {Trouble.UPDATES, Trouble.REMOVALS}
+
+
 def test_a_failed_update_is_recovered_from_and_tried_again_later(bench: Bench) -> None:
     bench.tick()
     bench.worker.given[0].set_result(Outcome(tried=GROWING, failures={Trouble.UPDATES: "no valid host"}))
