@@ -14,12 +14,12 @@ from cluster.errors import EcmError
 from cluster.report import Shared
 from controller import checks, heartbeat, pool, template
 from controller.apply import Outcome, Tools, apply
-from controller.decide import decide
+from controller.decide import decide, removals_over
 from controller.disk import BestEffort
 from controller.errors import LockedError, OutsideError
 from controller.masking import masked
 from controller.memory_file import MemoryFile
-from controller.model import Limits, Phase, Room, Seconds, Trouble
+from controller.model import Limits, Phase, Room, Seconds, Snapshot, Trouble
 from controller.observe import Memory, observe
 from controller.release import Releases
 from controller.reporter import Reporter
@@ -122,12 +122,18 @@ class Loop:
             self.attempt("proof of the release", self.releases.prove)
         self.recovered = self.recovered and not any(slave.phase is Phase.DOUBTFUL for slave in seen.slaves)
         if not self.applying:
-            plan = decide(seen, allowed, now)
-            self.reporter.decided(plan, seen, allowed, now)
-            if plan.acts:
-                self.applying = self.worker.submit(apply, plan, seen, settings, self.tools)
-                self.memory.updating = True
+            self._decide(seen, allowed, settings, now)
         return settings.poll_interval
+
+    def _decide(self, seen: Snapshot, allowed: Limits, settings: Shared, now: datetime) -> None:
+        """Decides, and has it carried out."""
+        plan = decide(seen, allowed, now)
+        self.reporter.decided(plan, seen, allowed, now)
+        if removals_over(plan, seen, now):
+            self.memory.setbacks.pop(Trouble.REMOVALS, None)
+        if plan.acts:
+            self.applying = self.worker.submit(apply, plan, seen, settings, self.tools)
+            self.memory.updating = True
 
     def _settle(self, outcome: Outcome) -> None:
         """Takes in what came of the last plan. The state has to be read anew, and after a failure to be recovered."""

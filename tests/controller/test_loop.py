@@ -204,6 +204,17 @@ def test_a_failed_removal_does_not_hold_up_growth_nor_does_its_success_forgive_i
     assert bench.loop.memory.setbacks.keys() == {Trouble.REMOVALS}
 
 
+def test_a_failed_removal_is_forgotten_when_nothing_is_to_be_removed_any_more(bench: Bench) -> None:
+    """A job came to the slave, or it was deleted without an update."""
+    bench.tick()
+    bench.worker.given[0].set_result(Outcome(failures={Trouble.REMOVALS: "a can't be drained - timed out"}))
+    bench.tick()
+    assert bench.loop.memory.setbacks.keys() == {Trouble.REMOVALS}
+    bench.worker.given[1].set_result(Outcome())
+    bench.tick(timedelta(minutes=1))
+    assert bench.loop.memory.setbacks == {}
+
+
 def test_slaves_that_never_joined_count_once_however_many_they_were(bench: Bench) -> None:
     bench.tick()
     for times, names in enumerate((("a", "b"), ("c", "d")), start=1):
