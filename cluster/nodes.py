@@ -25,7 +25,7 @@ TAKEN_POWER_STATES = (POWER_STATE, "shutoff", "shelved_offloaded", "paused")
 _ALL_BUT_POWER_STATE = [
     to_camel(name) for name in signature(compute.InstanceArgs).parameters if name not in ("power_state", "self")
 ]
-_TIMEOUTS = pulumi.CustomTimeouts(create=CREATE_TIMEOUT, delete=CREATE_TIMEOUT)
+_TIMEOUTS = pulumi.CustomTimeouts(create=CREATE_TIMEOUT, update=CREATE_TIMEOUT, delete=CREATE_TIMEOUT)
 
 
 def master(  # noqa: PLR0913 - a server has that many parts, all by name
@@ -109,7 +109,8 @@ def kept_slave(name: str, swept_by: pulumi.Resource, power_state: str = POWER_ST
     """Declares a slave as the state has it: new settings make new slaves, they change none.
 
     `power_state` is the state's. A refresh notes what it finds, such as `error`, and of that the provider's own check
-    doesn't take all: it would end the whole update. There the slave is declared as it was made.
+    doesn't take all: it would end the whole update. There the slave is declared as it was made. To `error` and
+    `migrating` the provider then does nothing; one in `build` it waits for, and one that is `shelved` it brings back.
     """
     refused = power_state not in TAKEN_POWER_STATES
     return compute.Instance(

@@ -136,14 +136,15 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
     if answer is Drain.REFUSED:
         log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
     match answer:
-        case Drain.ALREADY:
-            # One that was idle has been drained since, maybe while a job was there.
-            return slave.phase is Phase.DRAINED
+        case Drain.ABSENT if slave.running:
+            # Its server is broken, its startd unheard of; the job may go on there until its lease ends.
+            return _is_off(slave, tools) or f"{slave.name} isn't removed - HTCondor says that a job runs there"
         case Drain.ABSENT:
             # One that was in the pool a moment ago still is: a collector that has restarted knows nobody.
             return slave.phase not in (Phase.IDLE, Phase.DRAINED)
         case _:
-            return answer is Drain.DRAINED
+            # One that was idle has been drained since, maybe while a job was there.
+            return answer is Drain.DRAINED or (answer is Drain.ALREADY and slave.drained)
 
 
 def _retired(slave: Slave) -> str:

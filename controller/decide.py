@@ -267,6 +267,12 @@ def backing_off(seen: Snapshot, now: datetime, *troubles: Trouble) -> tuple[Reas
     return (Reason(Why.BACKING_OFF, f"{what} again at {again:%H:%M:%S}: {setback.why}"),)
 
 
+def removals_over(plan: Plan, seen: Snapshot, now: datetime) -> bool:
+    """Whether failed removals are no trouble any more: they could be tried again, and nothing is to go."""
+    held = seen.paused or seen.unknown or seen.locked or backing_off(seen, now, Trouble.REMOVALS)
+    return not (held or plan.remove or plan.retire)
+
+
 def retry_at(setback: Setback) -> datetime:
     """When it may be tried again after the failures of this kind."""
     backoff = BACKOFF[setback.trouble]

@@ -14,11 +14,12 @@ from cluster.errors import EcmError
 from cluster.report import Shared
 from controller import checks, heartbeat, pool, template
 from controller.apply import Outcome, Tools, apply
-from controller.decide import decide
+from controller.decide import decide, removals_over
 from controller.disk import BestEffort
 from controller.errors import LockedError, OutsideError
+from controller.masking import masked
 from controller.memory_file import MemoryFile
-from controller.model import Limits, Phase, Room, Seconds
+from controller.model import Limits, Phase, Room, Seconds, Snapshot, Trouble
 from controller.observe import Memory, observe
 from controller.release import Releases
 from controller.reporter import Reporter
@@ -35,6 +36,8 @@ GLANCE_EVERY = 1.0
 """Seconds between two short looks for a first job: a tenth of what a whole one takes."""
 LOCK_PAUSE = timedelta(seconds=5)
 WITHOUT_STATE = 5.0
+UNRECOVERED = 15.0
+"""The same after a recovery that failed: each try holds the stack's lock for a while."""
 
 
 @dataclass(slots=True)
@@ -69,7 +72,7 @@ class Loop:
             if self.applying:
                 log.info("controller waits for the running update")
         if self.applying:
-            self._settle(self.applying.result())
+            self._settle(_outcome(self.applying))
 
     def _rest(self, seconds: float) -> None:
         """Waits for the next look; where no job was seen, the first that comes ends it."""
@@ -85,19 +88,23 @@ class Loop:
         Returns the seconds until the next.
         """
         if self.applying and self.applying.done():
-            self._settle(self.applying.result())
+            self._settle(_outcome(self.applying))
         if self.locked_at and _over(self.locked_at, LOCK_PAUSE, self.clock()):
             self.memory.locked, self.locked_at = "", None
+        wait = WITHOUT_STATE
         try:
-            settings = self._settings()
+            wanted = self._read().release
+            # First, for the other release may be the one that can recover.
+            if not self.applying and self.releases.due(wanted, self.clock()):
+                log.info("controller ends: the state has another release", release=wanted)
+                self.stop.set()
+                return 0.0
+            wait = UNRECOVERED
+            view = self._recovered()
         except (OutsideError, EcmError) as error:
             self.reporter.waits(str(error), self.clock(), unknown=(str(error),))
-            return WITHOUT_STATE
-        now, view = self.clock(), self.view or View()
-        if not self.applying and self.releases.due(view.release, now):
-            log.info("controller ends: the state has another release", release=view.release)
-            self.stop.set()
-            return 0.0
+            return wait
+        now, settings = self.clock(), view.settings
         if not settings:
             self.reporter.waits(view.lacking, now)
             return WITHOUT_STATE
@@ -115,12 +122,18 @@ class Loop:
             self.attempt("proof of the release", self.releases.prove)
         self.recovered = self.recovered and not any(slave.phase is Phase.DOUBTFUL for slave in seen.slaves)
         if not self.applying:
-            plan = decide(seen, allowed, now)
-            self.reporter.decided(plan, seen, allowed, now)
-            if plan.acts:
-                self.applying = self.worker.submit(apply, plan, seen, settings, self.tools)
-                self.memory.updating = True
+            self._decide(seen, allowed, settings, now)
         return settings.poll_interval
+
+    def _decide(self, seen: Snapshot, allowed: Limits, settings: Shared, now: datetime) -> None:
+        """Decides, and has it carried out."""
+        plan = decide(seen, allowed, now)
+        self.reporter.decided(plan, seen, allowed, now)
+        if removals_over(plan, seen, now):
+            self.memory.setbacks.pop(Trouble.REMOVALS, None)
+        if plan.acts:
+            self.applying = self.worker.submit(apply, plan, seen, settings, self.tools)
+            self.memory.updating = True
 
     def _settle(self, outcome: Outcome) -> None:
         """Takes in what came of the last plan. The state has to be read anew, and after a failure to be recovered."""
@@ -139,6 +152,24 @@ class Loop:
             self.recovered = False
         self.memory_file.save(self.memory)
 
+    def _read(self) -> View:
+        """The state, no older than `STATE_EVERY`; while an update runs, as it was before."""
+        now = self.clock()
+        if self.view is None or (not self.applying and (self.view_at is None or _over(self.view_at, STATE_EVERY, now))):
+            self.view, self.view_at = self.tools.state.read(), now
+        return self.view
+
+    def _recovered(self) -> View:
+        """The same, put right after interrupted updates where that is due."""
+        view = self._read()
+        if self.applying or not view.settings or self.memory.locked or (self.recovered and not view.pending):
+            return view
+        try:
+            self._recover(view.settings)
+        except LockedError as error:
+            self.memory.locked, self.locked_at = str(error), self.clock()
+        return self._read()
+
     def _recover(self, settings: Shared) -> None:
         """Puts the state right after an interrupted update, and finds out which servers that one left.
 
@@ -146,24 +177,21 @@ class Loop:
         no update is making any more: that one would have held the lock, or have noted the server in the state.
         """
         there = {server.id for server in self.tools.cloud.slaves(settings.slave.cluster_id)}
-        self.tools.state.recover()
+        self.tools.state.recover(there)
         self.view_at, self.view = self.clock(), self.tools.state.read()
         self.memory.left_over = frozenset(there - set(self.view.slaves.values()))
         self.recovered = True
 
-    def _settings(self) -> Shared | None:
-        """What the user set, no older than `STATE_EVERY`; the state is recovered from interrupted updates first."""
-        if self.applying and self.view:
-            return self.view.settings
-        now = self.clock()
-        if self.view is None or self.view_at is None or _over(self.view_at, STATE_EVERY, now):
-            self.view, self.view_at = self.tools.state.read(), now
-        if self.view.settings and (self.view.pending or not self.recovered) and not self.memory.locked:
-            try:
-                self._recover(self.view.settings)
-            except LockedError as error:
-                self.memory.locked, self.locked_at = str(error), now
-        return self.view.settings
+
+def _outcome(applied: "Future[Outcome]") -> Outcome:
+    """What came of a plan. One that ended with an error that nobody expects may have been in an update."""
+    try:
+        return applied.result()
+    except Exception as error:  # noqa: BLE001 - the next controller would likely do the same
+        why = str(masked(f"{type(error).__name__}: {' '.join(str(error).split())}"))[:200]
+        log.error("plan failed", why=why)
+        tried = frozenset({Trouble.UPDATES, Trouble.REMOVALS})
+        return Outcome(tried=tried, failures=dict.fromkeys(tried, why))
 
 
 def _over(since: datetime, span: timedelta, now: datetime) -> bool:

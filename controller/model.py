@@ -119,6 +119,10 @@ class Slave:
     """Since when its startd has not been in the collector, as far as this controller has watched; None while it is."""
     free: Room | None = None
     """What its startd still offers; None before it has joined, and while nothing is heard of it."""
+    running: bool = False
+    """Whether the schedd says that a job runs there, whatever the collector knows."""
+    drained: bool = False
+    """Whether its startd takes no more jobs and has none, whatever the cloud says."""
     jobs: int = 0
     """Claimed slots."""
     claims: tuple[Claim, ...] = ()

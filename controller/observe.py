@@ -294,6 +294,8 @@ def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave
         absent_since=memory.absent_since.get(name),
         # A silent one's host may be dead, and no job would start there.
         free=machine.free if machine and name not in parts.silent else None,
+        running=name in parts.running,
+        drained=machine is not None and machine.draining and not machine.claimed and name not in parts.running,
         jobs=machine.jobs if machine else 0,
         claims=machine.claims if machine else (),
         places=machine.places if machine else None,

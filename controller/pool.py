@@ -331,7 +331,7 @@ def heartbeat() -> None:
 
 def _ask(*command: str) -> "subprocess.CompletedProcess[str]":
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise OutsideError(f"{command[0]} fails - {_line(error)}") from error
 

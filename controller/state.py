@@ -4,7 +4,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,8 +23,8 @@ from controller.command import Limited
 from controller.errors import LockedError, OutsideError, UpdateFailedError
 from controller.masking import masked
 
-SLAVES = f"**{SLAVE_TYPE}::*-slave-*"
-"""The URNs of all slaves."""
+ITSELF = "**::pulumi:pulumi:Stack::*"
+"""The URN of the stack, of which no provider is asked."""
 PARALLEL = 128
 """Slaves that are made or removed at once: more than an update of the rule's has (`decide.BATCH`). To wait for a server
 costs nothing, and the provider looks only now and then: with fewer than an update has, the others begin late."""
@@ -140,11 +140,15 @@ class State:
                 deletes=whole or auto.OpType.DELETE in failed,
             ) from error
 
-    def recover(self) -> None:
+    def recover(self, there: Collection[str]) -> None:
         """Puts things right after an interrupted update.
 
         Ends what is left of its processes, frees the lock if it is this controller's own and its process is gone, and
         drops creates that never ended. Servers that they left are found by their tag.
+
+        Args:
+            there: ids of the servers that OpenStack has. Slaves without one are dropped when the provider finds none,
+                either. Of the others it isn't asked: one in a status that it can't name would end the recovery.
 
         Raises:
             LockedError: somebody else holds the lock.
@@ -152,8 +156,11 @@ class State:
         """
         end_orphans()
         stack = self._selected()
+        lost = [
+            slave_urn(self._name, slave) for slave, server_id in self.read().slaves.items() if server_id not in there
+        ]
         try:
-            stack.refresh(target=[SLAVES], clear_pending_creates=True, color="never", suppress_outputs=True)
+            stack.refresh(target=[ITSELF, *lost], clear_pending_creates=True, color="never", suppress_outputs=True)
         except auto.ConcurrentUpdateError as error:
             if not stale(str(error), user=_user(), host=socket.gethostname(), alive=is_engine):
                 raise LockedError(_lock_line(error)) from error
@@ -161,7 +168,7 @@ class State:
                 stack.cancel()
             except auto.CommandError as refused:
                 raise OutsideError(f"the stack's own lock can't be freed - {_reason(refused)}") from refused
-            self.recover()
+            self.recover(there)
         except auto.CommandError as error:
             raise OutsideError(f"the stack can't be refreshed - {_reason(error)}") from error
 

@@ -51,6 +51,7 @@ class Server:
     made_at: float
     active_at: float
     gone_at: float = float("inf")
+    suspended: bool = False
 
 
 @dataclass
@@ -106,7 +107,7 @@ class Cloud:
         return {
             "id": server.id,
             "name": asked["name"],
-            "status": "BUILD" if building else "ACTIVE",
+            "status": "SUSPENDED" if server.suspended else "BUILD" if building else "ACTIVE",
             "tenant_id": PROJECT,
             "user_id": USER,
             "metadata": asked.get("metadata", {}),
@@ -198,6 +199,14 @@ def _delete(cloud: Cloud, server_id: str, _body: Any) -> Answer:  # noqa: ANN401
     return 204, None
 
 
+def _act(cloud: Cloud, server_id: str, body: Any) -> Answer:  # noqa: ANN401 - JSON
+    server = cloud.find(server_id)
+    if not server or "suspend" not in body:
+        return _missing(server_id)
+    server.suspended = True
+    return 202, None
+
+
 def _missing(what: str) -> Answer:
     return 404, {"itemNotFound": {"code": 404, "message": f"{what} could not be found."}}
 
@@ -250,6 +259,7 @@ ANSWERS: dict[str, Handler] = {
     "GET /compute/v2.1/servers/detail": _list,
     "GET /compute/v2.1/servers/{id}": _get,
     "DELETE /compute/v2.1/servers/{id}": _delete,
+    "POST /compute/v2.1/servers/{id}/action": _act,
     "GET /compute/v2.1/servers/{id}/tags": _said({"tags": []}),
     "GET /compute/v2.1/servers/{id}/os-interface": _said({"interfaceAttachments": []}),
     "GET /compute/v2.1/flavors/{id}": _said({"flavor": _FLAVOR}),

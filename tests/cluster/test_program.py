@@ -341,7 +341,10 @@ def test_a_slave_that_is_there_already_is_declared_as_it_is(run: Run) -> None:
     assert "userData" not in engine.resources[INSTANCE, "ecm-dev-slave-c"]
 
 
-@pytest.mark.parametrize(("power_state", "refused"), [("active", False), ("shutoff", False), ("error", True)])
+@pytest.mark.parametrize(
+    ("power_state", "refused"),
+    [("active", False), ("shutoff", False), ("error", True), ("build", True), ("shelved", True)],
+)
 def test_a_slave_whose_server_is_broken_does_not_end_the_users_up(
     run: Run, cloud: Any, power_state: str, refused: bool
 ) -> None:
@@ -352,6 +355,9 @@ def test_a_slave_whose_server_is_broken_does_not_end_the_users_up(
     ignored = engine.options[INSTANCE, "ecm-dev-slave-c"].ignore_changes or []
     assert (engine.resources[INSTANCE, "ecm-dev-slave-c"].get("powerState") == "active") is refused
     assert (ignored == ["*"]) is not refused
+    limits = engine.options[INSTANCE, "ecm-dev-slave-c"].custom_timeouts
+    assert limits
+    assert limits.update == "5m", "the provider waits for a server in build, or one that it unshelves, by itself for 30"
     if refused:
         assert {"name", "flavorId", "userData", "networks", "metadata"} <= set(ignored)
         assert "powerState" not in ignored

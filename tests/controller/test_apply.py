@@ -101,7 +101,7 @@ def run(outside: Outside, tmp_path: Path, plan: Plan, *slaves: Slave, settings: 
 
 
 def slave(name: str, phase: Phase, *, in_state: bool = True) -> Slave:
-    return Slave(name, phase, NOW, f"id-{name}", in_state)
+    return Slave(name, phase, NOW, f"id-{name}", in_state, drained=phase is Phase.DRAINED)
 
 
 def remove(*names: str) -> Plan:
@@ -138,6 +138,13 @@ def test_a_drained_slave_is_asked_whether_it_still_is(
     assert (("update", (0, ["a"])) in outside.asked) is goes
 
 
+@pytest.mark.parametrize("drained", [True, False])
+def test_a_drained_slave_whose_server_has_failed_goes(outside: Outside, tmp_path: Path, *, drained: bool) -> None:
+    outside.drains["a"] = Drain.ALREADY
+    run(outside, tmp_path, remove("a"), replace(slave("a", Phase.FAILED), drained=drained))
+    assert (("delete", "id-a") in outside.asked) is drained
+
+
 @pytest.mark.parametrize(
     ("phase", "goes"), [(Phase.IDLE, False), (Phase.DRAINED, False), (Phase.BOOTING, True), (Phase.MISSING, True)]
 )
@@ -148,6 +155,17 @@ def test_a_slave_that_was_in_the_pool_a_moment_ago_is_not_absent(
     outside.drains["a"] = Drain.ABSENT
     run(outside, tmp_path, remove("a"), slave("a", phase))
     assert any(what in {"update", "delete"} for what, _ in outside.asked) is goes
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_a_broken_slave_without_an_ad_stays_while_a_job_runs_there(
+    outside: Outside, tmp_path: Path, *, off: bool
+) -> None:
+    """A server in ERROR may run on, and a collector that has just restarted knows nobody."""
+    outside.drains["a"], outside.off = Drain.ABSENT, off
+    outcome = run(outside, tmp_path, remove("a"), replace(slave("a", Phase.FAILED), running=True))
+    assert (("delete", "id-a") in outside.asked) is off
+    assert bool(outcome.failures) is not off
 
 
 def test_a_slave_that_takes_no_more_jobs_is_told_why(outside: Outside, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.decide import BACKOFF, BATCH, decide, demand, pack, retry_at, spare
+from controller.decide import BACKOFF, BATCH, decide, demand, pack, removals_over, retry_at, spare
 from controller.model import Claim, JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot, Trouble, Why
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -325,6 +325,26 @@ def test_failed_creates_hold_no_removal_back_nor_failed_removals_a_create() -> N
     seen = Snapshot((jobs(1),), (slave("a", Phase.FAILED),))
     assert len(decide(replace(seen, setbacks=(creates,)), LIMITS, NOW).remove) == 1
     assert decide(replace(seen, setbacks=(removals,)), LIMITS, NOW).create == 1
+
+
+@pytest.mark.parametrize(
+    ("seen", "over"),
+    [
+        (Snapshot(slaves=(slave("a", Phase.BUSY, jobs=1),)), True),
+        (Snapshot(slaves=(slave("a", Phase.FAILED),)), False),
+        (Snapshot(slaves=(replace(slave("a", Phase.BUSY, jobs=1), unwanted=True),)), False),
+        (Snapshot(paused="by ada"), False),
+        (Snapshot(unknown=("Nova is away",)), False),
+        (Snapshot(locked="by ada"), False),
+    ],
+)
+def test_failed_removals_are_over_when_they_could_be_tried_again_and_nothing_is_to_go(
+    seen: Snapshot, *, over: bool
+) -> None:
+    seen = replace(seen, setbacks=(Setback(1, NOW, "a can't be drained", Trouble.REMOVALS),))
+    later = NOW + timedelta(seconds=5)
+    assert not removals_over(decide(seen, LIMITS, NOW), seen, NOW), "it has yet to be tried again"
+    assert removals_over(decide(seen, LIMITS, later), seen, later) is over
 
 
 def test_a_drain_is_undone_before_a_slave_is_made() -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import openstack
 import psutil
 import pytest
 
@@ -49,6 +50,9 @@ class Rig:
             with pytest.raises(UpdateFailedError):
                 running_update.result()
 
+    def recover(self) -> None:
+        self.state.recover(set(self.servers().values()))
+
     def servers(self) -> dict[str, str]:
         """Every server with the cluster's tag, as the controller sees it."""
         return {server.name: server.id for server in Cloud().slaves(SETTINGS.slave.cluster_id)}
@@ -75,7 +79,7 @@ def test_servers_of_a_killed_update_are_found_by_their_tag_and_the_stack_can_be_
         time.sleep(0.1)
     assert len(left) >= SLAVES // 2
     assert set(left) <= set(new)
-    rig.state.recover()
+    rig.recover()
     view = rig.state.read()
     assert view.settings == SETTINGS
     assert not view.pending
@@ -93,6 +97,18 @@ def test_slaves_that_a_killed_update_has_removed_are_dropped_from_the_state(rig:
     assert rig.state.read().slaves.keys() == new.keys(), "the state is as before the update"
     while len(there := rig.servers()) > SLAVES - 2:
         time.sleep(0.1)
-    rig.state.recover()
+    rig.recover()
     assert rig.state.read().slaves.items() <= there.items() | rig.servers().items()
     assert SLAVES - 4 <= len(rig.state.read().slaves) < SLAVES
+
+
+def test_a_slave_in_a_status_that_the_provider_refuses_does_not_keep_the_stack_from_being_recovered(rig: Rig) -> None:
+    rig.change(stack.slaves(2, "ecm-bench-slave-", SETTINGS))
+    suspended, deleted = rig.servers().values()
+    compute = openstack.connect().compute
+    compute.suspend_server(suspended)
+    compute.delete_server(deleted)
+    while len(rig.servers()) > 1:
+        time.sleep(0.1)
+    rig.recover()
+    assert list(rig.state.read().slaves.values()) == [suspended]

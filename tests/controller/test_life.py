@@ -9,7 +9,7 @@ import random
 import secrets
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -204,7 +204,7 @@ class World:
         self.answer("backend")
         return View(dict(self.in_state), self.settings, ("a create",) if self.pending else ())
 
-    def recover(self) -> None:
+    def recover(self, _there: Collection[str]) -> None:
         self.answer("backend")
         self.locked()
         self.pending = False

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from controller import loop, pool
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError
 from controller.journal import Journal
-from controller.loop import LOCK_PAUSE, STATE_EVERY, Loop
+from controller.loop import LOCK_PAUSE, STATE_EVERY, UNRECOVERED, Loop
 from controller.memory_file import MemoryFile
 from controller.metrics import Metrics
 from controller.model import JobGroup, Phase, Room, Slave, Snapshot, Trouble
@@ -45,7 +46,7 @@ class FakeState:
         self.reads += 1
         return self.view
 
-    def recover(self) -> None:
+    def recover(self, _there: Collection[str]) -> None:
         self.recoveries += 1
         if self.failure:
             raise self.failure
@@ -167,6 +168,15 @@ def test_after_a_failure_without_an_update_there_is_nothing_to_recover(bench: Be
     assert bench.state.recoveries == 1
 
 
+def test_a_plan_that_ends_with_an_error_nobody_expects_has_failed_and_is_recovered_from(bench: Bench) -> None:
+    bench.tick()
+    bench.worker.given[0].set_exception(OSError(28, "No space left on device"))
+    assert "backing off" in (said := bench.tick())
+    assert "No space left on device" in said
+    assert bench.state.recoveries == 2
+    assert bench.loop.memory.setbacks.keys() == {Trouble.UPDATES, Trouble.REMOVALS}
+
+
 def test_a_failed_update_is_recovered_from_and_tried_again_later(bench: Bench) -> None:
     bench.tick()
     bench.worker.given[0].set_result(Outcome(tried=GROWING, failures={Trouble.UPDATES: "no valid host"}))
@@ -192,6 +202,17 @@ def test_a_failed_removal_does_not_hold_up_growth_nor_does_its_success_forgive_i
     bench.worker.given[1].set_result(Outcome(updated=True, tried=GROWING))
     bench.tick()
     assert bench.loop.memory.setbacks.keys() == {Trouble.REMOVALS}
+
+
+def test_a_failed_removal_is_forgotten_when_nothing_is_to_be_removed_any_more(bench: Bench) -> None:
+    """A job came to the slave, or it was deleted without an update."""
+    bench.tick()
+    bench.worker.given[0].set_result(Outcome(failures={Trouble.REMOVALS: "a can't be drained - timed out"}))
+    bench.tick()
+    assert bench.loop.memory.setbacks.keys() == {Trouble.REMOVALS}
+    bench.worker.given[1].set_result(Outcome())
+    bench.tick(timedelta(minutes=1))
+    assert bench.loop.memory.setbacks == {}
 
 
 def test_slaves_that_never_joined_count_once_however_many_they_were(bench: Bench) -> None:
@@ -258,6 +279,16 @@ def test_a_state_that_cannot_be_read_decides_nothing_and_is_said(bench: Bench, m
     monkeypatch.setattr(bench.state, "read", refuse)
     assert "not ready: the stack's state can't be read" in bench.tick()
     assert bench.worker.given == []
+
+
+def test_a_recovery_that_fails_is_tried_again_after_a_while_and_keeps_no_other_release_away(bench: Bench) -> None:
+    bench.state.failure = OutsideError("the stack can't be refreshed - no route to host")
+    assert bench.loop.tick() == UNRECOVERED
+    assert bench.state.recoveries == 1
+    bench.state.view = View(settings=SETTINGS, release="new")
+    bench.tick(STATE_EVERY)
+    assert bench.loop.stop.is_set()
+    assert bench.state.recoveries == 1
 
 
 def test_a_pause_is_shown_and_nothing_is_done_until_it_ends(bench: Bench) -> None:

@@ -70,6 +70,23 @@ def test_phase(slave: Slave, phase: Phase) -> None:
     assert slave.phase is phase
 
 
+def test_a_job_on_a_broken_server_is_known() -> None:
+    assert [one("ERROR", running=running).running for running in (True, False)] == [True, False]
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "ERROR"])
+def test_a_slave_is_drained_when_its_startd_takes_no_jobs_and_has_none_whatever_nova_says(status: str) -> None:
+    draining = replace(IDLE, draining=True)
+    assert one(status, draining).drained
+    others = (
+        one(status, IDLE),
+        one(status, replace(BUSY, draining=True)),
+        one(status, draining, running=True),
+        one(status),
+    )
+    assert not any(slave.drained for slave in others)
+
+
 def test_a_slave_without_a_server_is_gone() -> None:
     (slave,) = put_together(Parts(STATE, [server("a", "DELETED")]), Memory(START), NOW)
     assert slave.phase is Phase.GONE

@@ -443,3 +443,8 @@ def test_on_any_doubt_all_jobs_are_compared(after: list[Any], counts: list[Any])
     schedd = FakeSchedd([[autocluster(1, 100), autocluster(2, 200)], after], counts, everything)
     assert pool._grouped(schedd, "x") == everything
     assert schedd.asked[-1] == "(x) =!= false"
+
+
+def test_what_a_command_says_is_understood_whatever_its_bytes_are() -> None:
+    answer = pool._ask("sh", "-c", r"printf 'error code 10003: \377' >&2; exit 1")
+    assert pool._refusal(answer) is pool.Drain.REFUSED

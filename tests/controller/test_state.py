@@ -102,8 +102,23 @@ def test_a_lock_that_cannot_be_freed_is_told(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(state, "end_orphans", lambda: None)
     of_cluster = state.State("organization/ecm/dev", tmp_path)
     monkeypatch.setattr(of_cluster, "_selected", Stack)
+    monkeypatch.setattr(of_cluster, "read", state.View)
     with pytest.raises(OutsideError, match=r"the stack's own lock can't be freed - .*no route to postgres://ecm:"):
-        of_cluster.recover()
+        of_cluster.recover(frozenset())
+
+
+def test_a_recovery_asks_of_the_slaves_that_have_no_server_and_is_never_without_a_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(state, "end_orphans", lambda: None)
+    of_cluster = state.State("organization/ecm/dev", tmp_path)
+    stack = SimpleNamespace(refresh=lambda target, **_: asked.append(target))
+    monkeypatch.setattr(of_cluster, "_selected", lambda: stack)
+    monkeypatch.setattr(of_cluster, "read", lambda: state.View({"s1": "id-s1", "s2": "id-s2"}))
+    of_cluster.recover({"id-s1"})
+    of_cluster.recover({"id-s1", "id-s2"})
+    assert asked == [[state.ITSELF, resource("s2")["urn"]], [state.ITSELF]]
 
 
 class Undying:
