@@ -28,8 +28,8 @@ FAILED = ("ERROR", "SHUTOFF", "PAUSED", "SUSPENDED", "STOPPED", "SHELVED", "SHEL
 DRAINED_BY_US = "elastic-condor: "
 """How the reason of each drain by the controller begins."""
 
-LONGEST_STEP = timedelta(seconds=60)
-"""What passes at most from one look to the next: a clock that says more has jumped."""
+LONGEST_LOOK = timedelta(seconds=60)
+"""What a look takes at most. When more than this and the rest before it has passed, the clock has jumped."""
 RENEWED = timedelta(seconds=pool.UPDATE_EVERY)
 FRESH = Seconds(150)
 """A slave's ad is renewed each minute (cloudinit/files/common): one that is older is of a slave in trouble."""
@@ -103,11 +103,14 @@ class Memory:
         """Whether a slave is heard from; each is taken to be, until its next ad, when the clock has just jumped."""
         return machine.ad_age <= FRESH or (self.jumped_at is not None and now - self.jumped_at < RENEWED)
 
-    def keep_time(self, now: datetime) -> None:
-        """Takes the times along when the clock has jumped: what has passed until then has passed, and no more."""
+    def keep_time(self, now: datetime, rest: timedelta) -> None:
+        """Takes the times along when the clock has jumped: what has passed until then has passed, and no more.
+
+        `rest` is the time from one look to the next.
+        """
         if self.looked_at is not None:
             step = now - self.looked_at
-            jump = step - min(max(step, timedelta(0)), LONGEST_STEP)
+            jump = step - min(max(step, timedelta(0)), rest + LONGEST_LOOK)
             if jump:
                 for times in (self.absent_since, self.idle_since):
                     times.update((name, at + jump) for name, at in list(times.items()))
@@ -150,7 +153,7 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
         memory: what earlier looks left; brought up to date.
         now: the time of this look.
     """
-    memory.keep_time(now)
+    memory.keep_time(now, rest=timedelta(seconds=settings.poll_interval))
     unknown: list[str] = []
     ripe_after = settings.waiting_jobs_time if settings.waiting_jobs_threshold else None
     # Slots, then running jobs, then idle ones, and nothing slow between: a job that starts meanwhile is seen as running

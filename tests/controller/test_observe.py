@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
 import structlog
@@ -16,9 +16,9 @@ from controller.decide import decide
 from controller.errors import OutsideError
 from controller.loop import limits
 from controller.model import JobGroup, Phase, Room, Seconds, Slave, Snapshot, Trouble
-from controller.observe import LONGEST_STEP, SILENT, Kept, Memory, Parts, observe, put_together
+from controller.observe import LONGEST_LOOK, SILENT, Kept, Memory, Parts, observe, put_together
 from controller.pool import Machine
-from controller.servers import Server
+from controller.servers import Cloud, Server
 from controller.state import View
 from tests.controller.made_up import SETTINGS
 
@@ -424,9 +424,22 @@ def test_clocks_that_jump_hurry_nobody(steps: list[tuple[int, int, int]]) -> Non
             waits_since = seen["a"].absent_since
             assert waits_since is not None
             waits = (now - waits_since).total_seconds()
-            most = passed + LONGEST_STEP.total_seconds() * jumps
+            most = passed + (SETTINGS.poll_interval + LONGEST_LOOK.total_seconds()) * jumps
             assert passed - 20 * jumps <= waits <= most
             assert 0 <= seen["b"].idle_for <= most
+
+
+@pytest.mark.parametrize("poll", [3, 60, 300])
+def test_the_time_between_two_looks_is_no_jump_however_seldom_they_are(outside: Outside, poll: int) -> None:
+    memory, cloud = Memory(START), cast(Cloud, outside)
+    outside.servers = [server("a", "ACTIVE"), server("b")]
+    settings = SETTINGS.model_copy(update={"poll_interval": poll})
+    for passed in range(0, 10 * poll + 1, poll):
+        now = NOW + timedelta(seconds=passed)
+        outside.machines = {"b": replace(IDLE, idle_for=Seconds(passed), ad_age=Seconds(151))}
+        view = View({name: f"id-{name}" for name in "ab"})
+        late, idle = observe(cloud, view, settings, memory, now).slaves
+        assert (late.absent_since, idle.idle_for, idle.free) == (NOW, passed, None)
 
 
 @pytest.mark.parametrize(
