@@ -37,7 +37,7 @@ class Backoff:
 
 
 BATCH = 100
-"""Most slaves that one update makes: what the cloud refuses shows after the first batch, and no update holds the
+"""Most slaves that one update makes, or removes because they are idle: what the cloud refuses shows after the first batch, and no update holds the
 stack's lock for very long. The next batch follows as soon as the last one is made."""
 
 BACKOFF = {
@@ -290,7 +290,7 @@ def _content(jobs: int, living: tuple[Slave, ...], seen: Snapshot) -> Reason:
 def shrink(packing: Packing, living: tuple[Slave, ...], limits: Limits) -> tuple[Removal, ...]:
     """The slaves that nothing was packed into and that have been idle for `idleTime`.
 
-    Outdated ones go first, then the longest idle, down to `minSlaves` joined ones.
+    Outdated ones go first, then the longest idle, down to `minSlaves` joined ones, and `BATCH` at once.
     """
     joined = sum(slave.joined for slave in living)
     candidates = sorted(
@@ -299,7 +299,7 @@ def shrink(packing: Packing, living: tuple[Slave, ...], limits: Limits) -> tuple
     )
     return tuple(
         Removal(s.name, Reason(Why.IDLE, f"idle for {s.idle_for:.0f} s, idleTime is {limits.idle_time:.0f} s"))
-        for s in candidates[: max(0, joined - limits.min_slaves)]
+        for s in candidates[: max(0, min(BATCH, joined - limits.min_slaves))]
     )
 
 

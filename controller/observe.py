@@ -90,6 +90,8 @@ class Memory:
     """Slaves whose ads can't be read, which has been said."""
     watch: Watch = field(default_factory=Watch)
     servers: Kept[tuple[Server, ...]] = field(default_factory=Kept)
+    gone: set[str] = field(default_factory=set)
+    """Ids of servers that the state has, and Nova, asked for each, has no more."""
     quota: Kept[tuple[int | None]] = field(default_factory=Kept)
     unsettled: bool = True
     """Whether some slave wasn't in the pool at the last look."""
@@ -162,7 +164,7 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     running = _attempt(unknown, pool.running_on)
     jobs = _attempt(unknown, lambda: pool.jobs(memory.offer(settings), ripe_after))
     every = UNSETTLED_EVERY if memory.unsettled or memory.updating else SERVERS_EVERY
-    servers = _attempt(unknown, lambda: memory.servers.get(lambda: _servers(cloud, view, settings), every, now))
+    servers = _attempt(unknown, lambda: memory.servers.get(lambda: _servers(cloud, view, settings, memory), every, now))
     no_quota: list[str] = []
     quota = _attempt(
         no_quota, lambda: memory.quota.get(lambda: (cloud.quota_left(settings.slave.flavor),), QUOTA_EVERY, now)
@@ -205,11 +207,18 @@ def _warn_of_unreadable(machines: Mapping[str, Machine], memory: Memory) -> None
     memory.unreadable = frozenset(now)
 
 
-def _servers(cloud: Cloud, view: View, settings: Shared) -> tuple[Server, ...]:
-    """The list of servers, found to be whole: what the state has and the list has not is asked for by its id."""
+def _servers(cloud: Cloud, view: View, settings: Shared, memory: Memory) -> tuple[Server, ...]:
+    """The list of servers, found to be whole: what the state has and the list has not is asked for by its id, once."""
     listed = cloud.slaves(settings.slave.cluster_id)
     missing = set(view.slaves.values()) - {server.id for server in listed}
-    if lacking := sorted(server_id for server_id in missing if cloud.exists(server_id)):
+    memory.gone &= missing
+    lacking = []
+    for server_id in sorted(missing - memory.gone):
+        if cloud.exists(server_id):
+            lacking.append(server_id)
+        else:
+            memory.gone.add(server_id)
+    if lacking:
         raise OutsideError(f"OpenStack's list of servers isn't whole - it lacks {', '.join(lacking)}")
     return listed
 
