@@ -458,7 +458,7 @@ def test_the_time_between_two_looks_is_no_jump_however_seldom_they_are(outside: 
         view = View({name: f"id-{name}" for name in "ab"})
         late, idle = observe(cloud, view, settings, memory, now).slaves
         assert late.absent_since == NOW
-        assert idle.idle_for == passed
+        assert idle.idle_for == Seconds(passed)
         assert idle.free is None
 
 
