@@ -37,6 +37,15 @@ LOCK_PAUSE = timedelta(seconds=5)
 WITHOUT_STATE = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The time until the next look."""
+
+    seconds: float
+    empty: bool = False
+    """Whether no job waits, for sure, and nothing is under way: the first job then ends it early."""
+
+
 @dataclass(slots=True)
 class Loop:
     """One controller. `run` returns after `stop` is set, with no update running."""
@@ -71,19 +80,16 @@ class Loop:
         if self.applying:
             self._settle(self.applying.result())
 
-    def _rest(self, seconds: float) -> None:
-        """Waits for the next look; where no job was seen, the first that comes ends it."""
-        until = time.monotonic() + seconds
-        empty = not self.applying and self.reporter.seen is not None and not self.reporter.seen.jobs
-        while (left := until - time.monotonic()) > 0 and not self.stop.wait(min(left, GLANCE_EVERY) if empty else left):
-            if empty and left > GLANCE_EVERY and pool.waiting():
+    def _rest(self, rest: Rest) -> None:
+        until = time.monotonic() + rest.seconds
+        while (left := until - time.monotonic()) > 0:
+            if self.stop.wait(min(left, GLANCE_EVERY) if rest.empty else left):
+                return
+            if rest.empty and left > GLANCE_EVERY and pool.waiting():
                 return
 
-    def tick(self) -> float:
-        """One look, and a decision unless the last one is still being carried out.
-
-        Returns the seconds until the next.
-        """
+    def tick(self) -> Rest:
+        """One look, and a decision unless the last one is still being carried out."""
         if self.applying and self.applying.done():
             self._settle(self.applying.result())
         if self.locked_at and _over(self.locked_at, LOCK_PAUSE, self.clock()):
@@ -92,15 +98,15 @@ class Loop:
             settings = self._settings()
         except (OutsideError, EcmError) as error:
             self.reporter.waits(str(error), self.clock(), unknown=(str(error),))
-            return WITHOUT_STATE
+            return Rest(WITHOUT_STATE)
         now, view = self.clock(), self.view or View()
         if not self.applying and self.releases.due(view.release, now):
             log.info("controller ends: the state has another release", release=view.release)
             self.stop.set()
-            return 0.0
+            return Rest(0)
         if not settings:
             self.reporter.waits(view.lacking, now)
-            return WITHOUT_STATE
+            return Rest(WITHOUT_STATE)
         if settings != self.checked:
             self.checked, self.reporter.console_logs = settings, settings.console_logs
             checks.settings(settings, self.tools.cloud)
@@ -120,7 +126,7 @@ class Loop:
             if plan.acts:
                 self.applying = self.worker.submit(apply, plan, seen, settings, self.tools)
                 self.memory.updating = True
-        return settings.poll_interval
+        return Rest(settings.poll_interval, empty=not (seen.jobs or seen.unknown or self.applying))
 
     def _settle(self, outcome: Outcome) -> None:
         """Takes in what came of the last plan. The state has to be read anew, and after a failure to be recovered."""

@@ -16,7 +16,7 @@ from controller import loop, pool
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError
 from controller.journal import Journal
-from controller.loop import LOCK_PAUSE, STATE_EVERY, Loop
+from controller.loop import LOCK_PAUSE, STATE_EVERY, WITHOUT_STATE, Loop, Rest
 from controller.memory_file import MemoryFile
 from controller.metrics import Metrics
 from controller.model import JobGroup, Phase, Room, Slave, Snapshot, Trouble
@@ -350,23 +350,47 @@ def test_a_release_is_proved_by_its_first_whole_look(bench: Bench, monkeypatch: 
     assert json.loads(bench.releases.notes.read_text())["proved"] == "old"
 
 
-@pytest.mark.parametrize(("jobs", "glances"), [((), 2), (JOBS.jobs, 0)])
+@pytest.mark.parametrize(("empty", "glances"), [(True, 2), (False, 0)])
 def test_the_first_job_of_an_empty_queue_ends_the_rest_early_and_a_further_one_does_not(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, jobs: tuple[JobGroup, ...], glances: int
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, glances: int, *, empty: bool
 ) -> None:
     """Where jobs wait already, the decision takes them all: a look at each new one would only cost."""
     answers = [False, True]
     monkeypatch.setattr(loop, "GLANCE_EVERY", 0.01)
     monkeypatch.setattr(pool, "waiting", lambda: answers.pop(0))
-    bench.loop.reporter.seen = Snapshot(jobs=jobs)
     began = time.monotonic()
-    bench.loop._rest(60 if glances else 0.05)
+    bench.loop._rest(Rest(60 if empty else 0.05, empty=empty))
     assert time.monotonic() - began < 30
     assert len(answers) == 2 - glances
 
 
+@pytest.mark.parametrize(
+    ("seen", "empty"),
+    [
+        (Snapshot(), True),
+        (JOBS, False),
+        (Snapshot(unknown=("OpenStack can't be asked - 503",)), False),
+        (Snapshot(dead_ads=("x",)), False),  # a plan is being carried out
+    ],
+)
+def test_only_a_whole_look_without_jobs_or_acts_is_of_an_empty_queue(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, seen: Snapshot, *, empty: bool
+) -> None:
+    monkeypatch.setattr(loop, "observe", lambda *_: seen)
+    assert bench.loop.tick() == Rest(SETTINGS.poll_interval, empty=empty)
+
+
+def test_a_state_that_is_away_is_not_asked_early_however_empty_the_queue_was(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "observe", lambda *_: Snapshot())
+    bench.tick()
+    monkeypatch.setattr(bench.state, "read", lambda: (_ for _ in ()).throw(OutsideError("away")))
+    bench.now += STATE_EVERY
+    assert bench.loop.tick() == Rest(WITHOUT_STATE)
+
+
 def test_a_stop_ends_the_rest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "waiting", lambda: pytest.fail("a look after the stop"))
-    bench.loop.reporter.seen = Snapshot()
     bench.loop.stop.set()
-    bench.loop._rest(60)
+    bench.loop._rest(Rest(60, empty=True))
