@@ -1,7 +1,7 @@
 """What a controller that was killed has to know again: who has joined, what failed, what slaves turned out to offer.
 
-Times of absence and of claims are left out: they count from the controller's start, because a master that comes back
-finds an empty collector. What runs or drains is asked of HTCondor, never remembered.
+Times of absence are left out: they count from the controller's start, because a master that comes back finds an empty
+collector. What runs or drains is asked of HTCondor, never remembered.
 """
 
 from collections.abc import Mapping

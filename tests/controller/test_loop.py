@@ -150,7 +150,7 @@ def test_the_state_is_read_anew_after_each_update_and_now_and_then(bench: Bench)
     assert bench.state.reads == reads + 2
 
 
-def test_new_limits_are_read_within_half_a_minute(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_limits_are_read_within_a_minute(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "observe", lambda *_: Snapshot())
     bench.tick()
     reads = bench.state.reads
