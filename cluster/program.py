@@ -18,7 +18,7 @@ from cluster import additions, backend, credential, nodes, quota, report, runnin
 from cluster.cloud import Found
 from cluster.errors import SettingsError
 from cluster.login import Login, catalogue, require_project
-from cluster.network import master_network
+from cluster.network import master_network, rules_made
 from cluster.running import Master
 from cluster.servers import Server, of_cluster, remove_all
 from cluster.settings import Settings, in_plain_text, stack_config
@@ -58,7 +58,14 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         require_project(swept["project"], connection)
         known = of_cluster(swept["cluster"], connection)
     there = any(server.role == nodes.MASTER for server in known)
-    shares = quota.shares(settings, found, connection, master_is_there=there, slaves=len(was.slaves))
+    shares = quota.shares(
+        settings,
+        found,
+        connection,
+        master_is_there=there,
+        slaves=len(was.slaves),
+        rules=rules_made(settings.allowed_cidrs, was.resources),
+    )
     for warning in (
         *state.warnings,
         *_plain_text(),
@@ -66,6 +73,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         *running.warnings(master, known, settings, found),
         *quota.judge(shares, settings),
         *(_without_consoles(settings, was) if fixed and not ready else ()),
+        *(_keypair_of_another(settings, master, was, connection) if master and not ready else ()),
     ):
         pulumi.log.warn(warning)
 
@@ -159,6 +167,18 @@ def _without_consoles(settings: Settings, was: stack.Remembered) -> Iterator[str
         yield (
             "ecm:consoleLogs is true - the running master keeps its login, which can't read consoles - "
             "docs/operations.md says how to replace the master"
+        )
+
+
+def _keypair_of_another(
+    settings: Settings, master: Master, was: stack.Remembered, connection: "Connection"
+) -> Iterator[str]:
+    # Whoever made the master had that keypair then.
+    if master.key_name not in ("", settings.key_name) and credential.is_anothers(was, connection):
+        yield (
+            f"ecm:keyName is {settings.key_name}, of your keypairs - slaves are made by the master's login, which is "
+            "another user's, and get that user's keypair of this name: without one no slave can be made - "
+            f"pulumi config set ecm:keyName {master.key_name}, and have a keypair of that name yourself"
         )
 
 
