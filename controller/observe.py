@@ -69,7 +69,6 @@ class Kept(Generic[T]):
 class Memory:
     """What one look can't tell: kept between looks, and safe to lose."""
 
-    started: datetime
     absent_since: dict[str, datetime] = field(default_factory=dict)
     idle_since: dict[str, datetime] = field(default_factory=dict)
     """Since when at most a slave is idle: its startd's word can be older than its last job, or from another clock."""

@@ -92,7 +92,7 @@ class Bench:
         self.memory_file = MemoryFile(path / "memory.json")
         self.releases = Releases(path / "release.json", running="old")
         self.loop = Loop(
-            tools, Memory(self.now), self.memory_file, reporter, self.releases, threading.Event(), self.clock, worker
+            tools, Memory(), self.memory_file, reporter, self.releases, threading.Event(), self.clock, worker
         )
 
         self.loop.requests = Requests(path)
@@ -176,7 +176,7 @@ def test_a_failed_update_is_recovered_from_and_tried_again_later(bench: Bench) -
     bench.worker.given[1].set_result(Outcome(tried=GROWING, failures={Trouble.UPDATES: "no valid host"}))
     bench.tick()
     assert bench.loop.memory.setbacks[Trouble.UPDATES].times == 2
-    assert bench.memory_file.load(bench.now).setbacks == bench.loop.memory.setbacks, "the next controller knows, too"
+    assert bench.memory_file.load().setbacks == bench.loop.memory.setbacks, "the next controller knows, too"
     bench.tick(timedelta(seconds=61))
     bench.worker.given[2].set_result(Outcome(updated=True, tried=GROWING))
     bench.tick()
@@ -286,7 +286,7 @@ def test_a_stop_lets_the_running_update_end_and_notes_how(bench: Bench) -> None:
     bench.loop.run()
     assert worker.ended
     assert json.loads(bench.status.read_text())["lastUpdate"]["result"] == "failed: no valid host"
-    assert bench.memory_file.load(bench.now).setbacks
+    assert bench.memory_file.load().setbacks
 
 
 def test_a_clock_that_is_set_back_does_not_stop_reading(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
