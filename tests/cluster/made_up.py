@@ -15,6 +15,7 @@ FOUND = Found(
     master_flavor=Flavor("mf", "medium", 2, 2048, 4),
     slave_flavor=Flavor("sf", "small", 1, 1024, 4),
     network_id="net-id",
+    network_name="net",
     slave_group_id="default-id",
     master_volume_gib=None,
     slave_volume_gib=None,
