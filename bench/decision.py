@@ -85,7 +85,7 @@ def names(slaves: int) -> list[str]:
 def tick(slaves: int, rounds: int) -> dict[str, Any]:
     """Ticks as the controller does them; the first, which learns what slaves offer, is not counted."""
     cloud: Any = PlayedCloud(slaves)
-    view, memory = View({name: f"id-{name}" for name in names(slaves)}), Memory(datetime.now(UTC))
+    view, memory = View({name: f"id-{name}" for name in names(slaves)}), Memory()
     observing, deciding, idle = [], [], 0
     for _ in range(rounds + 1):
         began = time.perf_counter()

@@ -190,7 +190,7 @@ def here() -> Iterator[Here]:
         )
         loop = Loop(
             tools,
-            file.load(now),
+            file.load(),
             file,
             reporter,
             Releases(own / "release.json", running=stack.release()),

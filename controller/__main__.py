@@ -94,7 +94,7 @@ def _run(metrics_port: int) -> None:
         file = RUN / "status.json"
         reporter = Reporter(file, status.begin(file, now), Journal(JOURNAL), Metrics(registry))
         metrics.serve(registry, metrics_port)
-        Loop(tools, memory_file.load(now), memory_file, reporter, Releases(RELEASE), stop, _now).run()
+        Loop(tools, memory_file.load(), memory_file, reporter, Releases(RELEASE), stop, _now).run()
         log.info("controller ends")
 
 
@@ -102,7 +102,7 @@ def _rehearse(*, once: bool) -> None:
     # A folder of its own: the running controller works in the other one.
     with tempfile.TemporaryDirectory() as folder:
         cloud, state = Cloud(), State(_stack(), Path(folder))
-        memory = MemoryFile(MEMORY).load(_now())
+        memory = MemoryFile(MEMORY).load()
         stop, said = _stop_by_signal(), ""
         while not stop.is_set():
             if (lines := rehearsal.look(cloud, state, memory, Requests(), _now())) != said:

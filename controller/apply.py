@@ -24,7 +24,8 @@ from controller.state import State
 log = structlog.get_logger()
 
 ABREAST = 16
-"""Slaves that are drained or deleted at a time: one that doesn't answer holds up nothing but itself."""
+"""Slaves that are drained or deleted at a time: one that doesn't answer holds up none of the others, but the update
+that follows waits for it."""
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _LETTERS = 6

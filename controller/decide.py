@@ -37,8 +37,8 @@ class Backoff:
 
 
 BATCH = 100
-"""Most slaves that one update makes: what the cloud refuses shows after the first batch, and no update holds the
-stack's lock for very long. The next batch follows as soon as the last one is made."""
+"""Most slaves that one update makes, or removes because they are idle: what the cloud refuses shows after the first
+batch, and no update holds the stack's lock for very long. The next batch follows as soon as the last one is done."""
 
 BACKOFF = {
     Trouble.UPDATES: Backoff(tolerated=0, first=Seconds(10), longest=Seconds(900)),
@@ -296,16 +296,21 @@ def _content(jobs: int, living: tuple[Slave, ...], seen: Snapshot) -> Reason:
 def shrink(packing: Packing, living: tuple[Slave, ...], limits: Limits) -> tuple[Removal, ...]:
     """The slaves that nothing was packed into and that have been idle for `idleTime`.
 
-    Outdated ones go first, then the longest idle, down to `minSlaves` joined ones.
+    One that the pool doesn't hear from wouldn't answer, and growth would wait for that: it goes when it is lost.
+    Outdated ones go first, then the longest idle, down to `minSlaves` joined ones, and `BATCH` at once.
     """
     joined = sum(slave.joined for slave in living)
     candidates = sorted(
-        (s for s in living if s.phase is Phase.IDLE and s.idle_for >= limits.idle_time and s.name not in packing.taken),
+        (
+            s
+            for s in living
+            if s.phase is Phase.IDLE and s.free and s.idle_for >= limits.idle_time and s.name not in packing.taken
+        ),
         key=lambda s: (not s.outdated, -s.idle_for, s.name),
     )
     return tuple(
         Removal(s.name, Reason(Why.IDLE, f"idle for {s.idle_for:.0f} s, idleTime is {limits.idle_time:.0f} s"))
-        for s in candidates[: max(0, joined - limits.min_slaves)]
+        for s in candidates[: max(0, min(BATCH, joined - limits.min_slaves))]
     )
 
 

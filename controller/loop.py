@@ -40,6 +40,15 @@ UNRECOVERED = 15.0
 """The same after a recovery that failed: each try holds the stack's lock for a while."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The time until the next look."""
+
+    seconds: float
+    empty: bool = False
+    """Whether no job waits, for sure, and nothing is under way: the first job then ends it early."""
+
+
 @dataclass(slots=True)
 class Loop:
     """One controller. `run` returns after `stop` is set, with no update running."""
@@ -74,19 +83,16 @@ class Loop:
         if self.applying:
             self._settle(_outcome(self.applying))
 
-    def _rest(self, seconds: float) -> None:
-        """Waits for the next look; where no job was seen, the first that comes ends it."""
-        until = time.monotonic() + seconds
-        empty = not self.applying and self.reporter.seen is not None and not self.reporter.seen.jobs
-        while (left := until - time.monotonic()) > 0 and not self.stop.wait(min(left, GLANCE_EVERY) if empty else left):
-            if empty and left > GLANCE_EVERY and pool.waiting():
+    def _rest(self, rest: Rest) -> None:
+        until = time.monotonic() + rest.seconds
+        while (left := until - time.monotonic()) > 0:
+            if self.stop.wait(min(left, GLANCE_EVERY) if rest.empty else left):
+                return
+            if rest.empty and left > GLANCE_EVERY and pool.waiting():
                 return
 
-    def tick(self) -> float:
-        """One look, and a decision unless the last one is still being carried out.
-
-        Returns the seconds until the next.
-        """
+    def tick(self) -> Rest:
+        """One look, and a decision unless the last one is still being carried out."""
         if self.applying and self.applying.done():
             self._settle(_outcome(self.applying))
         if self.locked_at and _over(self.locked_at, LOCK_PAUSE, self.clock()):
@@ -98,16 +104,16 @@ class Loop:
             if not self.applying and self.releases.due(wanted, self.clock()):
                 log.info("controller ends: the state has another release", release=wanted)
                 self.stop.set()
-                return 0.0
+                return Rest(0)
             wait = UNRECOVERED
             view = self._recovered()
         except (OutsideError, EcmError) as error:
             self.reporter.waits(str(error), self.clock(), unknown=(str(error),))
-            return wait
+            return Rest(wait)
         now, settings = self.clock(), view.settings
         if not settings:
             self.reporter.waits(view.lacking, now)
-            return WITHOUT_STATE
+            return Rest(WITHOUT_STATE)
         if settings != self.checked:
             self.checked, self.reporter.console_logs = settings, settings.console_logs
             checks.settings(settings, self.tools.cloud)
@@ -123,7 +129,7 @@ class Loop:
         self.recovered = self.recovered and not any(slave.phase is Phase.DOUBTFUL for slave in seen.slaves)
         if not self.applying:
             self._decide(seen, allowed, settings, now)
-        return settings.poll_interval
+        return Rest(settings.poll_interval, empty=not (seen.jobs or seen.unknown or self.applying))
 
     def _decide(self, seen: Snapshot, allowed: Limits, settings: Shared, now: datetime) -> None:
         """Decides, and has it carried out."""

@@ -1,7 +1,7 @@
 """What a controller that was killed has to know again: who has joined, what failed, what slaves turned out to offer.
 
-Times of absence and of claims are left out: they count from the controller's start, because a master that comes back
-finds an empty collector. What runs or drains is asked of HTCondor, never remembered.
+Times of absence are left out: they count from the controller's start, because a master that comes back finds an empty
+collector. What runs or drains is asked of HTCondor, never remembered.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class MemoryFile:
     _written: _Kept = field(default_factory=_Kept)
     _attempt: disk.BestEffort = field(default_factory=disk.BestEffort)
 
-    def load(self, now: datetime) -> Memory:
+    def load(self) -> Memory:
         """What the last controller knew; nothing, and a line in the log, when the file is missing or damaged."""
         try:
             self._written = _ADAPTER.validate_json(self.path.read_bytes())
@@ -52,7 +52,7 @@ class MemoryFile:
         kept = self._written
         learned = {fingerprint: dict(ad) for fingerprint, ad in kept.learned.items()}
         taught_at = datetime.combine(kept.taught_on, time.max, UTC) if kept.taught_on else None
-        return Memory(now, joined=set(kept.joined), setbacks=dict(kept.setbacks), learned=learned, taught_at=taught_at)
+        return Memory(joined=set(kept.joined), setbacks=dict(kept.setbacks), learned=learned, taught_at=taught_at)
 
     def save(self, memory: Memory) -> None:
         """Writes what changed. A full disk is said once, and no reason to stop."""

@@ -28,8 +28,8 @@ FAILED = ("ERROR", "SHUTOFF", "PAUSED", "SUSPENDED", "STOPPED", "SHELVED", "SHEL
 DRAINED_BY_US = "elastic-condor: "
 """How the reason of each drain by the controller begins."""
 
-LONGEST_STEP = timedelta(seconds=60)
-"""What passes at most from one look to the next: a clock that says more has jumped."""
+LONGEST_LOOK = timedelta(seconds=60)
+"""What a look takes at most. When more than this and the rest before it has passed, the clock has jumped."""
 RENEWED = timedelta(seconds=pool.UPDATE_EVERY)
 FRESH = Seconds(150)
 """A slave's ad is renewed each minute (cloudinit/files/common): one that is older is of a slave in trouble."""
@@ -69,7 +69,6 @@ class Kept(Generic[T]):
 class Memory:
     """What one look can't tell: kept between looks, and safe to lose."""
 
-    started: datetime
     absent_since: dict[str, datetime] = field(default_factory=dict)
     idle_since: dict[str, datetime] = field(default_factory=dict)
     """Since when at most a slave is idle: its startd's word can be older than its last job, or from another clock."""
@@ -90,6 +89,8 @@ class Memory:
     """Slaves whose ads can't be read, which has been said."""
     watch: Watch = field(default_factory=Watch)
     servers: Kept[tuple[Server, ...]] = field(default_factory=Kept)
+    gone: set[str] = field(default_factory=set)
+    """Ids of servers that the state has, and Nova, asked for each, has no more."""
     quota: Kept[tuple[int | None]] = field(default_factory=Kept)
     unsettled: bool = True
     """Whether some slave wasn't in the pool at the last look."""
@@ -103,11 +104,14 @@ class Memory:
         """Whether a slave is heard from; each is taken to be, until its next ad, when the clock has just jumped."""
         return machine.ad_age <= FRESH or (self.jumped_at is not None and now - self.jumped_at < RENEWED)
 
-    def keep_time(self, now: datetime) -> None:
-        """Takes the times along when the clock has jumped: what has passed until then has passed, and no more."""
+    def keep_time(self, now: datetime, rest: timedelta) -> None:
+        """Takes the times along when the clock has jumped: what has passed until then has passed, and no more.
+
+        `rest` is the time from one look to the next.
+        """
         if self.looked_at is not None:
             step = now - self.looked_at
-            jump = step - min(max(step, timedelta(0)), LONGEST_STEP)
+            jump = step - min(max(step, timedelta(0)), rest + LONGEST_LOOK)
             if jump:
                 for times in (self.absent_since, self.idle_since):
                     times.update((name, at + jump) for name, at in list(times.items()))
@@ -150,7 +154,7 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
         memory: what earlier looks left; brought up to date.
         now: the time of this look.
     """
-    memory.keep_time(now)
+    memory.keep_time(now, rest=timedelta(seconds=settings.poll_interval))
     unknown: list[str] = []
     ripe_after = settings.waiting_jobs_time if settings.waiting_jobs_threshold else None
     # Slots, then running jobs, then idle ones, and nothing slow between: a job that starts meanwhile is seen as running
@@ -159,7 +163,7 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     running = _attempt(unknown, pool.running_on)
     jobs = _attempt(unknown, lambda: pool.jobs(memory.offer(settings), ripe_after))
     every = UNSETTLED_EVERY if memory.unsettled or memory.updating else SERVERS_EVERY
-    servers = _attempt(unknown, lambda: memory.servers.get(lambda: _servers(cloud, view, settings), every, now))
+    servers = _attempt(unknown, lambda: memory.servers.get(lambda: _servers(cloud, view, settings, memory), every, now))
     no_quota: list[str] = []
     quota = _attempt(
         no_quota, lambda: memory.quota.get(lambda: (cloud.quota_left(settings.slave.flavor),), QUOTA_EVERY, now)
@@ -202,11 +206,18 @@ def _warn_of_unreadable(machines: Mapping[str, Machine], memory: Memory) -> None
     memory.unreadable = frozenset(now)
 
 
-def _servers(cloud: Cloud, view: View, settings: Shared) -> tuple[Server, ...]:
-    """The list of servers, found to be whole: what the state has and the list has not is asked for by its id."""
+def _servers(cloud: Cloud, view: View, settings: Shared, memory: Memory) -> tuple[Server, ...]:
+    """The list of servers, found to be whole: what the state has and the list has not is asked for by its id, once."""
     listed = cloud.slaves(settings.slave.cluster_id)
     missing = set(view.slaves.values()) - {server.id for server in listed}
-    if lacking := sorted(server_id for server_id in missing if cloud.exists(server_id)):
+    memory.gone &= missing
+    lacking = []
+    for server_id in sorted(missing - memory.gone):
+        if cloud.exists(server_id):
+            lacking.append(server_id)
+        else:
+            memory.gone.add(server_id)
+    if lacking:
         raise OutsideError(f"OpenStack's list of servers isn't whole - it lacks {', '.join(lacking)}")
     return listed
 

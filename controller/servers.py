@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 UNLIMITED = -1
 PATIENCE = 20
 """Seconds that one answer may take: without a limit, a cloud that hangs would hang the controller."""
-GOING = 60
-"""Seconds for a server to be gone after its deletion: everything else waits meanwhile, and it is tried again."""
+GOING = 10
+"""Seconds for a server to be gone after its deletion, as nearly all are: everything else waits meanwhile, and what
+takes longer is seen to be gone at a later try."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,11 @@ Slaves made for such jobs would stay empty. But it may be the slave that is at f
 what was found holds for a while only, and is then tried again.
 """
 
-from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
+from itertools import islice
 
 from controller.model import JobGroup, Phase, Room, Slave
 
@@ -24,13 +26,14 @@ Group = tuple[Room, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """A slave that has stood unchanged, with room to spare, since a time at which a group of jobs was waiting."""
+class Standing:
+    """A slave that has stood unchanged, with room to spare, since some time."""
 
+    slave: str
     since: datetime
     jobs: int
     free: Room
-    busy: bool = False
+    busy: bool
     """Whether it runs jobs, and so can be reached."""
 
 
@@ -52,7 +55,9 @@ class Watch:
     One user's limit, or one odd requirement, says nothing of other jobs of the same request.
     """
 
-    beside: dict[tuple[Group, str], Beside] = field(default_factory=dict)
+    waiting: dict[Group, datetime] = field(default_factory=dict)
+    """Since when each group waits."""
+    standing: dict[str, Standing] = field(default_factory=dict)
     stuck: dict[Group, Stuck] = field(default_factory=dict)
 
     def look(
@@ -70,51 +75,51 @@ class Watch:
         A group is unmatched when a busy slave, or two, with room for it have stood unchanged beside it for `PATIENCE`,
         or one idle slave for `LONE_PATIENCE`. It stays so until one of its jobs starts or leaves, or its pause is over.
         """
-        waiting = {(g.request, g.kind): g.idle for g in jobs if g.idle and not g.impossible}
-        self.beside = {
-            (group, slave.name): self._beside(group, slave, slave.free, now)
-            for group in waiting
-            for slave in slaves
-            if slave.phase in (Phase.IDLE, Phase.BUSY)
-            and slave.jobs < (slave.places or places)
-            and slave.free
-            and slave.free.holds(group[0])
+        idle = {(g.request, g.kind): g.idle for g in jobs if g.idle and not g.impossible}
+        self.waiting = {group: self.waiting.get(group, now) for group in idle}
+        self.standing = {
+            slave.name: self._standing(slave, slave.free, now)
+            for slave in sorted(slaves, key=lambda slave: slave.name)
+            if slave.phase in (Phase.IDLE, Phase.BUSY) and slave.jobs < (slave.places or places) and slave.free
         }
-        standing: dict[Group, dict[str, Beside]] = defaultdict(dict)
-        for (group, slave), beside in self.beside.items():
-            standing[group][slave] = beside
+        long = [slave for slave in self.standing.values() if now - slave.since >= PATIENCE]
+
+        @cache
+        def beside(request: Room) -> tuple[Standing, ...]:
+            """The first two with room for it, which prove as much as more would: there may be very many."""
+            return tuple(islice((slave for slave in long if slave.free.holds(request)), 2))
+
         self.stuck = {
-            group: stuck
-            for group, idle in waiting.items()
-            if (stuck := self._stuck(group, idle, standing.get(group, {}), now))
+            group: stuck for group, count in idle.items() if (stuck := self._stuck(group, count, beside, now))
         }
         return tuple(self._marked(group, now) for group in jobs)
 
     def shift(self, jump: timedelta) -> None:
         """Takes all times along with the clock, which has jumped."""
-        self.beside = {key: replace(beside, since=beside.since + jump) for key, beside in self.beside.items()}
+        self.waiting = {group: since + jump for group, since in self.waiting.items()}
+        self.standing = {name: replace(slave, since=slave.since + jump) for name, slave in self.standing.items()}
         self.stuck = {group: replace(stuck, until=stuck.until + jump) for group, stuck in self.stuck.items()}
 
-    def _beside(self, group: Group, slave: Slave, free: Room, now: datetime) -> Beside:
-        was = self.beside.get((group, slave.name))
-        same = was is not None and (was.jobs, was.free) == (slave.jobs, free)
-        return was if was and same else Beside(now, slave.jobs, free, slave.phase is Phase.BUSY)
+    def _standing(self, slave: Slave, free: Room, now: datetime) -> Standing:
+        fresh = Standing(slave.name, now, slave.jobs, free, slave.phase is Phase.BUSY)
+        was = self.standing.get(slave.name, fresh)
+        return was if fresh == replace(was, since=now) else fresh
 
-    def _stuck(self, group: Group, idle: int, beside: dict[str, Beside], now: datetime) -> Stuck | None:
+    def _stuck(
+        self, group: Group, idle: int, beside: Callable[[Room], tuple[Standing, ...]], now: datetime
+    ) -> Stuck | None:
         was = self.stuck.get(group)
         if was and idle < was.idle:
             return None
         if was and now < was.until:
             return replace(was, idle=idle)
         # What stood there during the pause proves nothing anew.
-        begun = was.until if was else None
-        ages = {name: now - max(b.since, begun or b.since) for name, b in beside.items()}
-        long = sorted(name for name, age in ages.items() if age >= PATIENCE)
-        alone = max(ages.values(), default=timedelta(0)) >= LONE_PATIENCE
-        if long and (len(long) > 1 or beside[long[0]].busy or alone):
+        since = max(self.waiting[group], was.until) if was else self.waiting[group]
+        there = beside(group[0]) if now - since >= PATIENCE else ()
+        if len(there) > 1 or any(slave.busy or now - max(slave.since, since) >= LONE_PATIENCE for slave in there):
             times = was.times + 1 if was else 1
             pause = min(FIRST_PAUSE * 2 ** min(times - 1, 10), LONGEST_PAUSE)
-            return Stuck(now + pause, idle, long[0], times)
+            return Stuck(now + pause, idle, there[0].slave, times)
         return replace(was, idle=idle) if was else None
 
     def _marked(self, group: JobGroup, now: datetime) -> JobGroup:

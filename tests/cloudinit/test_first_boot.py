@@ -55,6 +55,12 @@ def test_a_key_is_made_anew_where_the_machines_id_is_not_known(root: Path) -> No
     assert (root / "etc/condor/passwords.d/POOL").read_text() != "of the image"
 
 
+def test_whatever_fetches_something_at_first_boot_goes_by_the_sites_proxy(root: Path) -> None:
+    (root / "etc/ecm/proxy.env").write_text("https_proxy=http://proxy.test:3128\n")
+    run(root, "slave", 'printenv https_proxy >"$root/asked"')
+    assert (root / "asked").read_text() == "http://proxy.test:3128\n"
+
+
 def test_a_slave_has_no_identity_but_its_own_token(root: Path) -> None:
     run(root, "slave", "forget_identities slave")
     assert identities(root) == ["tokens.d/slave"]

@@ -211,6 +211,21 @@ def test_idle_slaves_above_the_minimum_go_longest_idle_first() -> None:
     assert removed(plan) == [("b", Why.IDLE), ("d", Why.IDLE)]
 
 
+def test_no_more_idle_slaves_go_at_once_than_one_update_is_to_take() -> None:
+    limits = replace(LIMITS, max_slaves=2 * BATCH)
+    idle = tuple(slave(f"s{number:03}", Phase.IDLE, idle_for=100) for number in range(BATCH + 20))
+    assert len(decide(Snapshot(slaves=idle), limits, NOW).remove) == BATCH
+    assert len(decide(Snapshot(slaves=idle[BATCH:]), limits, NOW).remove) == 20
+
+
+def test_an_idle_slave_that_is_not_heard_from_is_not_asked_to_go() -> None:
+    """It wouldn't answer, and growth would wait for that: it goes when the pool has lost it."""
+    silent = replace(slave("silent", Phase.IDLE, idle_for=99), free=None)
+    assert removed(decide(Snapshot(slaves=(silent, slave("a", Phase.IDLE, idle_for=90))), LIMITS, NOW)) == [
+        ("a", Why.IDLE)
+    ]
+
+
 def test_an_idle_slave_that_waiting_jobs_fit_into_stays() -> None:
     slaves = (slave("young", Phase.IDLE, idle_for=61), slave("old", Phase.IDLE, idle_for=99))
     plan = decide(Snapshot(jobs=(jobs(2),), slaves=slaves), LIMITS, NOW)

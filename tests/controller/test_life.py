@@ -433,7 +433,7 @@ class Life(RuleBasedStateMachine):
             Journal(folder / "journal"),
             Metrics(CollectorRegistry()),
         )
-        memory = memory_file.load(self.world.clock())
+        memory = memory_file.load()
         self.loop = Loop(
             tools,
             memory,

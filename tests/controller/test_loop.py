@@ -17,7 +17,7 @@ from controller import loop, pool
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError
 from controller.journal import Journal
-from controller.loop import LOCK_PAUSE, STATE_EVERY, UNRECOVERED, Loop
+from controller.loop import LOCK_PAUSE, STATE_EVERY, UNRECOVERED, WITHOUT_STATE, Loop, Rest
 from controller.memory_file import MemoryFile
 from controller.metrics import Metrics
 from controller.model import JobGroup, Phase, Room, Slave, Snapshot, Trouble
@@ -93,7 +93,7 @@ class Bench:
         self.memory_file = MemoryFile(path / "memory.json")
         self.releases = Releases(path / "release.json", running="old")
         self.loop = Loop(
-            tools, Memory(self.now), self.memory_file, reporter, self.releases, threading.Event(), self.clock, worker
+            tools, Memory(), self.memory_file, reporter, self.releases, threading.Event(), self.clock, worker
         )
 
         self.loop.requests = Requests(path)
@@ -151,7 +151,7 @@ def test_the_state_is_read_anew_after_each_update_and_now_and_then(bench: Bench)
     assert bench.state.reads == reads + 2
 
 
-def test_new_limits_are_read_within_half_a_minute(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_limits_are_read_within_a_minute(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "observe", lambda *_: Snapshot())
     bench.tick()
     reads = bench.state.reads
@@ -186,7 +186,7 @@ def test_a_failed_update_is_recovered_from_and_tried_again_later(bench: Bench) -
     bench.worker.given[1].set_result(Outcome(tried=GROWING, failures={Trouble.UPDATES: "no valid host"}))
     bench.tick()
     assert bench.loop.memory.setbacks[Trouble.UPDATES].times == 2
-    assert bench.memory_file.load(bench.now).setbacks == bench.loop.memory.setbacks, "the next controller knows, too"
+    assert bench.memory_file.load().setbacks == bench.loop.memory.setbacks, "the next controller knows, too"
     bench.tick(timedelta(seconds=61))
     bench.worker.given[2].set_result(Outcome(updated=True, tried=GROWING))
     bench.tick()
@@ -283,7 +283,7 @@ def test_a_state_that_cannot_be_read_decides_nothing_and_is_said(bench: Bench, m
 
 def test_a_recovery_that_fails_is_tried_again_after_a_while_and_keeps_no_other_release_away(bench: Bench) -> None:
     bench.state.failure = OutsideError("the stack can't be refreshed - no route to host")
-    assert bench.loop.tick() == UNRECOVERED
+    assert bench.loop.tick() == Rest(UNRECOVERED)
     assert bench.state.recoveries == 1
     bench.state.view = View(settings=SETTINGS, release="new")
     bench.tick(STATE_EVERY)
@@ -317,7 +317,7 @@ def test_a_stop_lets_the_running_update_end_and_notes_how(bench: Bench) -> None:
     bench.loop.run()
     assert worker.ended
     assert json.loads(bench.status.read_text())["lastUpdate"]["result"] == "failed: no valid host"
-    assert bench.memory_file.load(bench.now).setbacks
+    assert bench.memory_file.load().setbacks
 
 
 def test_a_clock_that_is_set_back_does_not_stop_reading(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,23 +381,47 @@ def test_a_release_is_proved_by_its_first_whole_look(bench: Bench, monkeypatch: 
     assert json.loads(bench.releases.notes.read_text())["proved"] == "old"
 
 
-@pytest.mark.parametrize(("jobs", "glances"), [((), 2), (JOBS.jobs, 0)])
+@pytest.mark.parametrize(("empty", "glances"), [(True, 2), (False, 0)])
 def test_the_first_job_of_an_empty_queue_ends_the_rest_early_and_a_further_one_does_not(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, jobs: tuple[JobGroup, ...], glances: int
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, glances: int, *, empty: bool
 ) -> None:
     """Where jobs wait already, the decision takes them all: a look at each new one would only cost."""
     answers = [False, True]
     monkeypatch.setattr(loop, "GLANCE_EVERY", 0.01)
     monkeypatch.setattr(pool, "waiting", lambda: answers.pop(0))
-    bench.loop.reporter.seen = Snapshot(jobs=jobs)
     began = time.monotonic()
-    bench.loop._rest(60 if glances else 0.05)
+    bench.loop._rest(Rest(60 if empty else 0.05, empty=empty))
     assert time.monotonic() - began < 30
     assert len(answers) == 2 - glances
 
 
+@pytest.mark.parametrize(
+    ("seen", "empty"),
+    [
+        (Snapshot(), True),
+        (JOBS, False),
+        (Snapshot(unknown=("OpenStack can't be asked - 503",)), False),
+        (Snapshot(dead_ads=("x",)), False),  # a plan is being carried out
+    ],
+)
+def test_only_a_whole_look_without_jobs_or_acts_is_of_an_empty_queue(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, seen: Snapshot, *, empty: bool
+) -> None:
+    monkeypatch.setattr(loop, "observe", lambda *_: seen)
+    assert bench.loop.tick() == Rest(SETTINGS.poll_interval, empty=empty)
+
+
+def test_a_state_that_is_away_is_not_asked_early_however_empty_the_queue_was(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "observe", lambda *_: Snapshot())
+    bench.tick()
+    monkeypatch.setattr(bench.state, "read", lambda: (_ for _ in ()).throw(OutsideError("away")))
+    bench.now += STATE_EVERY
+    assert bench.loop.tick() == Rest(WITHOUT_STATE)
+
+
 def test_a_stop_ends_the_rest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "waiting", lambda: pytest.fail("a look after the stop"))
-    bench.loop.reporter.seen = Snapshot()
     bench.loop.stop.set()
-    bench.loop._rest(60)
+    bench.loop._rest(Rest(60, empty=True))

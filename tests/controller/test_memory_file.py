@@ -20,23 +20,23 @@ LEARNED = {"fingerprint": {"Cpus": 2, "Memory": 1888, "HasDocker": False, "Arch"
 
 def test_the_next_controller_knows_who_joined_what_failed_and_what_was_learned(tmp_path: Path) -> None:
     failed = {Trouble.JOINS: Setback(2, THEN, "a: late", Trouble.JOINS)}
-    memory = Memory(THEN, {"x": THEN}, {"y": THEN}, {"a", "b"}, setbacks=failed, locked="by ada", learned=LEARNED)
+    memory = Memory({"x": THEN}, {"y": THEN}, {"a", "b"}, setbacks=failed, locked="by ada", learned=LEARNED)
     MemoryFile(tmp_path / "memory.json").save(memory)
-    again = MemoryFile(tmp_path / "memory.json").load(NOW)
-    assert again == Memory(NOW, joined={"a", "b"}, setbacks=failed, learned=LEARNED)
+    again = MemoryFile(tmp_path / "memory.json").load()
+    assert again == Memory(joined={"a", "b"}, setbacks=failed, learned=LEARNED)
 
 
 def test_when_it_was_learned_is_known_to_the_day(tmp_path: Path) -> None:
-    MemoryFile(tmp_path / "m").save(Memory(THEN, learned=LEARNED, taught_at=THEN))
-    taught_at = MemoryFile(tmp_path / "m").load(NOW).taught_at
+    MemoryFile(tmp_path / "m").save(Memory(learned=LEARNED, taught_at=THEN))
+    taught_at = MemoryFile(tmp_path / "m").load().taught_at
     assert taught_at is not None
     assert (taught_at.date(), taught_at >= THEN) == (THEN.date(), True)
 
 
 def test_a_slave_that_had_joined_before_the_kill_and_left_is_missing_not_booting(tmp_path: Path) -> None:
     file = MemoryFile(tmp_path / "memory.json")
-    file.save(Memory(THEN, joined={"a"}))
-    memory = MemoryFile(file.path).load(NOW)
+    file.save(Memory(joined={"a"}))
+    memory = MemoryFile(file.path).load()
     (slave,) = put_together(Parts({"a": "id"}, [Server("id", "a", "ACTIVE", THEN)]), memory, NOW)
     assert (slave.phase, slave.known, slave.absent_since) == (Phase.MISSING, True, NOW)
 
@@ -46,21 +46,21 @@ def test_a_damaged_file_is_one_line_and_an_empty_memory(tmp_path: Path, content:
     path = tmp_path / "memory.json"
     path.write_bytes(content)
     with capture_logs() as said:
-        assert MemoryFile(path).load(NOW) == Memory(NOW)
+        assert MemoryFile(path).load() == Memory()
     assert [line["log_level"] for line in said] == ["warning"]
 
 
 def test_a_missing_file_is_an_empty_memory(tmp_path: Path) -> None:
-    assert MemoryFile(tmp_path / "memory.json").load(NOW) == Memory(NOW)
+    assert MemoryFile(tmp_path / "memory.json").load() == Memory()
 
 
 def test_only_what_changed_is_written(tmp_path: Path) -> None:
     file = MemoryFile(tmp_path / "memory.json")
-    file.save(Memory(THEN, joined={"a"}))
+    file.save(Memory(joined={"a"}))
     file.path.unlink()
-    file.save(Memory(NOW, {"a": NOW}, joined={"a"}))
+    file.save(Memory({"a": NOW}, joined={"a"}))
     assert not file.path.exists()
-    file.save(Memory(NOW, joined={"b"}))
+    file.save(Memory(joined={"b"}))
     assert file.path.exists()
 
 
@@ -68,8 +68,8 @@ def test_what_a_full_disk_refused_is_written_later(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     file = MemoryFile(tmp_path / "gone" / "memory.json")
     (tmp_path / "gone").rmdir()
-    memory = Memory(THEN, joined={"a"})
+    memory = Memory(joined={"a"})
     file.save(memory)
     (tmp_path / "gone").mkdir()
     file.save(memory)
-    assert file.load(NOW).joined == {"a"}
+    assert file.load().joined == {"a"}

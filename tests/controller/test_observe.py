@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
 import structlog
@@ -16,9 +16,9 @@ from controller.decide import decide
 from controller.errors import OutsideError
 from controller.loop import limits
 from controller.model import JobGroup, Phase, Room, Seconds, Slave, Snapshot, Trouble
-from controller.observe import LONGEST_STEP, SILENT, Kept, Memory, Parts, observe, put_together
+from controller.observe import LONGEST_LOOK, SILENT, Kept, Memory, Parts, observe, put_together
 from controller.pool import Machine
-from controller.servers import Server
+from controller.servers import Cloud, Server
 from controller.state import View
 from tests.controller.made_up import SETTINGS
 
@@ -44,7 +44,7 @@ def one(
     state = {"a": "id-a"} if in_state else {}
     machines = {"a": machine} if machine else {}
     parts = Parts(state, [server("a", status)], machines, frozenset({"a"} if running else ()))
-    (slave,) = put_together(parts, memory or Memory(START), NOW)
+    (slave,) = put_together(parts, memory or Memory(), NOW)
     return slave
 
 
@@ -56,7 +56,7 @@ def one(
         (one("ACTIVE", IDLE), Phase.IDLE),
         (one("ACTIVE", BUSY), Phase.BUSY),
         (one("ACTIVE", running=True), Phase.BUSY),  # the schedd knows of a job that the collector doesn't
-        (one("ACTIVE", memory=Memory(START, joined={"a"})), Phase.MISSING),
+        (one("ACTIVE", memory=Memory(joined={"a"})), Phase.MISSING),
         (one("ACTIVE", replace(IDLE, draining=True)), Phase.DRAINED),
         (one("ACTIVE", replace(BUSY, draining=True)), Phase.DRAINING),
         (one("ACTIVE", replace(IDLE, draining=True), running=True), Phase.DRAINING),
@@ -88,31 +88,31 @@ def test_a_slave_is_drained_when_its_startd_takes_no_jobs_and_has_none_whatever_
 
 
 def test_a_slave_without_a_server_is_gone() -> None:
-    (slave,) = put_together(Parts(STATE, [server("a", "DELETED")]), Memory(START), NOW)
+    (slave,) = put_together(Parts(STATE, [server("a", "DELETED")]), Memory(), NOW)
     assert slave.phase is Phase.GONE
 
 
 def test_a_server_that_was_renamed_by_hand_is_still_the_slave() -> None:
     renamed = replace(server("a"), name="my-old-node")
-    (slave,) = put_together(Parts(STATE, [renamed], {"a": BUSY}), Memory(START), NOW)
+    (slave,) = put_together(Parts(STATE, [renamed], {"a": BUSY}), Memory(), NOW)
     assert (slave.name, slave.phase) == ("a", Phase.BUSY)
 
 
 def test_a_server_that_the_state_lacks_is_a_stray_even_under_a_known_name() -> None:
     twin = Server("id-twin", "a", "ACTIVE", NOW)
-    slaves = put_together(Parts(STATE, [server("a"), twin]), Memory(START), NOW)
+    slaves = put_together(Parts(STATE, [server("a"), twin]), Memory(), NOW)
     assert [(s.server_id, s.in_state) for s in slaves] == [("id-a", True), ("id-twin", False)]
 
 
 @pytest.mark.parametrize(
     ("status", "machine", "memory", "phase"),
     [
-        ("BUILD", None, Memory(START), Phase.DOUBTFUL),
-        ("ERROR", None, Memory(START), Phase.DOUBTFUL),
-        ("ACTIVE", IDLE, Memory(START), Phase.DOUBTFUL),
-        ("ACTIVE", BUSY, Memory(START), Phase.BUSY),
-        ("BUILD", None, Memory(START, updating=True), Phase.BUILDING),  # its own update's
-        ("BUILD", None, Memory(START, left_over=frozenset({"id-a"})), Phase.BUILDING),
+        ("BUILD", None, Memory(), Phase.DOUBTFUL),
+        ("ERROR", None, Memory(), Phase.DOUBTFUL),
+        ("ACTIVE", IDLE, Memory(), Phase.DOUBTFUL),
+        ("ACTIVE", BUSY, Memory(), Phase.BUSY),
+        ("BUILD", None, Memory(updating=True), Phase.BUILDING),  # its own update's
+        ("BUILD", None, Memory(left_over=frozenset({"id-a"})), Phase.BUILDING),
     ],
 )
 def test_a_stray_is_doubtful_until_no_update_can_be_making_it(
@@ -125,7 +125,7 @@ def test_a_stray_is_doubtful_until_no_update_can_be_making_it(
 def test_absence_counts_from_the_controllers_start_after_a_restart() -> None:
     """A master that comes back finds an empty collector: old slaves with running jobs aren't late."""
     old = server("a", created=START - timedelta(days=1))
-    memory = Memory(START)
+    memory = Memory()
     (slave,) = put_together(Parts(STATE, [old]), memory, START)
     assert slave.absent_since == START
     (slave,) = put_together(Parts(STATE, [old]), memory, NOW)
@@ -133,7 +133,7 @@ def test_absence_counts_from_the_controllers_start_after_a_restart() -> None:
 
 
 def test_absence_ends_when_the_machine_is_seen_and_begins_anew() -> None:
-    memory, last = Memory(START), None
+    memory, last = Memory(), None
     for machines, expected in (({}, NOW), ({"a": IDLE}, None), ({}, NOW)):
         (slave,) = put_together(Parts(STATE, [server("a")], machines), memory, NOW)
         assert slave.absent_since == expected
@@ -146,7 +146,7 @@ def test_idleness_counts_from_the_last_claim_that_was_seen() -> None:
 
     The ad can say `idle for an hour` seconds after a job.
     """
-    memory = Memory(START)
+    memory = Memory()
     put_together(Parts(STATE, [server("a")], {"a": BUSY}), memory, NOW)
     stale = Machine(jobs=0, claimed=False, idle_for=Seconds(3600), free=Room(1, 900, 10))
     (slave,) = put_together(Parts(STATE, [server("a")], {"a": stale}), memory, NOW + timedelta(seconds=7))
@@ -154,7 +154,7 @@ def test_idleness_counts_from_the_last_claim_that_was_seen() -> None:
 
 
 def test_memory_forgets_slaves_that_are_no_more() -> None:
-    memory = Memory(START, {"x": NOW}, {"x": NOW}, {"x"}, {"x"})
+    memory = Memory({"x": NOW}, {"x": NOW}, {"x"}, {"x"})
     put_together(Parts({}), memory, NOW)
     assert (memory.absent_since, memory.idle_since, memory.joined, memory.given_up) == ({}, {}, set(), set())
 
@@ -172,11 +172,11 @@ def test_only_the_controllers_own_drains_of_idle_slaves_can_be_undone(reason: st
 def test_a_slave_made_from_other_settings_is_outdated() -> None:
     servers = [replace(server("a"), made_from="old"), replace(server("b"), made_from="new")]
     parts = Parts({"a": "id-a", "b": "id-b"}, servers, fingerprint="new")
-    assert [s.outdated for s in put_together(parts, Memory(START), NOW)] == [True, False]
+    assert [s.outdated for s in put_together(parts, Memory(), NOW)] == [True, False]
 
 
 def test_failed_joins_in_a_row_are_counted_until_one_joins() -> None:
-    memory = Memory(START)
+    memory = Memory()
     for _ in range(2):
         memory.failed(Trouble.JOINS, "late", NOW)
     memory.failed(Trouble.UPDATES, "no host", NOW)
@@ -253,7 +253,7 @@ def look(outside: Outside, memory: Memory, now: datetime = NOW) -> Snapshot:
 
 
 def test_a_quiet_pool_asks_nova_twice_a_minute_and_for_the_quota_once(outside: Outside) -> None:
-    memory = Memory(START)
+    memory = Memory()
     outside.servers = [replace(server("a"), made_from=SETTINGS.fingerprint)]
     outside.machines = {"a": IDLE}
     look(outside, memory)
@@ -264,7 +264,7 @@ def test_a_quiet_pool_asks_nova_twice_a_minute_and_for_the_quota_once(outside: O
 
 
 def test_nova_is_asked_often_while_a_slave_is_on_its_way_and_after_an_update(outside: Outside) -> None:
-    memory = Memory(START)
+    memory = Memory()
     outside.servers = [server("a", "BUILD")]
     for second in range(0, 13, 3):
         look(outside, memory, NOW + timedelta(seconds=second))
@@ -278,7 +278,7 @@ def test_nova_is_asked_often_while_a_slave_is_on_its_way_and_after_an_update(out
 
 
 def test_nova_is_asked_often_while_an_update_runs(outside: Outside) -> None:
-    memory = Memory(START)
+    memory = Memory()
     look(outside, memory)
     outside.asked.clear()
     memory.updating = True
@@ -287,7 +287,7 @@ def test_nova_is_asked_often_while_an_update_runs(outside: Outside) -> None:
 
 
 def test_a_joined_slave_teaches_what_new_ones_offer_until_the_settings_change(outside: Outside) -> None:
-    memory = Memory(START)
+    memory = Memory()
     assert memory.offer(SETTINGS)["Memory"] == SETTINGS.offer.memory_mib
     outside.servers = [replace(server("a"), made_from=SETTINGS.fingerprint)]
     outside.machines = {"a": IDLE}
@@ -305,7 +305,7 @@ def test_a_joined_slave_teaches_what_new_ones_offer_until_the_settings_change(ou
 
 def test_the_newest_slave_teaches(outside: Outside) -> None:
     """An earlier one may have been misconfigured, and what it taught would hold for as long as the settings do."""
-    memory = Memory(START)
+    memory = Memory()
     for name, created in (("b", NOW), ("a", NOW + timedelta(hours=1))):
         outside.servers.append(replace(server(name, created=created), made_from=SETTINGS.fingerprint))
         outside.machines[name] = IDLE
@@ -318,7 +318,7 @@ def test_what_slaves_offered_is_forgotten_with_their_settings_and_a_day_after_th
     outside: Outside,
 ) -> None:
     """Learned too small, it would keep the slaves from coming that could show better."""
-    memory, taught = Memory(START), replace(server("a"), made_from=SETTINGS.fingerprint)
+    memory, taught = Memory(), replace(server("a"), made_from=SETTINGS.fingerprint)
     other = SETTINGS.model_copy(update={"jobs_per_slave": 1})
     cloud: Any = outside
 
@@ -338,7 +338,7 @@ def test_what_slaves_offered_is_forgotten_with_their_settings_and_a_day_after_th
 
 
 def test_an_outdated_slave_teaches_nothing(outside: Outside) -> None:
-    memory = Memory(START)
+    memory = Memory()
     outside.servers, outside.machines = [replace(server("a"), made_from="old")], {"a": IDLE}
     look(outside, memory)
     assert memory.learned == {}
@@ -364,7 +364,7 @@ def test_a_job_that_starts_during_the_look_is_not_taken_to_need_a_slave(
     a = replace(server("a"), made_from=SETTINGS.fingerprint)
     monkeypatch.setattr(outside, "slaves", lambda _: (started("servers"), (a,))[1])
     outside.servers = [a]
-    seen = look(outside, Memory(START))
+    seen = look(outside, Memory())
     assert sorted(asked) == ["jobs", "running", "servers", "slots"]
     assert decide(seen, limits(SETTINGS, Room(1, 900, 10)), NOW).create == 0
 
@@ -374,7 +374,7 @@ def test_whatever_cannot_be_read_makes_the_look_a_blind_one(outside: Outside, mo
         raise OutsideError("the schedd can't be asked")
 
     monkeypatch.setattr(pool, "jobs", away)
-    assert look(outside, Memory(START)) == Snapshot(unknown=("the schedd can't be asked",))
+    assert look(outside, Memory()) == Snapshot(unknown=("the schedd can't be asked",))
 
 
 def test_a_quota_that_cannot_be_read_leaves_the_rest_to_be_seen(
@@ -385,24 +385,42 @@ def test_a_quota_that_cannot_be_read_leaves_the_rest_to_be_seen(
 
     monkeypatch.setattr(outside, "quota_left", away)
     outside.servers = [server("a")]
-    seen = look(outside, Memory(START))
+    seen = look(outside, Memory())
     assert (seen.unknown, seen.quota_unread, len(seen.slaves)) == ((), "OpenStack can't be asked - 500", 1)
 
 
 def test_a_list_of_servers_that_lacks_one_of_ours_is_not_believed(outside: Outside) -> None:
     cloud: Any = outside
     outside.there = {"id-a"}
-    seen = observe(cloud, View({"a": "id-a", "b": "id-b"}), SETTINGS, Memory(START), NOW)
+    seen = observe(cloud, View({"a": "id-a", "b": "id-b"}), SETTINGS, Memory(), NOW)
     assert seen.unknown == ("OpenStack's list of servers isn't whole - it lacks id-a",)
     outside.there = set()
-    seen = observe(cloud, View({"a": "id-a", "b": "id-b"}), SETTINGS, Memory(START), NOW)
+    seen = observe(cloud, View({"a": "id-a", "b": "id-b"}), SETTINGS, Memory(), NOW)
     assert [slave.phase for slave in seen.slaves] == [Phase.GONE, Phase.GONE]
+
+
+def test_what_is_gone_is_asked_for_once_and_anew_when_it_has_been_listed_again(outside: Outside) -> None:
+    """An update that removes a thousand is under way for minutes, in which the state as it was read still has them."""
+    cloud, view, memory = cast("Cloud", outside), View({"a": "id-a", "b": "id-b"}), Memory()
+
+    def asked_for() -> list[str]:
+        outside.asked.clear()
+        memory.servers.drop()
+        observe(cloud, view, SETTINGS, memory, NOW)
+        return [what for what in outside.asked if what.startswith("exists")]
+
+    assert asked_for() == ["exists id-a", "exists id-b"]
+    assert asked_for() == []
+    outside.servers = [server("a")]
+    assert asked_for() == []
+    outside.servers = []
+    assert asked_for() == ["exists id-a"]
 
 
 def test_a_cloud_whose_clock_is_wrong_makes_no_slave_late(outside: Outside) -> None:
     """Its servers seem to be hours old, or of the future: they are as old as this clock has seen them."""
     for created in (NOW - timedelta(hours=3), NOW + timedelta(hours=3)):
-        outside.servers, memory = [server("a", "BUILD", created)], Memory(START)
+        outside.servers, memory = [server("a", "BUILD", created)], Memory()
         allowed = limits(SETTINGS, Room(1, 900, 10))
         seconds = range(0, SETTINGS.join_timeout + 31, 30)
         late = [
@@ -428,7 +446,7 @@ def test_a_cloud_whose_clock_is_wrong_makes_no_slave_late(outside: Outside) -> N
 def test_clocks_that_jump_hurry_nobody(steps: list[tuple[int, int, int]]) -> None:
     """A slave on its way, and an idle one: nobody is late or idle for longer than has passed."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        outside, memory, now = Outside(monkeypatch), Memory(START), NOW
+        outside, memory, now = Outside(monkeypatch), Memory(), NOW
         outside.servers = [server("a", "ACTIVE"), server("b")]
         passed, on_its_clock = 0, 0
         jumps = sum(1 for _, here, _ in steps if here)
@@ -441,9 +459,24 @@ def test_clocks_that_jump_hurry_nobody(steps: list[tuple[int, int, int]]) -> Non
             waits_since = seen["a"].absent_since
             assert waits_since is not None
             waits = (now - waits_since).total_seconds()
-            most = passed + LONGEST_STEP.total_seconds() * jumps
+            most = passed + (SETTINGS.poll_interval + LONGEST_LOOK.total_seconds()) * jumps
             assert passed - 20 * jumps <= waits <= most
             assert 0 <= seen["b"].idle_for <= most
+
+
+@pytest.mark.parametrize("poll", [3, 60, 300])
+def test_the_time_between_two_looks_is_no_jump_however_seldom_they_are(outside: Outside, poll: int) -> None:
+    memory, cloud = Memory(), cast("Cloud", outside)
+    outside.servers = [server("a", "ACTIVE"), server("b")]
+    settings = SETTINGS.model_copy(update={"poll_interval": poll})
+    for passed in range(0, 10 * poll + 1, poll):
+        now = NOW + timedelta(seconds=passed)
+        outside.machines = {"b": replace(IDLE, idle_for=Seconds(passed), ad_age=Seconds(151))}
+        view = View({name: f"id-{name}" for name in "ab"})
+        late, idle = observe(cloud, view, settings, memory, now).slaves
+        assert late.absent_since == NOW
+        assert idle.idle_for == Seconds(passed)
+        assert idle.free is None
 
 
 @pytest.mark.parametrize(
@@ -461,7 +494,7 @@ def test_an_ad_is_dead_when_nobody_has_its_server_and_its_startd_is_silent(
     outside.machines = {"a": replace(IDLE, ad_age=Seconds(age))}
     outside.servers = [server("a")] if in_nova else []
     cloud: Any = outside
-    seen = observe(cloud, View({"a": "id-a"} if in_state else {}), SETTINGS, Memory(START), NOW)
+    seen = observe(cloud, View({"a": "id-a"} if in_state else {}), SETTINGS, Memory(), NOW)
     assert seen.dead_ads == dead
 
 
@@ -469,7 +502,7 @@ def test_a_slave_that_the_pool_has_not_heard_from_lately_proves_nothing(outside:
     outside.groups = (JobGroup(Room(1, 100, 10), idle=3, ripe=0),)
     outside.servers = [replace(server(name), made_from=SETTINGS.fingerprint) for name in ("a", "b")]
     for age, unmatched in ((Seconds(10), True), (Seconds(151), False)):
-        memory = Memory(START)
+        memory = Memory()
         outside.machines = dict.fromkeys(("a", "b"), replace(IDLE, ad_age=age))
         seen = [look(outside, memory, NOW + timedelta(seconds=second)) for second in range(0, 91, 30)]
         assert [group.unmatched for group in seen[-1].jobs] == [unmatched]
@@ -480,12 +513,12 @@ def test_a_slave_that_the_pool_has_not_heard_from_lately_is_no_room(outside: Out
     outside.servers = [replace(server("a"), made_from=SETTINGS.fingerprint)]
     for age, free in ((150, IDLE.free), (151, None)):
         outside.machines = {"a": replace(IDLE, ad_age=Seconds(age))}
-        (slave,) = look(outside, Memory(START)).slaves
+        (slave,) = look(outside, Memory()).slaves
         assert (slave.phase, slave.free) == (Phase.IDLE, free)
 
 
 def test_after_a_jump_of_the_clock_every_ad_is_old_and_none_is_taken_to_be(outside: Outside) -> None:
-    memory = Memory(START)
+    memory = Memory()
     outside.servers, outside.machines = [server("a")], {"a": IDLE}
     look(outside, memory)
     outside.machines = {"a": replace(IDLE, ad_age=Seconds(3600))}
@@ -498,7 +531,7 @@ def test_after_a_jump_of_the_clock_every_ad_is_old_and_none_is_taken_to_be(outsi
 def test_a_slave_that_cannot_be_understood_stays_and_is_warned_of_once(outside: Outside) -> None:
     outside.servers = [server("a")]
     outside.machines = {"a": replace(IDLE, claimed=True, unreadable="ValueError: 'many'")}
-    memory = Memory(START)
+    memory = Memory()
     with structlog.testing.capture_logs() as said:
         (slave,) = look(outside, memory).slaves
         look(outside, memory)

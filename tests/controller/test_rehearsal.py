@@ -39,7 +39,7 @@ class FakeState:
 def test_without_a_state_it_would_wait(answer: View | Exception, says: str, tmp_path: Path) -> None:
     state: Any = FakeState(answer)
     cloud: Any = None
-    assert rehearsal.look(cloud, state, Memory(NOW), Requests(tmp_path), NOW).startswith(says)
+    assert rehearsal.look(cloud, state, Memory(), Requests(tmp_path), NOW).startswith(says)
 
 
 def test_what_people_ask_for_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,9 +47,9 @@ def test_what_people_ask_for_is_heeded(tmp_path: Path, monkeypatch: pytest.Monke
     state: Any = FakeState(View(settings=SETTINGS))
     cloud: Any = None
     requests = Requests(tmp_path)
-    assert "would create" in rehearsal.look(cloud, state, Memory(NOW), requests, NOW)
+    assert "would create" in rehearsal.look(cloud, state, Memory(), requests, NOW)
     requests.pause.write_text("by ada")
-    told = rehearsal.look(cloud, state, Memory(NOW), requests, NOW)
+    told = rehearsal.look(cloud, state, Memory(), requests, NOW)
     assert "would do nothing" in told
     assert "paused: by ada" in told
 

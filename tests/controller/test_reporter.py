@@ -109,7 +109,7 @@ def test_an_update_that_did_not_do_it_says_why(bench: Bench, outcome: Outcome, r
 
 
 def test_a_slave_that_goes_has_its_reason_in_log_and_status(bench: Bench) -> None:
-    idle = slave("a", Phase.IDLE, idle_for=Seconds(61))
+    idle = slave("a", Phase.IDLE, idle_for=Seconds(61), free=LIMITS.offer)
     assert bench.tick(Snapshot(slaves=(idle,))) == ["first look", "idle for long enough", "decided"]
     assert bench.status()["slaves"][0]["reason"] == "idle: idle for 61 s, idleTime is 60 s"
     bench.tick(Snapshot(slaves=(idle,)), decides=False)
@@ -119,7 +119,7 @@ def test_a_slave_that_goes_has_its_reason_in_log_and_status(bench: Bench) -> Non
 
 
 def test_a_plan_that_cannot_be_carried_out_is_said_once_and_written_down_each_time(bench: Bench) -> None:
-    stubborn = Snapshot(slaves=(slave("a", Phase.IDLE, idle_for=Seconds(61)),))
+    stubborn = Snapshot(slaves=(slave("a", Phase.IDLE, idle_for=Seconds(61), free=LIMITS.offer),))
     bench.tick(stubborn)
     for _ in range(3):
         bench.reporter.ended(Outcome(refused=frozenset({"a"})), bench.now)

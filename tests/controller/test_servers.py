@@ -20,8 +20,10 @@ from requests.adapters import BaseAdapter
 
 from cluster import credential
 from cluster.cloud import Flavor
+from controller.decide import BACKOFF
 from controller.errors import OutsideError
-from controller.servers import Cloud
+from controller.model import Trouble
+from controller.servers import GOING, Cloud
 
 FLAVOR = Flavor("f", "small", 1, 1024, 4)
 
@@ -79,6 +81,12 @@ def test_an_image_that_nothing_can_be_made_of_is_said(monkeypatch: pytest.Monkey
 def test_a_cloud_that_does_not_say_is_not_taken_to_lack_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OutsideError):
         cloud(monkeypatch, image=sdk_errors.HttpException("503")).missing("i", FLAVOR)
+
+
+def test_a_server_that_never_goes_leaves_most_of_the_time_to_everything_else() -> None:
+    """Nothing is decided while its deletion is waited for."""
+    between = BACKOFF[Trouble.REMOVALS].longest
+    assert GOING / (GOING + between) < 0.15
 
 
 class Nova(BaseAdapter):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,3 +142,30 @@ def test_impossible_jobs_are_not_called_unmatched_too() -> None:
     pool, never = Pool(), replace(JOBS, impossible="they ask for 64 CPUs")
     pool.unmatched(never, SLAVE)
     assert not pool.unmatched(never, SLAVE, after=PATIENCE)
+
+
+def test_many_groups_beside_many_slaves_are_compared_with_few_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with each would take seconds a look: the next is to come after three."""
+    compared: list[Room] = []
+    holds = Room.holds
+
+    def counted(room: Room, request: Room) -> int:
+        compared.append(request)
+        return holds(room, request)
+
+    monkeypatch.setattr(Room, "holds", counted)
+    groups = tuple(JobGroup(Room(1, 500 + number, 1000), idle=1, ripe=0) for number in range(50))
+    slaves = tuple(replace(IDLE, name=f"s{number}") for number in range(100))
+    watch = Watch()
+    watch.look(groups, slaves, 2, START)
+    assert all(group.unmatched for group in watch.look(groups, slaves, 2, START + PATIENCE))
+    assert len(compared) <= 2 * len(groups)
+
+
+def test_a_slave_is_unchanged_for_a_group_only_since_both_are_there() -> None:
+    pool, late = Pool(), replace(JOBS, request=LARGE, kind="late")
+    large = replace(SLAVE, free=LARGE)
+    assert not pool.unmatched(JOBS, large)
+    assert not pool.unmatched(late, large, after=PATIENCE)
+    assert not pool.unmatched(late, large, after=PATIENCE - timedelta(seconds=1))
+    assert pool.unmatched(late, large, after=timedelta(seconds=1))
