@@ -226,7 +226,6 @@ class Why(StrEnum):
     IMPOSSIBLE = "impossible"
     UNMATCHED = "unmatched"
     IDLE = "idle"
-    KEPT_MINIMUM = "kept for the minimum"
     NOT_JOINED = "not joined"
     LOST = "lost"
     FAILED = "failed"
