@@ -94,6 +94,12 @@ def for_master(settings: Settings, environment: Mapping[str, str], catalogue: Ma
             f"the state's server {_host(parts)} is not checked on the way there - whoever is in between reads the "
             "password and the state, and can change which program the master runs - put sslmode=verify-full in the URL"
         )
+    if parts.scheme == "postgres" and (names := _files(parts)):
+        warnings.append(
+            f"the URL of the state names a file by {', '.join(names)} - the master has no such file unless its image "
+            "or ecm:masterScript brings it, and without it can't reach the state, or not check whose it is - let that "
+            "script write it, or leave sslrootcert out where a public authority has signed the server's certificate"
+        )
     if parts.scheme == "s3":
         warnings += _of_this_cloud(parts, catalogue)
     return Handover(handed, tuple(warnings))
@@ -129,6 +135,14 @@ def _host(parts: SplitResult) -> str:
 
 def _has_password(parts: SplitResult) -> bool:
     return bool(parts.password or parse_qs(parts.query).get("password"))
+
+
+def _files(parts: SplitResult) -> list[str]:
+    """What of PostgreSQL's URL names a file of the machine that connects."""
+    said = parse_qs(parts.query)
+    if said.get("sslinline") == ["true"]:
+        return []
+    return [name for name in ("sslrootcert", "sslcert", "sslkey") if said.get(name, ["system"]) != ["system"]]
 
 
 def _is_safe_on_the_way(parts: SplitResult) -> bool:

@@ -46,6 +46,7 @@ class Found:
     master_flavor: Flavor
     slave_flavor: Flavor
     network_id: str
+    network_name: str
     slave_group_id: str
     master_volume_gib: int | None
     """GiB of the boot volume; None where the flavor's own disk serves."""
@@ -113,6 +114,7 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         master_flavor=master_flavor,
         slave_flavor=slave_flavor,
         network_id=network.id,
+        network_name=network.name,
         slave_group_id=group.id,
         master_volume_gib=volume,
         slave_volume_gib=slave_volume,

@@ -6,8 +6,10 @@ Only its form is looked at. Whether a setting exists, nobody can tell: HTCondor 
 import re
 from collections.abc import Iterator
 
-_SETTING = re.compile(r"[\w.$()]+(\s*=|\s*:|\s+@=\s*(?P<end>\w+))", re.ASCII)
-_WITH_COLON = re.compile(r"(use|include|warning|error)\b[^:]*:", re.IGNORECASE)
+_SETTING = re.compile(r"[\w./$()]+(\s*=|\s*:|\s+\+=|\s+@=\s*(?P<end>\w+))", re.ASCII)
+_WITH_COLON = re.compile(r"@?(use|include|warning|error)\b[^:]*:", re.IGNORECASE)
+_SECTION = re.compile(r"\[[^\s=:]*")
+"""As in Windows' .ini files, which HTCondor passes over."""
 
 
 def problem(text: str) -> str:
@@ -25,7 +27,7 @@ def problem(text: str) -> str:
                 return f"{where} has no if before it"
             if word == "endif":
                 ifs.pop()
-        elif not setting and not _WITH_COLON.match(statement):
+        elif not (setting or _WITH_COLON.match(statement) or _SECTION.fullmatch(statement)):
             return f"{where} is neither NAME = VALUE nor another word of HTCondor's"
         elif setting and setting["end"] and not any(line.strip() == f"@{setting['end']}" for _, line in lines):
             return f"{where} begins a text, and no line @{setting['end']} ends it"

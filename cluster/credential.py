@@ -6,6 +6,7 @@ some clouds its URL has the project's id in it.
 """
 
 import json
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -71,6 +72,12 @@ def given(settings: Settings, connection: "Connection") -> Login | None:
     if theirs.project_id != own.project_id:
         raise CloudError(
             f"ecm:applicationCredentialId is {login.id} - it is for another project - as a user of this one: {MAKE_ONE}"
+        )
+    if theirs.user_id != own.user_id:
+        pulumi.log.warn(
+            f"the application credential {login.id} is of the user {theirs.username} - slaves get that user's keypair "
+            f"ecm:keyName {settings.key_name}, and without one no slave can be made - as that user: "
+            f"openstack keypair create --public-key FILE {settings.key_name}"
         )
     if administers(theirs):
         _warn_of_admin(f"the application credential {login.id} has")
@@ -214,6 +221,23 @@ def lacks_consoles(was: "Remembered") -> bool:
     if made_one is None or _has_second(was):
         return False
     return CONSOLE_RULE["path"] not in {rule["path"] for rule in made_one.get("accessRules") or ()}
+
+
+def is_anothers(was: "Remembered", connection: "Connection") -> bool:
+    """Whether the login that the stack has made for its master is another user's. False where the cloud doesn't tell.
+
+    Raises:
+        CloudError: Keystone fails to answer.
+    """
+    made_one = was.resources.get((CREDENTIAL_TYPE, WITHOUT_RULES if _has_second(was) else RULED))
+    if made_one is None:
+        return False
+    # Some logins may not list their user's credentials.
+    with translated(), suppress(sdk_errors.ForbiddenException):
+        keystone: Any = connection.identity
+        own = keystone.application_credentials(user=access(connection).user_id)
+        return made_one.get("id") not in {credential.id for credential in own}
+    return False
 
 
 def _has_second(was: "Remembered") -> bool:

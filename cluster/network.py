@@ -1,6 +1,6 @@
 """The master's security group, its rules, its port and its public address; the one rule in the slaves' group."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pulumi
@@ -8,6 +8,8 @@ from pulumi_openstack import networking
 
 ANYWHERE = "0.0.0.0/0"
 ANYWHERE_V6 = "::/0"
+RULE_TYPE = "openstack:networking/secGroupRule:SecGroupRule"
+_FROM_MASTER = "slaves-from-master"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,15 @@ def master_rules(allowed: Sequence[str], slave_group_id: str) -> Iterator[Rule]:
             yield replace(rule, name=f"{rule.name}-slaves", remote=None, remote_group=slave_group_id)
 
 
-def rules_made(allowed: Sequence[str]) -> int:
-    """How many rules there will be: the master's, and the one in the slaves' group."""
-    return len(list(master_rules(allowed, ""))) + 1
+def rules_made(allowed: Sequence[str], there: Collection[tuple[str, str]] = ()) -> int:
+    """How many rules an update makes: the master's and the one in the slaves' group, but for those that are there.
+
+    Args:
+        allowed: CIDRs that users come from.
+        there: type and name of the state's resources.
+    """
+    names = [_FROM_MASTER, *(_resource(rule) for rule in master_rules(allowed, ""))]
+    return sum((RULE_TYPE, name) not in there for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ def master_network(  # noqa: PLR0913 - one for each thing that decides on the ne
     )
     rules = [_rule(group, rule) for rule in master_rules(allowed, slave_group_id)]
     from_master = networking.SecGroupRule(
-        "slaves-from-master",
+        _FROM_MASTER,
         direction="ingress",
         ethertype="IPv4",
         security_group_id=slave_group_id,
@@ -129,10 +137,14 @@ def ipv4(addresses: Sequence[str]) -> str:
     return next(address for address in addresses if ":" not in address)
 
 
+def _resource(rule: Rule) -> str:
+    return f"master-{rule.name}"
+
+
 def _rule(group: networking.SecGroup, rule: Rule) -> networking.SecGroupRule:
     low, high = rule.ports or (None, None)
     return networking.SecGroupRule(
-        f"master-{rule.name}",
+        _resource(rule),
         direction=rule.direction,
         ethertype=rule.ethertype,
         protocol=rule.protocol,

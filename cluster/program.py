@@ -5,7 +5,6 @@ update. The first declares exactly those; only the second adds and removes.
 """
 
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -16,9 +15,9 @@ from pulumi.runtime.config import is_config_secret
 from cloudinit import boot, payload, systems
 from cluster import additions, backend, credential, nodes, quota, report, running, stack
 from cluster.cloud import Found
-from cluster.errors import SettingsError
-from cluster.login import Login, catalogue, require_project
-from cluster.network import master_network
+from cluster.firstboot import FirstBoot
+from cluster.login import catalogue, require_project
+from cluster.network import master_network, rules_made
 from cluster.running import Master
 from cluster.servers import Server, of_cluster, remove_all
 from cluster.settings import Settings, in_plain_text, stack_config
@@ -26,11 +25,6 @@ from cluster.sweep import SWEEP, SWEEP_TYPE, Sweep, declared
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
-
-PULUMI_VERSION = "3.259.0"
-PROVIDER_VERSION = "5.5.3"
-TOKEN_BYTES = 320
-"""About what a slave's token has, which doesn't compress."""
 
 
 def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
@@ -58,7 +52,14 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         require_project(swept["project"], connection)
         known = of_cluster(swept["cluster"], connection)
     there = any(server.role == nodes.MASTER for server in known)
-    shares = quota.shares(settings, found, connection, master_is_there=there, slaves=len(was.slaves))
+    shares = quota.shares(
+        settings,
+        found,
+        connection,
+        master_is_there=there,
+        slaves=len(was.slaves),
+        rules=rules_made(settings.allowed_cidrs, was.resources),
+    )
     for warning in (
         *state.warnings,
         *_plain_text(),
@@ -66,35 +67,15 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         *running.warnings(master, known, settings, found),
         *quota.judge(shares, settings),
         *(_without_consoles(settings, was) if fixed and not ready else ()),
+        *(_keypair_of_another(settings, master, was, connection) if master and not ready else ()),
     ):
         pulumi.log.warn(warning)
 
     settings_known = report.known(settings, found, slaves_own)
 
-    def user_data(login: Login) -> str:
-        return boot.master(
-            boot.MasterBoot(
-                name=f"{prefix}-master",
-                system=found.master_system,
-                own=own,
-                users=settings.users,
-                environment={
-                    "ECM_STACK": stack.name(),
-                    **state.environment,
-                    **_cloud_login(login, settings, found),
-                },
-                pulumi_version=PULUMI_VERSION,
-                provider_version=PROVIDER_VERSION,
-                proxy=settings.proxy,
-            )
-        )
-
-    try:
-        # Before anything is declared, and outside of Pulumi's callback, where an error is a traceback.
-        user_data(Login(secrets.token_hex(16), secrets.token_urlsafe(64)))
-        boot.slave(settings_known.boot(f"{prefix}-slave-xxxxxx", secrets.token_urlsafe(TOKEN_BYTES)))
-    except boot.UserDataError as error:
-        raise SettingsError(str(error)) from None
+    first_boot = FirstBoot(prefix, stack.name(), settings, found, own, state.environment, settings_known)
+    # Before anything is declared, and outside of Pulumi's callback, where an error is a traceback.
+    first_boot.check()
     if swept and not fixed and not pulumi.runtime.is_dry_run():
         # The user has given them up, and the provider doesn't wait for a server in ERROR to go.
         remove_all(swept["cluster"], connection, which=running.goes_before_a_new_master)
@@ -124,7 +105,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         port_id=network.port.id,
         cluster_id=cluster_id,
         generation=settings.master_generation,
-        user_data=pulumi.Output.secret(login.apply(user_data)),
+        user_data=pulumi.Output.secret(login.apply(first_boot.master)),
         fixed=fixed,
         swept_by=sweep,
     )
@@ -162,24 +143,23 @@ def _without_consoles(settings: Settings, was: stack.Remembered) -> Iterator[str
         )
 
 
+def _keypair_of_another(
+    settings: Settings, master: Master, was: stack.Remembered, connection: "Connection"
+) -> Iterator[str]:
+    # Whoever made the master had that keypair then.
+    if master.key_name not in ("", settings.key_name) and credential.is_anothers(was, connection):
+        yield (
+            f"ecm:keyName is {settings.key_name}, of your keypairs - slaves are made by the master's login, which is "
+            "another user's, and get that user's keypair of this name: without one no slave can be made - "
+            f"pulumi config set ecm:keyName {master.key_name}, and have a keypair of that name yourself"
+        )
+
+
 def _show_new_texts(was: stack.Remembered, slaves_own: boot.Additions, masters_own: boot.Additions | None) -> None:
     had = was.outputs.get("settings", {})
     for role, own in (("slave", slaves_own), ("master", masters_own)):
         for text in report.new_texts(role, own, had.get(role, {})) if own else ():
             pulumi.log.info(text)
-
-
-def _cloud_login(login: Login, settings: Settings, found: Found) -> dict[str, str]:
-    """The login as the controller's two readers of it, openstacksdk and the provider, want it."""
-    return {
-        "OS_AUTH_TYPE": "v3applicationcredential",
-        "OS_AUTH_URL": found.auth_url,
-        "OS_APPLICATION_CREDENTIAL_ID": login.id,
-        "OS_APPLICATION_CREDENTIAL_SECRET": login.secret,
-        "OS_REGION_NAME": found.region,
-        "OS_INTERFACE": settings.endpoints,
-        "OS_ENDPOINT_TYPE": settings.endpoints,
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,14 @@ class Share:
         return max(0, self.limit - self.used)
 
 
-def shares(
-    settings: Settings, found: Found, connection: "Connection", *, master_is_there: bool, slaves: int
+def shares(  # noqa: PLR0913 - what is there already, all by name
+    settings: Settings,
+    found: Found,
+    connection: "Connection",
+    *,
+    master_is_there: bool,
+    slaves: int,
+    rules: int | None = None,
 ) -> list[Share]:
     """The limits that the cluster comes up against. What the cloud doesn't tell is left out.
 
@@ -46,6 +52,8 @@ def shares(
         connection: the user's login.
         master_is_there: whether the master is among what is used.
         slaves: how many slaves are.
+        rules: how many rules are to be made. Where the state isn't read, a new cluster's, and none when the master is
+            there.
 
     Raises:
         CloudError: the quota can't be read, or there is no place for boot volumes.
@@ -55,8 +63,7 @@ def shares(
     first = 0 if master_is_there else max(0, settings.min_slaves - slaves)
     most = max(0, settings.max_slaves - slaves)
 
-    def share(what: str, limit: int | None, used: int | None, of_master: int, of_slave: int) -> Share:
-        fixed = masters * of_master
+    def share(what: str, limit: int | None, used: int | None, fixed: int, of_slave: int) -> Share:
         return Share(
             what,
             -1 if limit is None else limit,
@@ -66,26 +73,27 @@ def shares(
         )
 
     large, small = found.master_flavor, found.slave_flavor
+    new_rules = masters * rules_made(settings.allowed_cidrs) if rules is None else rules
     with translated():
         limits = connection.compute.get_limits().absolute
         network = _network_details(found.project_id, connection)
         listed = [
-            share("instances", limits.instances, limits.instances_used, 1, 1),
-            share("cores", limits.total_cores, limits.total_cores_used, large.vcpus, small.vcpus),
-            share("MiB of RAM", limits.total_ram, limits.total_ram_used, large.ram_mib, small.ram_mib),
+            share("instances", limits.instances, limits.instances_used, masters, 1),
+            share("cores", limits.total_cores, limits.total_cores_used, masters * large.vcpus, small.vcpus),
+            share("MiB of RAM", limits.total_ram, limits.total_ram_used, masters * large.ram_mib, small.ram_mib),
         ]
-        for what, of_master, of_slave in (
-            ("ports", 1, 1),
-            ("floating_ips", 1 if found.floating_network else 0, 0),
-            ("security_groups", 1, 0),
-            ("security_group_rules", rules_made(settings.allowed_cidrs), 0),
+        for what, fixed, of_slave in (
+            ("ports", masters, 1),
+            ("floating_ips", masters if found.floating_network else 0, 0),
+            ("security_groups", masters, 0),
+            ("security_group_rules", new_rules, 0),
         ):
             if detail := getattr(network, what, None):
                 used = int(detail["used"]) + int(detail.get("reserved", 0))
-                listed.append(share(what.replace("_", " "), int(detail["limit"]), used, of_master, of_slave))
+                listed.append(share(what.replace("_", " "), int(detail["limit"]), used, fixed, of_slave))
         if found.master_volume_gib or found.slave_volume_gib:
             volumes = _volume_limits(connection)
-            big, little = found.master_volume_gib or 0, found.slave_volume_gib or 0
+            big, little = masters * (found.master_volume_gib or 0), found.slave_volume_gib or 0
             listed += [
                 share("volumes", volumes.max_total_volumes, volumes.total_volumes_used, min(big, 1), min(little, 1)),
                 share("GiB of volumes", volumes.max_total_volume_gigabytes, volumes.total_gigabytes_used, big, little),
@@ -105,7 +113,8 @@ def judge(listed: Iterable[Share], settings: Settings) -> tuple[str, ...]:
         parts = "; ".join(f"{s.what}: {s.at_first} needed, {s.left} of {s.limit} left" for s in lacking)
         raise CloudError(
             f"the project's quota has no room for the master and {settings.min_slaves} slaves - {parts} - "
-            "delete what isn't needed, take smaller flavors or a lower minSlaves, or ask the cloud's operators for more"
+            "delete what isn't needed, take smaller flavors, a lower minSlaves or fewer allowedCidrs, "
+            "or ask the cloud's operators for more"
         )
     tight = [s for s in limited if s.at_most > s.left]
     if not tight:

@@ -140,14 +140,13 @@ def _cidrs(value: object) -> tuple[str, ...]:
 
 def _proxy(value: str) -> str:
     hint = "pulumi config set ecm:proxy http://HOST:PORT"
+    if "@" in value:
+        # Not shown, and first: a password may be anywhere in what can't be read as a URL.
+        raise ValueError(f"ecm:proxy has a login - everybody on the slaves could read it - {hint}, without one")
     try:
-        parts = urlsplit(value)
-        port = parts.port
+        port = urlsplit(value).port
     except ValueError as error:
         raise ValueError(f"ecm:proxy is {value!r} - {error} - {hint}") from None
-    if parts.username or parts.password:
-        # Not shown: it may be a password.
-        raise ValueError(f"ecm:proxy has a login - everybody on the slaves could read it - {hint}, without one")
     if not _PROXY.fullmatch(value) or not port:
         raise ValueError(f"ecm:proxy is {value!r} - it should be the URL of an HTTP proxy with its port - {hint}")
     return value.rstrip("/")

@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from cli.errors import CommandError
 from cli.laptop.pulumi import Pulumi
 from cli.show import say
 from cluster.backend import KINDS as KNOWN
+from controller.masking import masked
 
 URL, MASTER_URL = "PULUMI_BACKEND_URL", "ECM_MASTER_BACKEND_URL"
 PHRASE, PHRASE_FILE = "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
@@ -17,11 +17,13 @@ SCHEMES = tuple(KNOWN)
 KINDS = """\
 Pulumi keeps what it knows of the cluster in a place that your machine and the
 master both reach:
-  postgres://USER:PASSWORD@HOST/DATABASE   PostgreSQL: the best tested one
+  postgres://USER@HOST/DATABASE            PostgreSQL: the best tested one;
+                                           its password is asked for
   s3://BUCKET?endpoint=HOST&…              an object store, strongly consistent
                                            (Ceph, MinIO, AWS)
   gs://BUCKET  azblob://CONTAINER          likewise
-  https://api.pulumi.com                   Pulumi Cloud"""
+  https://api.pulumi.com                   Pulumi Cloud
+In the environment it is PULUMI_BACKEND_URL; then it isn't asked for."""
 
 
 @dataclass
@@ -32,8 +34,8 @@ class Backend:
     environment: MutableMapping[str, str]
     exports: dict[str, str]
     """What was given here and the user's shell has to have for the next commands. Secret."""
-    files: list[Path] = field(default_factory=list)
-    """Where the rest of that is, which was made here."""
+    file: Path | None = None
+    """Has the rest of that, when it is in a place of the cloud's own."""
 
     @classmethod
     def of_this_process(cls, pulumi: Pulumi) -> "Backend":
@@ -58,14 +60,14 @@ class Backend:
             try:
                 return self._tried(self.environment[URL])
             except CommandError as error:
-                say(f"  {error}")
+                say(f"  {masked(str(error))}")
 
     def _tried(self, url: str) -> str:
         if url.startswith("file:"):
             raise CommandError(
                 f"the state can't live in {url} - the master doesn't reach it - name another place: --backend URL"
             )
-        if urlsplit(url).scheme not in SCHEMES:
+        if url.partition(":")[0] not in SCHEMES:
             raise CommandError(
                 f"{url!r} is no place for the state - it begins with none of {', '.join(SCHEMES)} - --backend URL"
             )

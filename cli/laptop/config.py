@@ -13,8 +13,10 @@ from cli.laptop.backend import PHRASE
 from cli.laptop.desk import Desk, desk
 from cli.show import SET_UP, AsJson
 from cloudinit.boot import Additions
-from cluster import additions, backend, cloud, quota, settings, stack
+from cluster import additions, backend, cloud, quota, report, settings, stack
+from cluster.cloud import Found
 from cluster.errors import EcmError
+from cluster.firstboot import FirstBoot
 from cluster.login import access, catalogue
 from cluster.settings import Settings
 
@@ -62,13 +64,19 @@ def checks(here: Desk) -> Iterator[Check]:
         # Each run of `pulumi` takes as long as all that the cloud is asked.
         passphrase = beside.submit(attempt, "passphrase", here.pulumi.check_passphrase, f"export {PHRASE}=…")
         outputs = beside.submit(here.pulumi.outputs)
-        yield attempt("additions", lambda: _additions(wanted, here.pulumi.folder))
+        own = attempt("additions", lambda: _additions(wanted, here.pulumi.folder))
+        yield own
         try:
             connection = here.connect()
             yield Check("login", f"project {access(connection).project_id}")
-            if not wanted.master_backend_url or wanted.master_backend_url.get_secret_value() != SEALED:
-                yield from _state(wanted, catalogue(connection))
-            yield from _found(wanted, connection, outputs.result())
+            services = catalogue(connection)
+            sealed = wanted.master_backend_url and wanted.master_backend_url.get_secret_value() == SEALED
+            states = [] if sealed else list(_state(wanted, services))
+            yield from states
+            found = cloud.look_up(wanted, connection)
+            yield from _found(wanted, found, connection, outputs.result())
+            if not sealed and not any(check.wrong for check in (named, own, *states)):
+                yield attempt("first boot", lambda: _first_boot(wanted, found, services, here))
         except EcmError as error:
             yield Check("cloud", wrong=str(error))
         yield passphrase.result()
@@ -80,22 +88,32 @@ def login(here: Desk) -> Check:
 
 
 def _additions(wanted: Settings, project: Path) -> str:
-    """What the user adds to it: files that the settings name are read, as `pulumi up` does."""
-    own = (
+    return "yours are read" if any(one != Additions() for one in _own(wanted, project)) else "none"
+
+
+def _own(wanted: Settings, project: Path) -> tuple[Additions, Additions]:
+    """What the user adds to master and slaves: files that the settings name are read, as `pulumi up` does."""
+    return (
         additions.read("master", wanted.master_packages, wanted.master_condor_config, wanted.master_script, project),
         additions.read("slave", wanted.slave_packages, wanted.slave_condor_config, wanted.slave_script, project),
     )
-    return "yours are read" if any(one != Additions() for one in own) else "none"
 
 
-def _found(wanted: Settings, connection: "Connection", outputs: Mapping[str, Any]) -> Iterator[Check]:
-    found = cloud.look_up(wanted, connection)
+def _first_boot(wanted: Settings, found: Found, services: Mapping[str, Sequence[str]], here: Desk) -> str:
+    masters, slaves = _own(wanted, here.pulumi.folder)
+    name = here.pulumi.stack()
+    state = backend.for_master(wanted, os.environ, services).environment
+    FirstBoot(stack.prefix(name), name, wanted, found, masters, state, report.known(wanted, found, slaves)).check()
+    return "Nova takes what nodes boot with"
+
+
+def _found(wanted: Settings, found: Found, connection: "Connection", outputs: Mapping[str, Any]) -> Iterator[Check]:
     yield Check("image", f"{wanted.image} is {found.image_id}: {found.master_system.name}")
     if found.slave_image_id != found.image_id:
         yield Check("slaveImage", f"{wanted.slave_image} is {found.slave_image_id}: {found.slave_system.name}")
     for what, flavor in (("masterFlavor", found.master_flavor), ("slaveFlavor", found.slave_flavor)):
         yield Check(what, f"{flavor.name}: {flavor.vcpus} VCPUs, {flavor.ram_mib} MiB, {flavor.disk_gib} GiB of disk")
-    yield Check("network", found.network_id)
+    yield Check("network", f"{found.network_name} is {found.network_id}")
     slaves = int(outputs.get("slaveCount", 0))
     shares = quota.shares(wanted, found, connection, master_is_there="masterIp" in outputs, slaves=slaves)
     tight = [s for s in shares if s.limit >= 0 and s.at_most > s.left]

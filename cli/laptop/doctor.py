@@ -17,8 +17,8 @@ from cli.master.doctor import Fix
 from cli.show import WHY, AsJson
 from cloudinit import payload
 from cluster.errors import EcmError
+from cluster.firstboot import PULUMI_VERSION
 from cluster.login import translated
-from cluster.program import PULUMI_VERSION
 
 app = typer.Typer()
 
@@ -43,7 +43,7 @@ def doctor(context: typer.Context, *, fix: Fix = False, as_json: AsJson = False)
 
 def checks(here: Desk, *, fix: bool) -> Iterator[Check]:
     """Looks at everything, one after the other. What can't be looked at for want of an earlier part is left out."""
-    engine = attempt("pulumi", lambda: _version(here), "scripts/setup")
+    engine = attempt("pulumi", lambda: _version(here), "scripts/setup && source .venv/bin/activate")
     yield engine
     state = attempt("state", here.pulumi.backend, "export PULUMI_BACKEND_URL=…")
     if state.wrong:

@@ -4,19 +4,21 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote, urlsplit
 
 import typer
 
 from cli.checks import Check, disclosed, leave, view
 from cli.errors import CommandError
-from cli.laptop import ask, catalog, config, proposals, store
+from cli.laptop import ask, catalog, config, proposals
 from cli.laptop.backend import KINDS, MASTER_URL, URL, Backend
 from cli.laptop.desk import Desk, desk
+from cli.laptop.ownstore import OwnStore
 from cli.laptop.proposals import ASKED, There
 from cli.show import SET_UP, AsJson, prose, report, say
 from cluster import settings
 from cluster.errors import CloudError, SettingsError
-from cluster.login import catalogue, chosen, clouds, translated
+from cluster.login import chosen, clouds, translated
 from controller.masking import MASK, masked
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def init(  # noqa: PLR0913 - the flags of a wizard that also runs without questi
 ) -> None:
     """Set up a cluster's settings: asks, with what your cloud has to choose from. Run again, it edits.
 
-    Nothing is created in the cloud, but for a keypair when you say so. --json asks nothing.
+    Nothing is created in the cloud, but for what you say yes to: a keypair; a bucket for the state, with EC2
+    credentials. --json asks nothing.
 
     Example: ecm init mycluster
 
@@ -57,7 +60,7 @@ def init(  # noqa: PLR0913 - the flags of a wizard that also runs without questi
     connection = _log_in(here, state, yes=yes)
     name = _make_stack(here, state, connection, stack, backend, yes=yes)
     before = {key.removeprefix("ecm:"): value.text or "" for key, value in here.pulumi.config().items()}
-    if "masterBackendUrl" not in {**before, **given} and MASTER_URL not in os.environ and not yes and not state.files:
+    if "masterBackendUrl" not in {**before, **given} and MASTER_URL not in os.environ and not yes and not state.file:
         given["masterBackendUrl"] = _ask_master_url()
     key = make_key or ("" if yes or given.get("keyName") else _key_wanted(connection))
     if key:
@@ -144,11 +147,16 @@ def _make_stack(  # noqa: PLR0913 - all that the user said
     def no_questions(what: str) -> str:
         raise CommandError(f"{what} - and --yes asks nothing")
 
+    own = OwnStore(connection, state)
+
     def ask_backend() -> str:
-        if url := _own_store(connection, state):
+        if "." in stack:
+            # Before anything is made for it. Where there is a backend, a stack may be there that has such a name.
+            raise _dotted(stack)
+        if url := own.offered():
             return url
         say(KINDS)
-        return str(typer.prompt("Where shall it be"))
+        return _with_password(str(typer.prompt("Where shall it be")))
 
     def ask_passphrase() -> str:
         prose("\nThe secrets in the state are encrypted with a passphrase. Keep it: nobody can restore it.")
@@ -167,30 +175,30 @@ def _make_stack(  # noqa: PLR0913 - all that the user said
             no_questions("the cluster has no name: ecm init NAME") if yes else str(typer.prompt("The cluster's name"))
         )
     if "." in name and name not in there:
-        raise SettingsError(
-            f"the name is {name!r} - slaves with a dot in their names can't join the pool - choose another"
-        )
+        raise _dotted(name)
     here.pulumi.make_stack(name)
     return name
 
 
-def _own_store(connection: "Connection", state: Backend) -> str:
-    """The URL of a bucket in the cloud's own object store, made after a yes; empty without one."""
-    found = store.find(catalogue(connection))
-    if not found:
-        return ""
-    prose(f"\nYour cloud has an object store, {found.url}. Pulumi could keep there what it knows of the cluster. Mind:")
-    for caveat in store.caveats(found):
-        prose(f" - {caveat}")
-    if not typer.confirm("Keep the state there? It makes a bucket and EC2 credentials of yours.", default=False):
-        return ""
-    bucket = str(typer.prompt("The bucket's name", default="ecm-state"))
-    keys = store.make(connection, bucket)
-    state.environment.update(keys.variables)
-    file = Path.home() / ".config" / "elastic-condor" / f"{bucket}.sh"
-    store.keep(keys.variables, file)
-    state.files.append(file)
-    return store.backend(found, bucket, connection.config.region_name or "")
+def _dotted(name: str) -> SettingsError:
+    return SettingsError(
+        f"the name is {name!r} - slaves with a dot in their names can't join the pool - choose another"
+    )
+
+
+def _with_password(url: str) -> str:
+    """The URL with a password that is typed unseen, where one may be wanted and it has none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    if parts.scheme != "postgres" or not parts.username or parts.password is not None:
+        return url
+    typed = str(typer.prompt("Its password; empty for none", default="", show_default=False, hide_input=True))
+    if quote(typed, safe="") != typed:
+        say(f"In {URL} it is written percent-encoded: %40 is an @.")
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}:{quote(typed, safe='')}@{host}").geturl() if typed else url
 
 
 def _ask_master_url() -> str:
@@ -231,11 +239,12 @@ def _make_key(connection: "Connection", name: str) -> str:
 
 
 def _say_exports(state: Backend) -> None:
-    if state.exports or state.files:
+    own = {URL} if state.file else set()
+    if state.exports or state.file:
         say("\nFor this and all later commands, in your shell (and its profile):\n")
-    for file in state.files:
-        say(f"   source {file}")
+    if state.file:
+        say(f"   source {state.file}")
     for variable, value in state.exports.items():
         # What was typed here is known to who typed it, and a terminal's scrollback is no place for a secret.
-        shown = value if variable == "OS_CLOUD" or (state.files and variable == URL) else "…"
-        say(f"   export {variable}='{shown}'")
+        if variable not in own:
+            say(f"   export {variable}='{value if variable == 'OS_CLOUD' else '…'}'")

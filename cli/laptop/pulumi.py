@@ -172,4 +172,6 @@ def _failed(command: str, said: str) -> CommandError:
 
 
 def _missing() -> CommandError:
-    return CommandError("there is no `pulumi` on PATH - it carries everything out - run scripts/setup, or install it")
+    return CommandError(
+        "there is no `pulumi` on PATH - it carries everything out - scripts/setup && source .venv/bin/activate"
+    )

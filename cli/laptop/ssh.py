@@ -75,8 +75,10 @@ class Ssh:
         if done.returncode == NO_SUCH_PROGRAM:
             raise CommandError(_unborn())
         if not done.stdout.strip():
-            why = _last(done.stderr).removeprefix("ecm: ")
-            raise CommandError(f"on the master, ecm {arguments[0]} failed - {why} - `ecm logs`")
+            said = _last(done.stderr)
+            # A line of its `ecm` says itself what to do.
+            why = said.removeprefix("ecm: ") if said.startswith("ecm: ") else f"{said} - `ecm logs`"
+            raise CommandError(f"on the master, ecm {arguments[0]} failed - {why}")
         return done.stdout
 
     def _start(self, arguments: list[str]) -> str:

@@ -1,18 +1,25 @@
 """The cloud's own object store as a place for the state: whether there is one, and a login to it made on request."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
+from cli.errors import CommandError
+from cli.laptop.backend import URL
+from cluster.errors import CloudError
 from cluster.login import access, translated, versioned
 
 if TYPE_CHECKING:
+    from keystoneauth1.access.access import AccessInfoV3
     from openstack.connection import Connection
 
 S3, OBJECT_STORE = "s3", "object-store"
 """Service types of the catalogue."""
+ACCESS, SECRET = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
+_EXPORT = re.compile(r"^export (\w+)='([^']*)'$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +32,20 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """A login to it: EC2 credentials of the user's."""
+class Place:
+    """A bucket there, and a file with all that a shell needs to reach it."""
 
+    url: str
     access: str
-    secret: str
+    """With `secret` EC2 credentials of the user's."""
+    secret: str = field(repr=False)
+    file: Path
+    made: bool
+    """Whether the credentials are new; else the file had them."""
 
     @property
     def variables(self) -> dict[str, str]:
-        return {"AWS_ACCESS_KEY_ID": self.access, "AWS_SECRET_ACCESS_KEY": self.secret}
+        return {ACCESS: self.access, SECRET: self.secret, URL: self.url}
 
 
 def find(catalogue: Mapping[str, Sequence[str]]) -> Store | None:
@@ -78,24 +90,78 @@ def backend(store: Store, bucket: str, region: str) -> str:
     return f"s3://{bucket}?{urlencode(options, safe=':/')}"
 
 
-def make(connection: "Connection", bucket: str) -> Keys:
-    """Makes the bucket and EC2 credentials of the user's for the project.
+def speaks_s3(connection: "Connection", store: Store) -> bool:
+    """Whether it answers as Amazon's does; a catalogue doesn't say that of Swift."""
+    try:
+        with translated():
+            # Swift passes on what isn't signed. Whose signature it is doesn't matter: the refusal is of Amazon's form.
+            said = connection.session.get(
+                f"{store.url}/", headers={"Authorization": "AWS nobody:none"}, authenticated=False, raise_exc=False
+            )
+    except CloudError:
+        return False
+    return "<Code>" in said.text
+
+
+def settle(connection: "Connection", store: Store, bucket: str, file: Path) -> Place:
+    """A bucket and EC2 credentials of the user's for the project: those that the file has, or new ones, kept there.
+
+    Raises:
+        CloudError: the cloud refuses.
+        CommandError: the file can't be written, or is another place's.
+    """
+    who = access(connection)
+    url = backend(store, bucket, connection.config.region_name or "")
+    head = f"# The state of clusters in the project {who.project_id}\n"
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # First: the cloud gives the secret once only.
+        file.touch()
+        file.chmod(0o600)
+        text = file.read_text()
+    except OSError as error:
+        raise _unwritable(file, error) from None
+    if text:
+        had = dict(_EXPORT.findall(text))
+        if not (text.startswith(head) and had.get(URL) == url and had.keys() >= {ACCESS, SECRET}):
+            raise CommandError(f"{file} is there already - its credentials are for another place - take another bucket")
+        return Place(url, had[ACCESS], had[SECRET], file, made=False)
+    try:
+        place = Place(url, *_make(connection, who, bucket), file, made=True)
+    except CloudError:
+        file.unlink()
+        raise
+    try:
+        file.write_text(head + "".join(f"export {name}='{value}'\n" for name, value in place.variables.items()))
+    except OSError as error:
+        give_back(connection, place)
+        raise _unwritable(file, error) from None
+    return place
+
+
+def give_back(connection: "Connection", place: Place) -> None:
+    """Ends the credentials that `settle` made; the bucket stays, for it may have been there before.
 
     Raises:
         CloudError: the cloud refuses.
     """
-    who = access(connection)
+    if place.made:
+        with translated():
+            connection.session.delete(f"{_credentials(connection, access(connection))}/{place.access}")
+        place.file.unlink(missing_ok=True)
+
+
+def _make(connection: "Connection", who: "AccessInfoV3", bucket: str) -> tuple[str, str]:
     with translated():
         connection.object_store.create_container(bucket)
-        keystone = versioned(connection.config.auth["auth_url"])
-        made = connection.session.post(
-            f"{keystone}/users/{who.user_id}/credentials/OS-EC2", json={"tenant_id": who.project_id}
-        ).json()["credential"]
-    return Keys(made["access"], made["secret"])
+        made = connection.session.post(_credentials(connection, who), json={"tenant_id": who.project_id})
+        pair = made.json()["credential"]
+    return pair["access"], pair["secret"]
 
 
-def keep(variables: Mapping[str, str], file: Path) -> None:
-    """Writes variables for a shell to read, for nobody else's eyes."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file.touch(mode=0o600)
-    file.write_text("".join(f"export {name}='{value}'\n" for name, value in variables.items()))
+def _credentials(connection: "Connection", who: "AccessInfoV3") -> str:
+    return f"{versioned(connection.config.auth['auth_url'])}/users/{who.user_id}/credentials/OS-EC2"
+
+
+def _unwritable(file: Path, error: OSError) -> CommandError:
+    return CommandError(f"{file} can't be written - {error.strerror} - run this where it can be, or take another place")

@@ -96,7 +96,7 @@ def restart(context: typer.Context, *, as_json: AsJson = False) -> None:
     started = datetime.now(UTC)
     master.output("systemctl", "start", CONTROLLER, user=ROOT)
     _wait(master, "the controller", partial(_has_looked, started), PATIENCE)
-    done = "Both are up. `ecm status` shows what the controller sees."
+    done = "Both are up. Slaves may be missing for a minute, until they report again: `ecm status`."
     report({"restarted": [CONDOR, CONTROLLER]}, done, as_json=as_json)
 
 

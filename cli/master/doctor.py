@@ -21,7 +21,11 @@ app = typer.Typer()
 
 METADATA = "ecm-metadata.service"
 RELEASE = "/opt/ecm/current"
-KEY = "/etc/condor/passwords.d/POOL"
+SECRETS = {
+    "signing key": ("/etc/condor/passwords.d/POOL", "it can mint any identity of the pool"),
+    "logins": ("/etc/ecm/controller.env", "it has the master's logins to cloud and state"),
+}
+"""Files that are root's alone, and why."""
 UNANSWERED = ("7", "28")
 """Exit status of curl: refused, or no answer in time."""
 SETTLING = 30
@@ -73,7 +77,8 @@ def checks(master: Machine, now: datetime) -> Iterator[Check]:
         )
     yield attempt("queue", partial(_queue, master), "ecm restart")
     yield from _controller(master, now)
-    yield attempt("signing key", partial(_secret, master))
+    for what, (file, why) in SECRETS.items():
+        yield attempt(what, partial(_secret, master, file, why))
     yield safely("metadata lock", partial(_metadata, master), restarting(METADATA))
     yield safely("clock", partial(_clock, master), "sudo timedatectl set-ntp true")
     yield attempt("release", partial(_release, master), "pulumi up")
@@ -139,10 +144,10 @@ def _controller(master: Machine, now: datetime) -> Iterator[Check]:
         yield Check("orphans", f"outside the state, and removed when they are idle: {', '.join(strays)}")
 
 
-def _secret(master: Machine) -> str:
-    mode = master.output("stat", "--format", "%a %U", KEY, user=ROOT).strip()
+def _secret(master: Machine, file: str, why: str) -> str:
+    mode = master.output("stat", "--format", "%a %U", file, user=ROOT).strip()
     if mode != "600 root":
-        raise CommandError(f"{KEY} is {mode} - it can mint any identity of the pool - sudo chmod 600 {KEY}")
+        raise CommandError(f"{file} is {mode} - {why} - sudo chown root {file} && sudo chmod 600 {file}")
     return "root's alone"
 
 
@@ -178,10 +183,10 @@ def _release(master: Machine) -> str:
 
 
 def _versions(master: Machine) -> str:
-    """HTCondor's version here and on the slaves: a slave may be older than the master, not newer."""
+    """HTCondor's version here and on the slaves: of a newer major version than the master's a slave gets no job."""
     ours = _newest(condor.versions(master, "-schedd"))
     slaves = condor.versions(master, "-constraint", condor.EVERY_SLAVE)
-    if newer := {v for v in slaves if _numbers(v) > _numbers(ours)}:
+    if newer := {v for v in slaves if _numbers(v)[:1] > _numbers(ours)[:1]}:
         raise CommandError(
             f"slaves have {', '.join(sorted(newer))} and the master {ours} - HTCondor wants the master to be the newer "
             "one - take an image for the slaves that has the master's version"

@@ -58,8 +58,11 @@ class Machine:
         """Runs a program in this terminal; gives its exit status.
 
         Raises:
-            CommandError: it isn't there.
+            CommandError: it isn't there, or the user may not be the one who is named.
         """
+        if user:
+            # sudo's own line would say it worse.
+            self.output("true", user=user)
         sys.stdout.flush()
         whole = self._command(command, user)
         try:

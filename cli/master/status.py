@@ -18,6 +18,7 @@ from cli.master.machine import Machine, machine
 from cli.master.seen import STALE
 from cli.place import OnMaster
 from cli.show import TROUBLE, WHY, AsJson, age, counted, out, table
+from controller.masking import masked
 from controller.model import Phase
 from controller.requests import Requests
 from controller.status import SlaveStatus, Status
@@ -68,7 +69,7 @@ def status(
 def _watch(master: Machine, *, as_json: bool) -> NoReturn:
     """Goes on looking until it is interrupted: as JSON or where there is no terminal, each look by itself."""
     while as_json:
-        typer.echo(json.dumps(_data(master, look(master))))
+        typer.echo(json.dumps(_looked_as_json(master)))
         time.sleep(EVERY)
     while not out.is_terminal:
         out.print(_looked(master), "")
@@ -85,6 +86,14 @@ def _looked(master: Machine, most: int | None = None) -> RenderableType:
         return view(look(master), _now(), most)
     except CommandError as error:
         return Text(f"TROUBLE  {error}", "bold red")
+
+
+def _looked_as_json(master: Machine) -> dict[str, Any]:
+    """The same, for programs."""
+    try:
+        return _data(master, look(master))
+    except CommandError as error:
+        return {"trouble": masked(str(error))}
 
 
 def _data(master: Machine, glance: Glance) -> dict[str, Any]:

@@ -20,7 +20,7 @@ MEANING: Mapping[str, tuple[str, str]] = {
     Why.MINIMUM: ("slaves are being made up to ecm:minSlaves", "wait a minute"),
     Why.ON_THEIR_WAY: ("the slaves for the jobs that wait are booting", "wait a minute"),
     Why.UPDATING: ("an update of the stack is running", "wait a minute"),
-    Why.ENOUGH: ("no job waits, or those that do have free slots", ""),
+    Why.ENOUGH: ("nothing is to be done", ""),
     Why.WAITING: (
         "too few jobs wait, and not for long enough to count",
         "wait, or lower ecm:waitingJobsThreshold or ecm:waitingJobsTime",

@@ -12,7 +12,7 @@ from cli.laptop.desk import Desk
 from cli.laptop.pulumi import Pulumi, Value
 from cli.laptop.ssh import Ssh
 from cli.main import app
-from cluster.program import PULUMI_VERSION
+from cluster.firstboot import PULUMI_VERSION
 from tests.cluster.made_up import token
 
 
@@ -75,10 +75,13 @@ class FakeCloud:
             get_quota=lambda *_, **__: None,
         )
         self.catalogue: dict[str, list[str]] = {}
+        self.store_says = "<Error><Code>AccessDenied</Code></Error>"
         self.session = SimpleNamespace(
             get_endpoint=lambda **_: "http://cloud/v3",
             auth=SimpleNamespace(get_access=lambda _: token(catalogue=self.catalogue)),
             post=self._make_ec2,
+            delete=lambda url: self.done.append(f"delete {url}"),
+            get=lambda *_, **__: SimpleNamespace(text=self.store_says),
         )
         self.object_store = SimpleNamespace(create_container=lambda name: self.done.append(f"make bucket {name}"))
         self.config = SimpleNamespace(region_name="R", name="mycloud", auth={"auth_url": "http://cloud"})

@@ -29,6 +29,7 @@ PULUMI = """#!/bin/sh
 [ -s "$OUTPUT" ] || { echo "error: current stack does not have output property 'controller'" >&2; exit 255; }
 cat "$OUTPUT"
 """
+PINS = "htcondor==23.10.29 \\\n    --hash=sha256:1\nrich==14.0.0 \\\n    --hash=sha256:3\n"
 
 
 class Master:
@@ -62,14 +63,12 @@ class Master:
         self.script: ModuleType = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(self.script)
 
-    def offer(self, tmp_path: Path, text: str) -> str:
+    def offer(self, tmp_path: Path, text: str, pins: str = PINS) -> str:
         """Puts a release into the state; gives its digest."""
         root = tmp_path / "checkout"
         (root / "controller").mkdir(parents=True, exist_ok=True)
         (root / "controller" / "decide.py").write_text(text)
-        (root / "requirements.lock").write_text(
-            "htcondor==23.10.29 \\\n    --hash=sha256:1\nrich==14.0.0 \\\n    --hash=sha256:3\n"
-        )
+        (root / "requirements.lock").write_text(pins)
         release = payload.release(root)
         self.output.write_text(json.dumps({"digest": release.digest, "archive": release.archive}))
         return release.digest
@@ -109,6 +108,15 @@ def test_the_first_start_waits_for_the_output_and_then_has_all(
     assert (machine.home / "current/controller/decide.py").read_text() == "A = 1\n"
     assert "htcondor==25.0.99 --hash=sha256:2\n" in (machine.home / "current/requirements.txt").read_text()
     assert f"--require-hashes -r {machine.home}/releases/{digest}/requirements.txt" in machine.calls.read_text()
+
+
+def test_a_release_from_before_its_pins_had_hashes_is_taken_too(machine: Master, tmp_path: Path) -> None:
+    digest = machine.offer(tmp_path, "A = 1\n", pins="htcondor==23.10.29\nrich==14.0.0\n")
+    assert machine.start() == 0
+    assert machine.current() == digest
+    requirements = (machine.home / "current/requirements.txt").read_text()
+    assert requirements == "htcondor==25.0.99\nrich==14.0.0\n", "for pip all have a hash, or none"
+    assert "--require-hashes" not in machine.calls.read_text()
 
 
 def fails(line: str) -> str:

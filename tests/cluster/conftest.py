@@ -1,6 +1,7 @@
 """A cloud with as much of an openstacksdk connection as the program reads, for the tests of this folder."""
 
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,6 +63,8 @@ class FakeCloud:
     """None where there are no volumes."""
     refuses: dict[str, int] = field(default_factory=dict)
     """HTTP status with which a service answers everything."""
+    credentials: list[Any] = field(default_factory=list)
+    """The user's own application credentials."""
     undying: set[str] = field(default_factory=set)
     """Ids of servers that don't go."""
 
@@ -71,6 +74,9 @@ class FakeCloud:
             find_image=lambda wanted, ignore_missing: next(  # noqa: ARG005
                 (i for i in self.hidden_images if i.id == wanted), None
             ),
+        )
+        self.identity = SimpleNamespace(
+            application_credentials=lambda user: self._answer("identity", self.credentials if user == "me" else [])
         )
         self.block_storage = SimpleNamespace(get_limits=self._volume_limits)
         self.compute = SimpleNamespace(
@@ -124,7 +130,10 @@ class FakeCloud:
     def _answer(self, service: str, answer: Any) -> Any:
         if service in self.refuses:
             response: Any = SimpleNamespace(status_code=self.refuses[service], headers={}, url="", reason="no")
-            raise sdk_errors.HttpException("refused", response=response)
+            forbidden = response.status_code == HTTPStatus.FORBIDDEN
+            raise (sdk_errors.ForbiddenException if forbidden else sdk_errors.HttpException)(
+                "refused", response=response
+            )
         return answer
 
     def _delete(self, server_id: str, ignore_missing: bool) -> None:

@@ -15,6 +15,7 @@ FOUND = Found(
     master_flavor=Flavor("mf", "medium", 2, 2048, 4),
     slave_flavor=Flavor("sf", "small", 1, 1024, 4),
     network_id="net-id",
+    network_name="net",
     slave_group_id="default-id",
     master_volume_gib=None,
     slave_volume_gib=None,
@@ -37,13 +38,14 @@ def token(
     project: str = "project",
     credential: Mapping[str, Any] | None = None,
     *,
+    user: str = "me",
     federated: bool = False,
     catalogue: Mapping[str, Sequence[str]] | None = None,
     roles: Sequence[str] = ("member", "reader"),
 ) -> AccessInfoV3:
     """What Keystone says of a login, as keystoneauth reads it: what it isn't has no entry at all."""
     said: Any = {
-        "user": {"id": "me", "name": "me", **({"OS-FEDERATION": {}} if federated else {})},
+        "user": {"id": user, "name": user, **({"OS-FEDERATION": {}} if federated else {})},
         "project": {"id": project, "name": project},
         "roles": [{"id": f"{role}-id", "name": role} for role in roles],
         "catalog": [

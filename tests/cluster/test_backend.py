@@ -165,6 +165,23 @@ def test_a_state_that_can_be_read_on_the_way_is_warned_of(url: str, safe: bool) 
     assert ("put sslmode=verify-full in the URL" in "".join(warnings)) is not safe
 
 
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("sslmode=verify-full&sslrootcert=/home/me/ca.pem", "sslrootcert"),
+        ("sslmode=verify-ca&sslrootcert=ca.pem&sslcert=me.pem&sslkey=hush", "sslrootcert, sslcert, sslkey"),
+        ("sslmode=verify-full&sslrootcert=system", ""),
+        ("sslmode=verify-full&sslinline=true&sslrootcert=PEM&sslcert=PEM&sslkey=hush", ""),
+        ("sslmode=verify-full", ""),
+    ],
+)
+def test_a_file_that_the_states_url_names_has_to_be_on_the_master_too(query: str, names: str) -> None:
+    environment = PHRASE | {"PULUMI_BACKEND_URL": f"postgres://10.0.0.9/x?{query}"}
+    warned = "".join(backend.for_master(settings(), environment, {}).warnings)
+    assert (f"names a file by {names} - " in warned) if names else not warned
+    assert "hush" not in warned
+
+
 def of_cloud(catalogue: dict[str, list[str]], endpoint: str = "http://cloud:8080") -> str:
     own = {f"ECM_MASTER_{name}": value for name, value in KEYS.items()}
     environment = PHRASE | own | {"PULUMI_BACKEND_URL": f"s3://b?endpoint={endpoint}&region=R"}

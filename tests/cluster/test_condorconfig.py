@@ -18,6 +18,11 @@ READ = [
     "include ifexist : /etc/nowhere\nwarning : mind the gap\n",
     "$(WHOSE)START = 1\nSTARTD.x.START = 2\n",
     "START : 1\n",
+    "START += 1\nFOO +=1\n",
+    "FOO/BAR = 1\n",
+    "@use ROLE : Execute\n@include ifexist : /etc/nowhere\n@warning : mind the gap\n",
+    "[section]\nSTART = 1\n",
+    "FOO = $(BAR) \\\n# $(BAZ) \\\n$(START)\n",
 ]
 NOT_READ = [
     ("START True\n", "line 1, 'START True', is neither NAME = VALUE nor another word"),
@@ -27,6 +32,10 @@ NOT_READ = [
     ("FOO-BAR = 1\n", "line 1, 'FOO-BAR = 1', is neither"),
     ("+FOO = 1\n", "line 1, '+FOO = 1', is neither"),
     ("FOO+=1\n", "line 1, 'FOO+=1', is neither"),
+    ("FOO = $(BAR) \\\n# $(BAZ)\n$(START)\n", "line 3, '$(START)', is neither"),
+    ("@START = 1\n", "line 1, '@START = 1', is neither"),
+    ("[section] x\n", "line 1, '[section] x', is neither"),
+    ("[sec=tion]\n", "line 1, '[sec=tion]', is neither"),
     ("FOO@=x\na\n@x\n", "line 1, 'FOO@=x', is neither"),
     ("use\n", "line 1, 'use', is neither"),
     ("if true\nFOO = 1\n", "line 1 has an if, and no endif comes after it"),

@@ -1,5 +1,6 @@
 """The master's login can do what the controller does, and no more; unless the cloud can't do that, which is said."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pulumi
@@ -80,6 +81,16 @@ def test_a_ready_one_that_is_wider_than_needed_is_warned_of(
     assert says in warned[0]
 
 
+def test_a_ready_one_of_another_user_gives_slaves_that_users_keypair(
+    cloud: Any, master: Any, warned: list[str]
+) -> None:
+    master.token = token(credential=NARROW, user="other")
+    assert credential.given(settings(**READY), cloud)
+    (said,) = warned
+    assert "cred is of the user other - slaves get that user's keypair ecm:keyName k" in said
+    assert "as that user: openstack keypair create --public-key FILE k" in said
+
+
 def test_a_ready_one_of_another_project_is_refused(cloud: Any, master: Any) -> None:
     master.token = token("other", NARROW)
     with pytest.raises(CloudError, match="it is for another project"):
@@ -131,6 +142,31 @@ def changes(*, consoles: bool) -> set[tuple[str, str, str]]:
 def test_a_running_master_keeps_a_login_that_cannot_read_consoles(resources: dict[str, Any], *, lacks: bool) -> None:
     was = Remembered({(credential.CREDENTIAL_TYPE, name): outputs for name, outputs in resources.items()})
     assert credential.lacks_consoles(was) is lacks
+
+
+OF_STACK = (credential.CREDENTIAL_TYPE, credential.RULED)
+SECOND = (credential.CREDENTIAL_TYPE, credential.WITHOUT_RULES)
+
+
+@pytest.mark.parametrize(
+    ("resources", "anothers"),
+    [
+        ({}, False),
+        ({OF_STACK: {"id": "mine"}}, False),
+        ({OF_STACK: {"id": "theirs"}}, True),
+        ({OF_STACK: {"id": "mine"}, SECOND: {"id": "theirs"}}, True),
+    ],
+)
+def test_the_running_masters_login_is_another_users_when_it_is_not_among_ones_own(
+    cloud: Any, resources: dict[tuple[str, str], Any], *, anothers: bool
+) -> None:
+    cloud.credentials = [SimpleNamespace(id="mine")]
+    assert credential.is_anothers(Remembered(resources), cloud) is anothers
+
+
+def test_a_cloud_that_does_not_tell_ones_own_logins_says_nothing_of_whose_one_is(cloud: Any) -> None:
+    cloud.refuses = {"identity": 403}
+    assert not credential.is_anothers(Remembered({OF_STACK: {"id": "theirs"}}), cloud)
 
 
 def test_of_the_users_roles_the_master_gets_the_one_that_it_needs() -> None:

@@ -22,6 +22,15 @@ def test_every_rule_is_counted_for_the_quota() -> None:
     assert network.rules_made(("192.0.2.0/24", "198.51.100.0/24")) == 2 + 2 * 4 + 2 + 1
 
 
+def test_of_a_cluster_that_is_there_only_new_rules_are_counted() -> None:
+    names = {f"master-{rule.name}" for rule in network.master_rules(WORLD, "slaves")} | {"slaves-from-master"}
+    there = {(network.RULE_TYPE, name) for name in names}
+    assert network.rules_made(WORLD, there) == 0
+    # What is narrowed away goes only after the new ones are there.
+    assert network.rules_made(("192.0.2.0/24",), there) == 4 + 2
+    assert network.rules_made((*WORLD, "192.0.2.0/24"), there) == 4
+
+
 def test_slaves_are_told_the_masters_ipv4_address_where_it_has_others_too() -> None:
     assert network.ipv4(["2001:db8::5", "10.0.0.5"]) == "10.0.0.5"
 

@@ -18,6 +18,7 @@ from cloudinit import boot
 from cloudinit.systems import SYSTEMS
 from cluster import credential, program, report, stack, sweep
 from cluster.errors import CloudError, MasterError, SettingsError
+from cluster.network import RULE_TYPE
 from tests.cluster.made_up import FOUND, settings, token
 
 SETTINGS = settings(floatingNetwork="public")
@@ -387,6 +388,22 @@ def test_a_running_master_that_cannot_read_consoles_is_warned_of(
     assert [line for line in warned if "can't read consoles" in line]
 
 
+@pytest.mark.parametrize(
+    ("key_had", "owner", "warns"), [("old", "other", True), ("old", "me", False), ("k", "other", False)]
+)
+def test_a_new_keypair_is_warned_of_where_slaves_are_made_by_another_users_login(  # noqa: PLR0917 - fixtures
+    run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch, key_had: str, owner: str, warns: bool
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    cloud.credentials = [SimpleNamespace(id="cred")] if owner == "me" else []
+    state = running_state(keyPair=key_had) | {urn("master", CREDENTIAL): {"id": "cred"}}
+    run(Engine(state), lambda: program.cluster(SETTINGS, FOUND, cloud))
+    said = [line for line in warned if "ecm:keyName is k, of your keypairs" in line]
+    assert bool(said) is warns
+
+
 def test_another_generation_lets_everything_reach_a_new_master(run: Run, cloud: Any) -> None:
     cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
     engine = Engine(running_state())
@@ -466,6 +483,20 @@ def test_a_broken_master_is_an_error_before_anything_is_declared(run: Run, cloud
     engine = Engine(running_state())
     with pytest.raises(MasterError):
         run(engine, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    assert engine.kinds() == []
+
+
+def test_rules_that_do_not_fit_are_an_error_before_a_running_cluster_is_changed(run: Run, cloud: Any) -> None:
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    first = Engine({})
+    run(first, lambda: program.cluster(SETTINGS, FOUND, cloud))
+    state = running_state() | {urn(name, kind): {} for kind, name in first.resources if kind == RULE_TYPE}
+    cloud.network_quota = SimpleNamespace(security_group_rules={"limit": 10, "used": 7})
+    run(Engine(state), lambda: program.cluster(SETTINGS, FOUND, cloud))
+    engine = Engine(state)
+    wanted = SETTINGS.model_copy(update={"allowed_cidrs": ("0.0.0.0/0", "192.0.2.0/24")})
+    with pytest.raises(CloudError, match="security group rules: 4 needed, 3 of 10 left"):
+        run(engine, lambda: program.cluster(wanted, FOUND, cloud))
     assert engine.kinds() == []
 
 

@@ -117,9 +117,20 @@ def test_everything_that_is_missing_is_said_at_once() -> None:
         settings.read({"ecm:slaveFlavor": "s"})
 
 
-def test_a_proxy_with_a_login_is_refused_and_not_shown() -> None:
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://me:hush@proxy.site:3128",
+        "http://me:hush@proxy.site:99999",
+        "http://me:hu/hush@proxy.site:3128",
+        "http://me:12/hush@proxy.site:3128",
+        "http://me:hu#hush@proxy.site:3128",
+        "me:hush@proxy.site:3128",
+    ],
+)
+def test_a_proxy_with_a_login_is_refused_and_not_shown(proxy: str) -> None:
     with pytest.raises(SettingsError) as raised:
-        settings.read(GOOD | {"ecm:proxy": "http://me:hush@proxy.site:3128"})
+        settings.read(GOOD | {"ecm:proxy": proxy})
     assert "ecm:proxy has a login" in str(raised.value)
     assert "hush" not in str(raised.value)
 

@@ -246,3 +246,36 @@ def test_of_a_drain_and_an_arriving_job_only_one_gets_the_slave(monkeypatch: pyt
     assert sum(answers.values()) >= 200
     assert min(answers[Drain.DRAINED], answers[Drain.REFUSED]) >= 20, f"no race: {answers}"
     assert set(answers) == {Drain.DRAINED, Drain.REFUSED}
+
+
+def vanish(condor: RealPool, *slaves: str) -> None:
+    """Ends the slaves that have jobs, and their ads, so that nobody is told, as when their hosts die."""
+    running = [line.split(None, 1) for line in condor.run("ps", "-eo", "pid=,args=").splitlines()]
+    ended = ("condor_starter ", *(f"condor_startd -local-name {name} " for name in slaves))
+    # It would start them again.
+    condor.run("kill", "-STOP", *(pid for pid, command in running if command.startswith("condor_master ")))
+    condor.run("kill", "-KILL", *(pid for pid, command in running if command.startswith(ended)))
+    query = classad2.ClassAd({"MyType": "Query", "TargetType": "Machine"})
+    query["Requirements"] = classad2.ExprTree(" || ".join(f'EcmSlave == "{name}"' for name in slaves))
+    htcondor2.Collector().advertise([query], "INVALIDATE_STARTD_ADS")
+
+
+def hosts(user: str) -> set[str]:
+    ads = pool._schedd().query(f'Owner == "{user}" && JobStatus == 2', ["RemoteHost"])
+    return {ad["RemoteHost"].split("@")[1] for ad in ads}
+
+
+def test_a_job_of_a_slave_that_is_gone_starts_elsewhere_when_its_lease_ends_and_no_sooner() -> None:
+    """HTCondor waits, and once more after a vacate: the slave might only be out of reach.
+
+    Were that otherwise, the controller, which knows better, could give such jobs back to the queue.
+    """
+    with real_pool(("s1", "s2", "s3")) as condor:
+        condor.submit("ada", whole_slave(600))
+        condor.submit("bob", whole_slave(600, "job_lease_duration = 20"))
+        assert within(60, lambda: states("ada") == states("bob") == [2])
+        (of_ada,), (of_bob,) = hosts("ada"), hosts("bob")
+        vanish(condor, of_ada, of_bob)
+        pool._schedd().act(htcondor2.JobAction.VacateFast, 'Owner == "ada"')
+        assert within(120, lambda: bool(hosts("bob") - {of_bob}))
+        assert hosts("ada") == {of_ada}

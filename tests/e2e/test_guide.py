@@ -20,6 +20,9 @@ GUIDE = (ROOT / "docs" / "guide.md").read_text()
 IN_TEXT = re.compile(r"`((?:ecm|pulumi|openstack|condor_\w+|export) [^`]+)`")
 ON_MASTER = ("condor_", "chmod ")
 UP = f"pulumi up --stack {STACK} --yes --skip-preview"
+ACTIVATE = "source .venv/bin/activate"
+LOGIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""A new shell's PATH, as Debian has it."""
 IDLE = 124
 """Exit status of `timeout` for what goes on until it is interrupted."""
 
@@ -79,10 +82,13 @@ class Newcomer:
         """Runs a command where the guide means it."""
         if command.startswith(ON_MASTER):
             return self.user.ssh(command, stdin=stdin)
+        # What `pulumi` is, and where its provider is, has to come by .venv alone.
+        env = {name: value for name, value in self.user.env.items() if name != "PULUMI_HOME"}
+        limit = "" if "export" in command else "timeout 600 "
         return subprocess.run(
-            ["bash", "-c", f"timeout 600 {command}" if "export" not in command else command],
+            ["bash", "-c", f"{ACTIVATE} && {limit}{command}"],
             cwd=ROOT,
-            env={**self.user.env, "NO_COLOR": "1", "COLUMNS": "80"},
+            env={**env, "PATH": LOGIN_PATH, "NO_COLOR": "1", "COLUMNS": "80"},
             input=stdin,
             capture_output=True,
             text=True,
@@ -114,7 +120,7 @@ def example(name: str) -> str:
 NOT_RUN = {
     "git clone <this repository> && cd elastic-condor": "is how this checkout came here",
     "scripts/setup": "has run before any test can",
-    "source .venv/bin/activate": "is in the local cloud's PATH",
+    ACTIVATE: "is what each of the others begins with",
     "ecm --install-completion": "changes the shell of whoever runs the tests",
     "pulumi up": "means the one above, which has --stack",
     "pulumi cancel": "is for a process that is surely gone: tests/faults has that",

@@ -177,6 +177,18 @@ def test_pulumi_on_path_is_not_used_without_its_language_host(site: Site) -> Non
     assert result.stdout.startswith(f"{site.cache}/toolchain/source-"), result.stderr
 
 
+def test_the_command_that_a_checkout_has_is_not_taken_for_the_users_own(site: Site, tmp_path: Path) -> None:
+    site.on_path(pulumi=PULUMI % ENGINE, pulumi_language_python=LANGUAGE_HOST).with_provider()
+    site.program(PULUMI % ENGINE, tmp_path / "checkout/.venv/bin/pulumi")
+    (tmp_path / "checkout/.venv/pyvenv.cfg").touch()
+    activated = f"{tmp_path}/checkout/.venv/bin:{site.path}:/usr/bin:/bin"
+    assert site.run(PATH=activated).stdout == f"{site.path}\n"
+    (site.path / "pulumi").unlink()
+    site.on_path(go=GO % "1.26.0", curl=CURL_WITHOUT_A_WAY_OUT)
+    result = site.run(PATH=activated)
+    assert result.stdout.startswith(f"{site.cache}/toolchain/source-"), result.stderr
+
+
 def test_without_a_way_out_one_question_is_asked_and_both_parts_are_built(site: Site) -> None:
     site.on_path(go=GO % "1.26.0", curl=CURL_WITHOUT_A_WAY_OUT)
     result = site.run()

@@ -189,6 +189,44 @@ def test_the_openstack_provider_answers() -> None:
             process.kill()
 
 
+def activated(command: str, home: Path, **more: str) -> "subprocess.CompletedProcess[str]":
+    """Runs a command in a shell that has the activated environment, and nothing else of the project's."""
+    return subprocess.run(
+        ["bash", "-c", f"source .venv/bin/activate && {command}"],
+        cwd=ROOT,
+        env={"HOME": str(home), "PATH": "/usr/bin:/bin", **more},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_activated_environment_has_the_pinned_engine_its_host_and_the_provider(
+    project: Project, tmp_path: Path
+) -> None:
+    assert activated("pulumi version", tmp_path).stdout == f"v{version('pulumi')}\n"
+    plugins = json.loads(activated("pulumi plugin ls --json", tmp_path).stdout)
+    assert "openstack" in [plugin["name"] for plugin in plugins]
+    project.write(PROGRAM)
+    preview = f"pulumi preview --cwd {project.folder} --stack dev --non-interactive --color never"
+    done = activated(preview, tmp_path, PULUMI_CONFIG_PASSPHRASE="")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_activated_environment_has_an_ecm_that_finds_pulumi(tmp_path: Path) -> None:
+    assert "PULUMI_BACKEND_URL isn't set" in activated("ecm status", tmp_path).stderr
+
+
+def test_a_login_to_the_state_is_kept_where_every_pulumi_of_the_users_has_it(tmp_path: Path) -> None:
+    activated("pulumi login --local", tmp_path)
+    assert (tmp_path / ".pulumi" / "credentials.json").exists()
+
+
+def test_a_pulumi_home_of_the_users_is_taken(tmp_path: Path) -> None:
+    assert json.loads(activated("pulumi plugin ls --json", tmp_path, PULUMI_HOME=str(tmp_path / "own")).stdout) == []
+
+
 @pytest.mark.parametrize("module", ["pulumi", "provider"])
 def test_the_go_modules_have_the_engine_that_the_python_library_is_for(module: str) -> None:
     required = (ROOT / "toolchain" / module / "go.mod").read_text().split()

@@ -1,6 +1,8 @@
 """`ecm config check` finds what `pulumi up` would, and says what it could not look into."""
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,20 @@ def test_what_the_cloud_lacks_is_found(ecm: Any, pulumi: Any) -> None:
     assert wrong(ecm("config", "check", "--json")) == [
         "ecm:keyName is 'yours' - there is no such keypair - there is: mykey"
     ]
+
+
+@pytest.mark.parametrize("role", ["master", "slave"])
+def test_user_data_that_nova_would_not_take_is_found(ecm: Any, pulumi: Any, role: str) -> None:
+    packages = [f"lib{os.urandom(16).hex()}" for _ in range(4000)]
+    pulumi.values[f"ecm:{role}Packages"] = Value(json.dumps(packages))
+    (line,) = wrong(ecm("config", "check", "--json"))
+    assert re.match(r"(the master|a slave)'s user-data has \d+ bytes - Nova takes 65535", line), line
+    assert role in line
+
+
+def test_the_network_is_named_whoever_chose_it(ecm: Any) -> None:
+    (network,) = [check for check in json.loads(ecm("config", "check", "--json").stdout) if check["what"] == "network"]
+    assert network["found"] == "lan is lan-id"
 
 
 def test_a_secret_without_its_passphrase_is_said_to_be_unchecked(

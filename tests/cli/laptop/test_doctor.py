@@ -114,7 +114,7 @@ def test_the_login_is_looked_at_even_where_pulumi_does_not_work(
     ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     def refuse(_: Any) -> str:
-        raise CommandError("there is no `pulumi` on PATH - it carries everything out - run scripts/setup")
+        raise CommandError("there is no `pulumi` on PATH - it carries everything out - scripts/setup")
 
     for part in {"version": ("version", "backend"), "backend": ("backend",), "config": ("config",)}[broken]:
         monkeypatch.setattr(type(pulumi), part, refuse)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from openstack.config import OpenStackConfig
 
+from cli.errors import CommandError
 from cli.laptop.backend import KINDS
 from cli.laptop.pulumi import Value
 from tests.cli.conftest import thing
@@ -242,10 +243,95 @@ def test_the_clouds_own_store_is_offered_with_what_speaks_against_it(
     file = tmp_path / ".config" / "elastic-condor" / "ecm-state.sh"
     assert "export AWS_SECRET_ACCESS_KEY='HIDDEN'" in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
+    assert "export PULUMI_BACKEND_URL='s3://ecm-state?endpoint=https://store:8080" in file.read_text()
     assert f"source {file}" in done.stdout
     assert "s3://ecm-state?endpoint=https://store:8080" in done.stdout
     assert "HIDDEN" not in done.output
     assert stateless.names == ["fresh"]
+
+
+def test_a_store_without_amazons_interface_is_not_offered(ecm: Any, stateless: Any, cloud: Any) -> None:
+    cloud.catalogue = {"object-store": ["https://store:8080/v1/AUTH_project"]}
+    cloud.store_says = "<html><h1>Precondition Failed</h1></html>"
+    done = ecm("init", "fresh", stdin="postgres://me@db/state\npw\n" + "\n" * 12)
+    assert "doesn't answer as Amazon's S3 does" in " ".join(done.stdout.split())
+    assert "Keep the state there?" not in done.stdout
+    assert (cloud.done, stateless.names) == ([], ["fresh"])
+
+
+def refusing_s3(_: Any) -> str:
+    if (url := os.environ["PULUMI_BACKEND_URL"]).startswith("s3:"):
+        raise CommandError("pulumi whoami failed - no such host")
+    return url
+
+
+def test_a_store_that_does_not_serve_is_taken_back_and_not_offered_again(
+    ecm: Any, stateless: Any, cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.catalogue = {"object-store": ["https://store:8080/v1/AUTH_project"]}
+    monkeypatch.setattr(type(stateless), "backend", refusing_s3)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another")
+    #                                 yes, bucket, another place, the master's URL
+    done = ecm("init", "fresh", stdin="y\n\npostgres://me:hunter2@db/state\npostgres://m:own@db/state\n" + "\n" * 12)
+    assert done.stdout.count("Keep the state there?") == 1
+    assert cloud.done == [
+        "make bucket ecm-state",
+        "post http://cloud/v3/users/me/credentials/OS-EC2 {'tenant_id': 'project'}",
+        "delete http://cloud/v3/users/me/credentials/OS-EC2/ACCESS",
+    ]
+    assert not (tmp_path / ".config" / "elastic-condor" / "ecm-state.sh").exists()
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "another"
+    assert stateless.values["ecm:masterBackendUrl"].text == "postgres://m:own@db/state"
+    assert "export PULUMI_BACKEND_URL='…'" in done.stdout
+    told = done.stdout.partition("For this and all later commands")[2]
+    assert not [secret for secret in ("hunter2", "HIDDEN", "own@") if secret in told]
+
+
+def test_credentials_of_an_earlier_run_are_taken_again(
+    ecm: Any, stateless: Any, cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.catalogue = {"object-store": ["https://store:8080/v1/AUTH_project"]}
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE")
+    file = tmp_path / ".config" / "elastic-condor" / "ecm-state.sh"
+    # The input ends at the passphrase.
+    ended = ecm("init", "fresh", stdin="y\n\n")
+    assert ended.exit_code == 1
+    assert f"source {file}" in ended.stdout
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "phrase")
+    ecm("init", "fresh", stdin="y\n\n" + "\n" * 12)
+    assert len([line for line in cloud.done if line.startswith("post")]) == 1
+    assert stateless.names == ["fresh"]
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] == "HIDDEN"
+
+
+@pytest.mark.usefixtures("stateless")
+def test_nothing_is_made_for_a_stack_whose_name_cannot_be(ecm: Any, cloud: Any) -> None:
+    cloud.catalogue = {"object-store": ["https://store:8080/v1/AUTH_project"]}
+    ended = ecm("init", "my.cluster", stdin="y\n\n" + "\n" * 12)
+    assert "slaves with a dot in their names" in ended.stderr
+    assert cloud.done == []
+
+
+def test_a_password_of_the_states_place_can_be_typed_unseen(ecm: Any, stateless: Any) -> None:
+    done = ecm("init", "fresh", stdin="postgres://me@db:5432/state?sslmode=require\np@ss/word\n" + "\n" * 12)
+    assert os.environ["PULUMI_BACKEND_URL"] == "postgres://me:p%40ss%2Fword@db:5432/state?sslmode=require"
+    assert "p@ss" not in done.output
+    assert stateless.names == ["fresh"]
+
+
+def test_a_place_that_fails_is_told_without_its_password(
+    ecm: Any, stateless: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Any) -> str:
+        raise CommandError(f"pulumi whoami failed - no way to {os.environ['PULUMI_BACKEND_URL']}")
+
+    monkeypatch.setattr(type(stateless), "backend", fail)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "")
+    done = ecm("init", "fresh", stdin="postgres://[::1/state\npostgres://me@db/state\nunseen\n")
+    assert "no way to postgres://[::1/state" in done.stdout
+    assert "no way to postgres://me:***@db/state" in done.stdout
+    assert "unseen" not in done.output
 
 
 def test_a_place_that_cannot_be_is_asked_for_again(ecm: Any, stateless: Any) -> None:

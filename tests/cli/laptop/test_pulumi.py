@@ -85,5 +85,5 @@ def test_a_secret_is_passed_by_standard_input(folder: Path) -> None:
 
 def test_without_pulumi_the_user_is_told_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(CommandError, match="there is no `pulumi` on PATH"):
+    with pytest.raises(CommandError, match=r"there is no `pulumi` on PATH.*source \.venv/bin/activate"):
         Pulumi("mine", tmp_path).outputs()

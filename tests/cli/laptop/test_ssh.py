@@ -1,5 +1,6 @@
 """Commands of the master go there by the `ssh` on PATH: here a script that writes down how it was called."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -54,6 +55,19 @@ def test_help_needs_no_master(ecm: Any, calls: Path) -> None:
 def test_a_master_out_of_reach_is_one_line(calls: Path) -> None:
     (calls.parent / "answer").write_text("echo 'ssh: connect to host x: timed out' >&2; exit 255")
     with pytest.raises(CommandError, match=r"doesn't answer ssh at u@h - ssh: connect to host x: timed out - `ecm doc"):
+        Ssh(lambda: "u@h").ask("status")
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("ecm: it hangs - nobody knows - `ecm doctor` looks why", "it hangs - nobody knows - `ecm doctor` looks why"),
+        ("Segmentation fault", "Segmentation fault - `ecm logs`"),
+    ],
+)
+def test_what_the_master_says_has_one_advice(calls: Path, said: str, error: str) -> None:
+    (calls.parent / "answer").write_text(f"cat >&2 <<'END'\n{said}\nEND\nexit 1")
+    with pytest.raises(CommandError, match=re.escape(f"on the master, ecm status failed - {error}") + "$"):
         Ssh(lambda: "u@h").ask("status")
 
 

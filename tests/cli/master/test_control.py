@@ -71,6 +71,11 @@ def test_a_restart_ends_when_the_controller_has_looked(
     assert slept
 
 
+def test_a_restart_says_that_slaves_come_back_by_themselves(ecm: Any, running: Any) -> None:
+    said = " ".join(ecm("restart", obj=running).stdout.split())
+    assert "Both are up. Slaves may be missing for a minute" in said
+
+
 def test_the_log_has_the_time_of_each_line(ecm: Any, master: Any) -> None:
     ecm("logs", obj=master)
     assert "--output short-iso" in master.ran[-1]

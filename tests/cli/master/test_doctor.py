@@ -47,7 +47,8 @@ def test_a_healthy_master_has_nothing_wrong(healthy: Any) -> None:
             "service condor",
             "it is failed",
         ),
-        ({"stat": "644 root\n"}, "signing key", "it can mint any identity"),
+        ({"stat --format %a %U /etc/condor": "644 root\n"}, "signing key", "it can mint any identity"),
+        ({"stat --format %a %U /etc/ecm": "640 root\n"}, "logins", "it has the master's logins to cloud and state"),
         ({"sh -c curl": "0\n"}, "metadata lock", "it answers everybody"),
         ({"sh -c curl": "127\n"}, "metadata lock", "can't be tried"),
         ({"timedatectl show": "no\n"}, "clock", "isn't kept by NTP"),
@@ -80,6 +81,12 @@ def test_what_the_controller_suffers_from_is_told(healthy: Any, status: Callable
 def test_a_silent_controller_is_found(healthy: Any, status: Callable[..., Any]) -> None:
     healthy.tells(status(at=datetime.now(UTC) - timedelta(hours=1)))
     assert "silent for 1 h 0 min" in wrong(healthy)["controller"]
+
+
+def test_slaves_may_have_a_newer_release_of_the_masters_major_version(healthy: Any) -> None:
+    healthy.answers["condor_status -constraint"] = "$CondorVersion: 23.10.18 2026-07-12 $\n"
+    found = {check.what: check for check in doctor.checks(healthy, datetime.now(UTC))}
+    assert (found["HTCondor"].found, found["HTCondor"].wrong) == ("23.9.6, slaves 23.10.18", "")
 
 
 def test_slaves_may_be_older_than_the_master(healthy: Any) -> None:

@@ -60,6 +60,19 @@ def test_who_may_not_use_sudo_is_told_so(machine: Machine, tmp_path: Path) -> No
         machine.write(machine.state / "paused", "x")
 
 
+def test_who_may_not_use_sudo_is_told_so_in_a_terminal_too(
+    machine: Machine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tools" / "sudo").write_text("#!/bin/sh\necho 'sudo: a password is required' >&2; exit 1\n")
+    with pytest.raises(CommandError, match=r"^this is for administrators - "):
+        machine.call("journalctl", user="root")
+    assert capfd.readouterr().err == ""
+
+
+def test_what_a_program_prints_that_is_no_text_is_read_all_the_same(machine: Machine) -> None:
+    assert machine.output("printf", r'[{"Args": "\377"}]') == '[{"Args": "\N{REPLACEMENT CHARACTER}"}]'
+
+
 def test_a_program_that_is_not_there_to_be_shown_is_one_line(machine: Machine) -> None:
     with pytest.raises(CommandError, match="there is no condor_nothing"):
         machine.call("condor_nothing")

@@ -136,3 +136,21 @@ def test_a_window_shows_as_many_slaves_as_it_has_room_for(status: Any, slave: An
     text = console.export_text()
     assert text.count("ecm-dev-slave-s") == 10
     assert "and 20 more: `ecm status`" in text
+
+
+def test_a_watch_as_json_goes_on_while_the_controller_restarts(
+    ecm: Any, master: Any, status: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master.answers |= QUEUE
+    deeds: list[Any] = [lambda: master.tells(status()), KeyboardInterrupt]
+
+    def wait(_: float) -> None:
+        if isinstance(deed := deeds.pop(0), type):
+            raise deed
+        deed()
+
+    monkeypatch.setattr(time, "sleep", wait)
+    first, second = map(json.loads, ecm("status", "--watch", "--json", obj=master).stdout.splitlines())
+    assert list(first) == ["trouble"]
+    assert first["trouble"].startswith("the controller says nothing - ")
+    assert (second["trouble"], second["queue"]["idle"]) == ("", 3)

@@ -158,6 +158,11 @@ def test_what_a_job_asks_for_is_told_in_units_that_show_it(status: Any, disk: in
     assert wants == f"it asks for 1 CPU, 100 MiB of memory, {says}"
 
 
+def test_scaling_says_nothing_twice(status: Any) -> None:
+    told = status(reasons=("enough: no job waits for a slave",))
+    assert of_scaling(told).because == ("enough: no job waits for a slave (nothing is to be done)",)
+
+
 def test_scaling_gives_each_reason_with_its_meaning_and_what_to_do(status: Any, slave: Any) -> None:
     told = status(slave("a", Phase.BUSY), idle_jobs=7, reasons=("grow: 7 jobs wait", "at maximum: requesting 1"))
     assert of_scaling(told) == Explanation(

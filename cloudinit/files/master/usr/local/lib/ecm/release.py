@@ -123,8 +123,9 @@ def install(release: dict[str, str], home: Path) -> None:
 
 def bring_pins(folder: Path, home: Path) -> None:
     """Brings the environment, which all releases share, to the pins of this one."""
+    requirements = folder / "requirements.txt"
     pip = [str(home / "venv/bin/python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    pip += ["--no-deps", "--require-hashes", "-r", str(folder / "requirements.txt")]
+    pip += ["--no-deps", *(["--require-hashes"] if has_hashes(requirements) else []), "-r", str(requirements)]
     subprocess.run(pip, check=True, capture_output=True, text=True, timeout=PIP_PATIENCE)
 
 
@@ -135,9 +136,15 @@ def fit_bindings(requirements: Path, bindings: Path) -> None:
     fitting = dict(line.split(" ", 1) for line in bindings.read_text().splitlines())
     if major not in fitting:
         raise ValueError(f"there are no bindings for HTCondor {major}, only for {', '.join(fitting)}")
+    pin = fitting[major] if has_hashes(requirements) else fitting[major].split(" ")[0]
     lines = requirements.read_text().splitlines()
-    pinned = [fitting[major] if line.startswith("htcondor==") else line for line in lines]
+    pinned = [pin if line.startswith("htcondor==") else line for line in lines]
     requirements.write_text("\n".join([*pinned, ""]))
+
+
+def has_hashes(requirements: Path) -> bool:
+    """Whether the pins have hashes, as those of older releases don't: pip takes all with one, or all without."""
+    return " --hash=" in requirements.read_text()
 
 
 def switch(folder: Path, home: Path) -> None:
