@@ -2,14 +2,20 @@
 
 import argparse
 import json
+import os
 import platform
-from collections.abc import Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 from rich.console import Console
 from rich.table import Table
+
+from bench.realpool import NoPoolError
+from demo.user import StepFailedError, last_line
 
 
 def options(description: str) -> argparse.ArgumentParser:
@@ -18,6 +24,22 @@ def options(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
     parser.add_argument("--small", action="store_true", help="a size that takes seconds: to see that it still runs")
     return parser
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a benchmark; a trouble that was foreseen is one line and exit code 1.
+
+    Raises:
+        SystemExit: it had one.
+    """
+    try:
+        main()
+    except (NoPoolError, StepFailedError) as error:
+        sys.exit(f"bench: {error}")
+    except subprocess.CalledProcessError as error:
+        command = error.cmd if isinstance(error.cmd, str) else os.fspath(error.cmd[0])
+        why = f" - {last_line(error.stderr)}" if error.stderr else ""
+        sys.exit(f"bench: `{command}` failed with exit code {error.returncode}{why}")
 
 
 def tell(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,8 @@ from typing import Any
 from bench import common
 
 ROOT = Path(__file__).parents[1]
-_PHASE = re.compile(r"^(?P<phase>\S.*?) +(?P<seconds>\d+) s$")
+_PHASE = re.compile(r"^(?P<phase>\S.{21}) (?P<seconds>[ \d]{4}\d) s$")
+"""In the columns of scripts/test: lines of progress end in seconds, too."""
 
 
 def demo(cache: Path | None = None) -> dict[str, Any]:
@@ -46,12 +48,21 @@ def set_up() -> float:
 
 def phases(said: str) -> dict[str, float]:
     """The table that `scripts/test` ends with."""
-    return {found["phase"]: float(found["seconds"]) for line in said.splitlines() if (found := _PHASE.match(line))}
+    return {
+        found["phase"].rstrip(): float(found["seconds"]) for line in said.splitlines() if (found := _PHASE.match(line))
+    }
 
 
 def test() -> dict[str, float]:
-    """Runs the whole suite; its phases."""
-    done = subprocess.run([ROOT / "scripts" / "test"], stderr=subprocess.PIPE, text=True, check=True)
+    """Runs the whole suite; its phases.
+
+    Raises:
+        CalledProcessError: it failed; what it said is shown.
+    """
+    done = subprocess.run([ROOT / "scripts" / "test"], stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.stderr.write(done.stderr)
+        raise subprocess.CalledProcessError(done.returncode, "scripts/test")
     return phases(done.stderr)
 
 
@@ -87,4 +98,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    common.run(main)

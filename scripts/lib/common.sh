@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What every script here shares: where things are kept, how a script speaks, waits its turn and fails.
+# What every script here shares: where things are kept, how a script speaks, explains itself, waits its turn and fails.
 # Standard output belongs to a script's result; all that people read goes to standard error.
 
 ECM_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -143,3 +143,11 @@ debian_mirror() {
   [ -n "$mirror" ] || die "no Debian mirror – apt's sources name none – add one and run apt-get update"
   printf '%s\n' "$mirror"
 }
+
+# The arguments are those of the script that sources this.
+case ${1:-} in
+  -h | --help)
+    sed '1d; /^#/!Q; s/^# \{0,1\}//' "$0"
+    exit
+    ;;
+esac

@@ -1,10 +1,17 @@
 """What the benchmarks make of what they see: without a cloud, an engine or HTCondor."""
 
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
 import pytest
 
-from bench import growth, quiet, setup
+from bench import common, growth, quiet, setup
 from bench.quiet import Meter
 from bench.reaction import MARKS, Sight, steps
+from bench.realpool import NoPoolError
+from demo.user import StepFailedError
 
 ACTS = ("raw_grow", "raw_shrink", "grow", "one_less", "shrink")
 WATCHED = """\
@@ -76,3 +83,51 @@ def test_the_exponent_tells_linear_from_quadratic(power: int, seconds: dict[int,
 def test_the_phases_of_the_tests_are_read_from_their_table() -> None:
     said = "── tests\nset-up                     1 s\nlocal cloud down          22 s\n"
     assert setup.phases(said) == {"set-up": 1, "local cloud down": 22}
+
+
+def test_what_the_tests_say_of_their_progress_is_no_phase() -> None:
+    said = (
+        "Python environment (.venv) … 18 s\nPython environment (.venv): done in 18 s\n"
+        "uv … 18 s\nset-up                     1 s\n"
+    )
+    assert setup.phases(said) == {"set-up": 1}
+
+
+def failing() -> NoReturn:
+    raise NoPoolError("a real HTCondor needs root here")
+
+
+def cloud_is_down() -> NoReturn:
+    raise StepFailedError("the local cloud isn't up")
+
+
+def suite_fails() -> NoReturn:
+    subprocess.run(["false"], check=True)
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("main", "line"),
+    [
+        (failing, "a real HTCondor needs root here"),
+        (cloud_is_down, "the local cloud isn't up"),
+        (suite_fails, "`false` failed with exit code 1"),
+    ],
+)
+def test_a_trouble_that_was_foreseen_ends_a_benchmark_with_one_line(main: Callable[[], None], line: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        common.run(main)
+    assert end.value.code == f"bench: {line}"
+
+
+def test_what_a_failed_suite_says_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    script = tmp_path / "scripts/test"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\necho why >&2\nexit 3\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(setup, "ROOT", tmp_path)
+    with pytest.raises(subprocess.CalledProcessError):
+        setup.test()
+    assert capsys.readouterr().err == "why\n"
