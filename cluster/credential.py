@@ -215,6 +215,11 @@ def rules(*, consoles: bool) -> list[dict[str, str]]:
     return [*listed, CONSOLE_RULE, project_in_path] if consoles else listed
 
 
+def is_the_stacks(was: "Remembered") -> bool:
+    """Whether the stack has made the login of the master that is there."""
+    return (CREDENTIAL_TYPE, RULED) in was.resources or _has_second(was)
+
+
 def lacks_consoles(was: "Remembered") -> bool:
     """Whether the stack has made the master that is there a login that can't read consoles."""
     made_one = was.resources.get((CREDENTIAL_TYPE, RULED))

@@ -26,6 +26,11 @@ from cluster.sweep import SWEEP, SWEEP_TYPE, Sweep, declared
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
+LOGIN_STAYS = (
+    "ecm:applicationCredentialId is set - the running master keeps the login that the stack made for it - "
+    "docs/operations.md says how to replace the master"
+)
+
 
 def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     """Declares everything: network, credential, master, the slaves that the state has; exports the outputs.
@@ -46,6 +51,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     was = stack.remembered()
     master = Master.remembered(was)
     fixed = master is not None and master.generation == settings.master_generation
+    own_stays = fixed and credential.is_the_stacks(was)
     swept = was.resources.get((SWEEP_TYPE, SWEEP))
     known: tuple[Server, ...] = ()
     if swept:
@@ -68,6 +74,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         *quota.judge(shares, settings),
         *(_without_consoles(settings, was) if fixed and not ready else ()),
         *(_keypair_of_another(settings, master, was, connection) if master and not ready else ()),
+        *([LOGIN_STAYS] if ready and own_stays else ()),
     ):
         pulumi.log.warn(warning)
 
@@ -90,7 +97,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     cluster_id = network.group.id
     login = (
         pulumi.Output.secret(ready)
-        if ready
+        if ready and not own_stays
         else credential.made(prefix, cluster_id, connection, was, fixed=fixed, consoles=settings.console_logs)
     )
     sweep = Sweep(cluster_id, found.project_id, network.resources)

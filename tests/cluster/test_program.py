@@ -597,6 +597,27 @@ def test_a_ready_credential_takes_the_place_of_the_stacks_own(run: Run, cloud: A
     assert "OS_APPLICATION_CREDENTIAL_ID='ready'" in controller_environment(engine)
 
 
+def test_a_running_master_keeps_the_login_that_the_stack_made_until_it_is_replaced(
+    run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its user-data stays as it is: without that login its controller would be locked out."""
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    ready = {"application_credential_id": "ready", "application_credential_secret": SecretStr("hush")}
+    had = running_state() | {urn("master", CREDENTIAL): {}}
+    engine = Engine(had)
+    run(engine, lambda: program.cluster(SETTINGS.model_copy(update=ready), FOUND, cloud))
+    assert engine.options[CREDENTIAL, "master"].ignore_changes == ["*"]
+    assert [line for line in said if "the running master keeps the login that the stack made for it" in line]
+
+    engine = Engine(had)
+    replaced = ready | {"master_generation": 2}
+    run(engine, lambda: program.cluster(SETTINGS.model_copy(update=replaced), FOUND, cloud))
+    assert "ApplicationCredential" not in engine.kinds()
+    assert "OS_APPLICATION_CREDENTIAL_ID='ready'" in controller_environment(engine)
+
+
 def test_what_the_master_cannot_be_given_is_an_error_before_anything_is_declared(
     run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
