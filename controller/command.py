@@ -49,7 +49,7 @@ class Limited(auto.PulumiCommand):
 def _end(late: threading.Event, grace: float) -> None:
     """Asks the running command to end, then ends it with all that it has started."""
     late.set()
-    engines = [child for child in psutil.Process().children() if _is_pulumi(child)]
+    engines = [child for child in psutil.Process().children() if is_engine(child.pid)]
     family = [*engines, *(grandchild for engine in engines for grandchild in engine.children(recursive=True))]
     log.warning("pulumi takes too long and is ended", processes=[engine.pid for engine in engines])
     for engine in engines:
@@ -71,8 +71,9 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _is_pulumi(process: psutil.Process) -> bool:
+def is_engine(pid: int) -> bool:
+    """Whether a process is Pulumi's. After a reboot another one may have the number of an engine that was killed."""
     try:
-        return str(process.name()).startswith("pulumi")
+        return psutil.Process(pid).name().startswith("pulumi")
     except psutil.NoSuchProcess:
         return False

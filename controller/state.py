@@ -19,7 +19,7 @@ from cluster import program, report
 from cluster.errors import SettingsError
 from cluster.nodes import MASTER, SLAVE_TYPE
 from cluster.stack import slave_urn
-from controller.command import Limited
+from controller.command import Limited, is_engine
 from controller.errors import LockedError, OutsideError, UpdateFailedError
 from controller.masking import masked
 
@@ -248,14 +248,6 @@ def stale(message: str, *, user: str, host: str, alive: Any) -> bool:  # noqa: A
     """
     locks = list(_LOCK.finditer(message))
     return len(locks) == 1 and locks[0]["user"] == user and locks[0]["host"] == host and not alive(int(locks[0]["pid"]))
-
-
-def is_engine(pid: int) -> bool:
-    """Whether a process is Pulumi's. After a reboot another one may have the number of an engine that was killed."""
-    try:
-        return psutil.Process(pid).name().startswith("pulumi")
-    except psutil.NoSuchProcess:
-        return False
 
 
 def end_orphans() -> None:

@@ -14,7 +14,7 @@ import pulumi.automation as auto
 import pytest
 
 from cluster.program import Change
-from controller import state
+from controller import command, state
 from controller.errors import OutsideError, UpdateFailedError
 from tests.controller.made_up import SETTINGS
 
@@ -75,15 +75,15 @@ def test_only_ones_own_lock_of_a_dead_process_is_stale(message: str, alive: bool
 def test_another_process_with_the_number_of_a_killed_engine_does_not_keep_its_lock() -> None:
     """After a reboot of the master that is likely: the numbers begin anew."""
     assert psutil.pid_exists(os.getpid())
-    assert not state.is_engine(os.getpid())
-    assert not state.is_engine(2**22 + 1)
+    assert not command.is_engine(os.getpid())
+    assert not command.is_engine(2**22 + 1)
 
 
 def test_an_engine_that_runs_keeps_its_lock(tmp_path: Path) -> None:
     engine = tmp_path / "pulumi"
     engine.symlink_to(which("sleep") or "")
     with subprocess.Popen([engine, "60"]) as process:
-        assert state.is_engine(process.pid)
+        assert command.is_engine(process.pid)
         process.kill()
 
 
