@@ -7,7 +7,8 @@ import hashlib
 import math
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -126,13 +127,11 @@ def jobs(offered: Mapping[str, Any], waiting_time: int | None) -> tuple[JobGroup
     Raises:
         OutsideError: the schedd can't be asked; that isn't an empty queue.
     """
-    try:
+    with _translated("the schedd can't be asked"):
         schedd = _schedd()
         everyone = _grouped(schedd, IDLE)
         asks = bool(everyone) and waiting_time is not None
         ripe = _grouped(schedd, f"{IDLE} && time() - EnteredCurrentStatus >= {waiting_time}") if asks else []
-    except (htcondor2.HTCondorException, OSError) as error:
-        raise OutsideError(f"the schedd can't be asked - {_line(error)}") from error
     machine = classad2.ClassAd(dict(offered))
     counts: dict[tuple[Room, str, str, str], list[int]] = {}
     for column, ads in enumerate((everyone, ripe)):
@@ -161,10 +160,8 @@ def machines() -> dict[str, Machine]:
     Raises:
         OutsideError: the collector can't be asked.
     """
-    try:
+    with _translated("the collector can't be asked"):
         ads = htcondor2.Collector().query(htcondor2.AdType.Slot, "EcmSlave =!= undefined", _SLOT)
-    except (htcondor2.HTCondorException, OSError) as error:
-        raise OutsideError(f"the collector can't be asked - {_line(error)}") from error
     slots: dict[str, list[Any]] = {}
     for ad in ads:
         if isinstance(name := _evaluated(ad, "EcmSlave"), str):
@@ -229,10 +226,8 @@ def whole_slot(name: str) -> dict[str, Any] | None:
     Raises:
         OutsideError: the collector can't be asked.
     """
-    try:
+    with _translated("the collector can't be asked"):
         ads = htcondor2.Collector().query(htcondor2.AdType.Slot, f'EcmSlave == "{name}" && SlotType == "Partitionable"')
-    except (htcondor2.HTCondorException, OSError) as error:
-        raise OutsideError(f"the collector can't be asked - {_line(error)}") from error
     values = {key: _evaluated(ads[0], key) for key in ads[0]} if ads else {}
     return {key: value for key, value in values.items() if not isinstance(value, classad2.Value)} or None
 
@@ -243,10 +238,8 @@ def running_on() -> frozenset[str]:
     Raises:
         OutsideError: the schedd can't be asked.
     """
-    try:
+    with _translated("the schedd can't be asked"):
         ads = _schedd().query(ON_A_SLAVE, ["RemoteHost"])
-    except (htcondor2.HTCondorException, OSError) as error:
-        raise OutsideError(f"the schedd can't be asked - {_line(error)}") from error
     hosts = [host for ad in ads if isinstance(host := _evaluated(ad, "RemoteHost"), str)]
     return frozenset(host.split("@")[-1].split(".")[0] for host in hosts)
 
@@ -257,10 +250,8 @@ def drain(name: str, reason: str) -> Drain:
     Raises:
         OutsideError: the collector can't be asked, or the startd doesn't answer.
     """
-    try:
+    with _translated("the collector can't be asked"):
         ads = htcondor2.Collector().query(htcondor2.AdType.Slot, f'EcmSlave == "{name}"', ["Name"])
-    except (htcondor2.HTCondorException, OSError) as error:
-        raise OutsideError(f"the collector can't be asked - {_line(error)}") from error
     if not ads:
         return Drain.ABSENT
     answer = _ask("condor_drain", "-graceful", "-check", NO_CLAIM, "-reason", reason, f"{name}.pool")
@@ -299,7 +290,7 @@ def forget(names: Iterable[str]) -> None:
     Raises:
         OutsideError: the collector can't be told.
     """
-    try:
+    with _translated("the collector can't be told of removed slaves"):
         collector = htcondor2.Collector()
         for name in names:
             for kind, command in (
@@ -310,8 +301,6 @@ def forget(names: Iterable[str]) -> None:
                 query = classad2.ClassAd({"MyType": "Query", "TargetType": kind})
                 query["Requirements"] = classad2.ExprTree(f'Machine == "{name}.pool"')
                 collector.advertise([query], command)
-    except (htcondor2.HTCondorException, OSError) as error:
-        raise OutsideError(f"the collector can't be told of removed slaves - {_line(error)}") from error
 
 
 def heartbeat() -> None:
@@ -323,10 +312,17 @@ def heartbeat() -> None:
         OutsideError: the collector can't be told.
     """
     ad = classad2.ClassAd({"MyType": "EcmController", "Name": "controller", "ClassAdLifetime": HEARTBEAT_LIFE})
-    try:
+    with _translated("the collector can't be told of the controller"):
         htcondor2.Collector().advertise([ad], "UPDATE_AD_GENERIC")
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Says what can't be done, and HTCondor's reason."""
+    try:
+        yield
     except (htcondor2.HTCondorException, OSError) as error:
-        raise OutsideError(f"the collector can't be told of the controller - {_line(error)}") from error
+        raise OutsideError(f"{what} - {_line(error)}") from error
 
 
 def _ask(*command: str) -> "subprocess.CompletedProcess[str]":
