@@ -55,6 +55,8 @@ class Outcome:
     """What the update was to do: what could have failed."""
     failures: Mapping[Trouble, str] = field(default_factory=dict)
     """What of it failed, and why. One kind says nothing of the other."""
+    ended_early: bool = False
+    """Whether the controller, at its own end, had the update end: what that left undone says nothing of the cloud."""
     locked: str = ""
     """Who held the stack's lock."""
     never_joined: Mapping[str, str] = field(default_factory=dict)

@@ -46,15 +46,28 @@ class Limited(auto.PulumiCommand):
             timer.cancel()
 
 
-def _end(late: threading.Event, grace: float) -> None:
-    """Asks the running command to end, then ends it with all that it has started."""
-    late.set()
-    engines = [child for child in psutil.Process().children() if is_engine(child.pid)]
-    family = [*engines, *(grandchild for engine in engines for grandchild in engine.children(recursive=True))]
-    log.warning("pulumi takes too long and is ended", processes=[engine.pid for engine in engines])
+def interrupt() -> None:
+    """Asks the running command to end early: an update notes what it is making, and begins nothing more."""
+    _interrupt(_engines())
+
+
+def _engines() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if is_engine(child.pid)]
+
+
+def _interrupt(engines: list[psutil.Process]) -> None:
     for engine in engines:
         with suppress(psutil.NoSuchProcess):
             engine.send_signal(signal.SIGINT)
+
+
+def _end(late: threading.Event, grace: float) -> None:
+    """Asks the running command to end, then ends it with all that it has started."""
+    late.set()
+    engines = _engines()
+    family = [*engines, *(grandchild for engine in engines for grandchild in engine.children(recursive=True))]
+    log.warning("pulumi takes too long and is ended", processes=[engine.pid for engine in engines])
+    _interrupt(engines)
     # Not psutil's wait, which would take their exit codes away from who runs them.
     end = time.monotonic() + grace
     while any(map(_lives, engines)) and time.monotonic() < end:

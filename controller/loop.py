@@ -3,8 +3,9 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -12,7 +13,7 @@ import structlog
 
 from cluster.errors import EcmError
 from cluster.report import Shared
-from controller import checks, heartbeat, pool, template
+from controller import checks, command, heartbeat, pool, template
 from controller.apply import Outcome, Tools, apply
 from controller.decide import decide, removals_over
 from controller.disk import BestEffort
@@ -35,6 +36,8 @@ It takes a third of a second of a core: most of what the controller needs when t
 GLANCE_EVERY = 1.0
 """Seconds between two short looks for a first job: a tenth of what a whole one takes."""
 LOCK_PAUSE = timedelta(seconds=5)
+STOP_PATIENCE = 60.0
+"""Seconds that the running update has to end when the controller is to. systemd waits for 330 s, then kills both."""
 WITHOUT_STATE = 5.0
 UNRECOVERED = 15.0
 """The same after a recovery that failed: each try holds the stack's lock for a while."""
@@ -72,16 +75,24 @@ class Loop:
     attempt: BestEffort = field(default_factory=BestEffort)
 
     def run(self) -> None:
-        """Ticks until it is stopped, then lets a running update end."""
+        """Ticks until it is stopped, then has a running update end."""
         with heartbeat.beating(), self.worker:
             while not self.stop.is_set():
                 self._rest(self.tick())
             if not self.proved:
                 self.attempt("end of the release", self.releases.forgive)
             if self.applying:
-                log.info("controller waits for the running update")
-        if self.applying:
-            self._settle(_outcome(self.applying))
+                self._end(self.applying)
+
+    def _end(self, applying: "Future[Outcome]") -> None:
+        """Lets the running update end; a long one early, for systemd doesn't wait for ever."""
+        log.info("controller waits for the running update")
+        early = not futures.wait([applying], STOP_PATIENCE).done
+        if early:
+            log.info("running update is to end early: it notes what it has made and begins nothing more")
+            command.interrupt()
+        outcome = _outcome(applying)
+        self._settle(replace(outcome, ended_early=early and not outcome.updated))
 
     def _rest(self, rest: Rest) -> None:
         until = time.monotonic() + rest.seconds
@@ -149,7 +160,7 @@ class Loop:
         self.memory.updated()
         for trouble in outcome.tried - outcome.failures.keys():
             self.memory.setbacks.pop(trouble, None)
-        for trouble, why in outcome.failures.items():
+        for trouble, why in ({} if outcome.ended_early else outcome.failures).items():
             self.memory.failed(trouble, why, now)
         self.memory.never_joined(outcome.never_joined, now)
         if outcome.locked:

@@ -123,6 +123,8 @@ def _acts(plan: Plan) -> dict[str, object]:
 
 
 def _result(outcome: Outcome) -> tuple[str, str]:
+    if outcome.ended_early:
+        return "ended early", "the controller was to end"
     if outcome.failed:
         return "failed", outcome.failed
     if outcome.locked:

@@ -15,7 +15,7 @@ from bench.rig import running, stack
 from bench.rig.openstack import Pace
 from bench.rig.running import StandIn
 from cluster.program import Change
-from controller import state
+from controller import command, state
 from controller.errors import UpdateFailedError
 from controller.servers import Cloud
 from controller.state import State
@@ -87,6 +87,21 @@ def test_servers_of_a_killed_update_are_found_by_their_tag_and_the_stack_can_be_
     assert rig.servers() == left, "nobody makes more of them"
     rig.change(stack.slaves(1, "ecm-bench-slave-next-", SETTINGS))
     assert list(rig.state.read().slaves) == ["ecm-bench-slave-next-0000"]
+
+
+def test_an_update_that_is_asked_to_end_notes_what_it_has_made(rig: Rig) -> None:
+    new = stack.slaves(SLAVES, "ecm-bench-slave-", SETTINGS)
+    with ThreadPoolExecutor(1) as worker:
+        update = worker.submit(rig.change, new)
+        while rig.asked("POST") < SLAVES // 2:
+            time.sleep(0.02)
+        command.interrupt()
+        with pytest.raises(UpdateFailedError, match="update canceled"):
+            update.result()
+    view = rig.state.read()
+    assert view.slaves == rig.servers()
+    assert len(view.slaves) == rig.asked("POST")
+    assert not view.pending
 
 
 def test_slaves_that_a_killed_update_has_removed_are_dropped_from_the_state(rig: Rig) -> None:

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from cluster.report import Shared
-from controller import loop, pool
+from controller import command, loop, pool
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError
 from controller.journal import Journal
@@ -303,21 +303,33 @@ def test_a_stop_lets_the_running_update_end_and_notes_how(bench: Bench) -> None:
     bench.tick()
     bench.loop.stop.set()
 
-    class Ends:
-        ended = False
-
-        def __enter__(self) -> None: ...
-
-        def __exit__(self, *_: object) -> None:
-            self.ended = True
-            bench.worker.given[0].set_result(Outcome(tried=GROWING, failures={Trouble.UPDATES: "no valid host"}))
-
-    worker: Any = Ends()
-    bench.loop.worker = worker
+    failed = Outcome(tried=GROWING, failures={Trouble.UPDATES: "no valid host"})
+    threading.Timer(0.1, bench.worker.given[0].set_result, [failed]).start()
+    bench.loop.worker = ThreadPoolExecutor(1)
     bench.loop.run()
-    assert worker.ended
     assert json.loads(bench.status.read_text())["lastUpdate"]["result"] == "failed: no valid host"
     assert bench.memory_file.load().setbacks
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_a_stop_has_a_long_update_end_early_and_what_that_leaves_undone_is_no_failure(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, in_time: bool
+) -> None:
+    bench.tick()
+    bench.loop.stop.set()
+    applying = bench.worker.given[0]
+    canceled = Outcome(tried=GROWING, failures={Trouble.UPDATES: "update canceled"})
+
+    def interrupt() -> None:
+        applying.set_result(Outcome(tried=GROWING, updated=True) if in_time else canceled)
+
+    monkeypatch.setattr(command, "interrupt", interrupt)
+    monkeypatch.setattr(loop, "STOP_PATIENCE", 0)
+    bench.loop.worker = ThreadPoolExecutor(1)
+    bench.loop.run()
+    told = "done" if in_time else "ended early: the controller was to end"
+    assert json.loads(bench.status.read_text())["lastUpdate"]["result"] == told
+    assert not bench.memory_file.load().setbacks
 
 
 def test_a_clock_that_is_set_back_does_not_stop_reading(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
