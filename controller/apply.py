@@ -49,6 +49,8 @@ class Outcome:
 
     refused: frozenset[str] = frozenset()
     """Slaves that were to go and stay: a job came first, or no answer."""
+    stayed: Mapping[str, str] = field(default_factory=dict)
+    """Slaves that couldn't be drained or removed, and why: to ask again at once would be in vain."""
     updated: bool = False
     """Whether an update of the stack ran, and succeeded."""
     tried: frozenset[Trouble] = frozenset()
@@ -66,7 +68,7 @@ class Outcome:
 
     @property
     def failed(self) -> str:
-        return "; ".join(dict.fromkeys(self.failures.values()))
+        return "; ".join(dict.fromkeys((*self.failures.values(), *self.stayed.values())))
 
 
 def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome:
@@ -79,13 +81,16 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     # other. What takes its time, condor_drain and Nova, waits outside of it.
     with ThreadPoolExecutor(ABREAST) as crew:
         revived = [crew.submit(_try, f"{name} stays drained", partial(pool.revive, name)) for name in plan.revive]
-        retired = [
-            crew.submit(_try, f"{name} isn't drained", partial(pool.retire, name, _retired(slaves[name])))
+        retired = {
+            name: crew.submit(_try, f"{name} isn't drained", partial(pool.retire, name, _retired(slaves[name])))
             for name in plan.retire
-        ]
+        }
         clear = crew.map(lambda removal: _clear(slaves[removal.slave], removal.reason, tools), plan.remove)
         verdicts = dict(zip(plan.remove, clear, strict=True))
         going = [removal for removal, verdict in verdicts.items() if verdict is True]
+        unanswered = {removal.slave: why for removal, why in verdicts.items() if isinstance(why, str)}
+        for name, why in unanswered.items():
+            log.warning("slave stays", slave=name, why=why)
         consoles = _consoles(going, slaves, tools) if settings.console_logs else {}
         answers = crew.map(lambda removal: _delete_by_hand(slaves[removal.slave], tools), going)
         undeleted = {removal.slave: why for removal, why in zip(going, answers, strict=True) if why}
@@ -93,7 +98,7 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
             _forget(*plan.forget)
         for revival in revived:
             revival.result()
-        unanswered = [why for drain in retired if (why := drain.result())]
+        undrained = {name: why for name, drain in retired.items() if (why := drain.result())}
     gone = [removal.slave for removal in going if removal.slave not in undeleted]
     # The plan has given the places of those that go to new ones; but some stay, and an update deletes while it makes.
     ended = [name for name in gone if slaves[name].phase is Phase.GONE or _by_hand(slaves[name])]
@@ -104,16 +109,11 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         fingerprint=settings.fingerprint,
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
-    unanswered += [verdict for verdict in verdicts.values() if isinstance(verdict, str)]
-    if undeleted or unanswered:
-        # To ask again at once would take as long again, in which nothing else is decided.
-        told = [outcome.failures.get(Trouble.REMOVALS), *unanswered, *undeleted.values()]
-        why = "; ".join(filter(None, told))
-        outcome = replace(outcome, failures={**outcome.failures, Trouble.REMOVALS: why})
     failures = (r for r in going if r.reason.why in (Why.NOT_JOINED, Why.FAILED) and not slaves[r.slave].known)
     return replace(
         outcome,
         refused=frozenset(removal.slave for removal in plan.remove if removal not in going),
+        stayed={**undrained, **unanswered, **undeleted},
         consoles=consoles,
         never_joined={r.slave: r.reason.text for r in failures},
     )
@@ -125,19 +125,12 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
     Whether that is so, or why nobody says.
     """
     try:
-        match slave.phase:
-            case Phase.GONE:
-                # An update would delete it by its id, whatever the list of servers said.
-                return not tools.cloud.exists(slave.server_id)
-            case _:
-                answer = pool.drain(slave.name, f"{DRAINED_BY_US}{reason}")
+        if slave.phase is Phase.GONE:
+            # An update would delete it by its id, whatever the list of servers said.
+            return not tools.cloud.exists(slave.server_id)
+        answer = _drain(slave, reason)
     except OutsideError as error:
-        if slave.phase is Phase.FAILED and _is_off(slave, tools):
-            return True
-        log.warning("slave stays", slave=slave.name, why=str(error))
-        return str(error)
-    if answer is Drain.REFUSED:
-        log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
+        return (slave.phase is Phase.FAILED and _is_off(slave, tools)) or str(error)
     match answer:
         case Drain.ABSENT if slave.running:
             # Its server is broken, its startd unheard of; the job may go on there until its lease ends.
@@ -145,9 +138,23 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
         case Drain.ABSENT:
             # One that was in the pool a moment ago still is: a collector that has restarted knows nobody.
             return slave.phase not in (Phase.IDLE, Phase.DRAINED)
+        case Drain.ALREADY if slave.phase is Phase.FAILED and not slave.drained:
+            return f"{slave.name} isn't removed - a job runs there, after which it goes"
         case _:
             # One that was idle has been drained since, maybe while a job was there.
             return answer is Drain.DRAINED or (answer is Drain.ALREADY and slave.drained)
+
+
+def _drain(slave: Slave, reason: Reason) -> Drain:
+    """Drains a slave on which no job is; a broken one takes no more in any case, or it would never go."""
+    said = f"{DRAINED_BY_US}{reason}"
+    answer = pool.drain(slave.name, said)
+    if answer is Drain.REFUSED:
+        log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
+        if slave.phase is Phase.FAILED:
+            pool.retire(slave.name, said)
+            return Drain.ALREADY
+    return answer
 
 
 def _retired(slave: Slave) -> str:

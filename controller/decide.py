@@ -7,6 +7,7 @@ long enough. A slave with a claimed slot is never removed.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -81,18 +82,23 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
         if s.phase is Phase.DRAINED and s.name not in revive
     )
     living = tuple(s for s in sound if s.phase is not Phase.DRAINED or s.name in revive)
-    remove = broken + old + drained + shrink(packing, living, limits)
-    retire = retiring(sound, seen)
+    going = broken + old + drained
+    due = going + shrink(packing, living, limits)
+    asked = retiring(sound, seen)
+    again = {s.name: s.stays for s in seen.slaves if s.stays and now < retry_at(s.stays)}
+    remove = tuple(removal for removal in due if removal.slave not in again)
+    retire = tuple(name for name in asked if name not in again)
     wait = backing_off(seen, now, Trouble.REMOVALS) if remove or retire else ()
-    taken = len(seen.slaves if wait else living)
+    taken = len(seen.slaves) if wait else len(living) + sum(removal.slave in again for removal in going)
     create, why = growth(packing, living, taken, seen, limits, now)
+    stay = {name: setback for name, setback in again.items() if name in asked or name in {r.slave for r in due}}
     return Plan(
         create=create,
         remove=() if wait else remove,
         revive=revive,
         retire=() if wait else retire,
         forget=seen.dead_ads,
-        reasons=why + wait + revived(revive) + forgotten(seen.dead_ads) + hopeless(seen.jobs),
+        reasons=why + wait + staying(stay) + revived(revive) + forgotten(seen.dead_ads) + hopeless(seen.jobs),
     )
 
 
@@ -265,6 +271,16 @@ def backing_off(seen: Snapshot, now: datetime, *troubles: Trouble) -> tuple[Reas
         return ()
     what = "removing" if setback.trouble is Trouble.REMOVALS else "growing"
     return (Reason(Why.BACKING_OFF, f"{what} again at {again:%H:%M:%S}: {setback.why}"),)
+
+
+def staying(slaves: Mapping[str, Setback]) -> tuple[Reason, ...]:
+    """Why slaves that are to go, by name, are not asked again yet."""
+    if not slaves:
+        return ()
+    first = min(slaves, key=lambda name: (retry_at(slaves[name]), name))
+    others = f" and {len(slaves) - 1} more" if len(slaves) > 1 else ""
+    again = f"{retry_at(slaves[first]):%H:%M:%S}"
+    return (Reason(Why.BACKING_OFF, f"removing {first}{others} again at {again}: {slaves[first].why}"),)
 
 
 def removals_over(plan: Plan, seen: Snapshot, now: datetime) -> bool:

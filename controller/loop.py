@@ -162,10 +162,11 @@ class Loop:
             self.memory.setbacks.pop(trouble, None)
         for trouble, why in ({} if outcome.ended_early else outcome.failures).items():
             self.memory.failed(trouble, why, now)
+        self.memory.stayed(outcome.stayed, now)
         self.memory.never_joined(outcome.never_joined, now)
         if outcome.locked:
             self.memory.locked, self.locked_at = outcome.locked, now
-        if (outcome.tried and outcome.failed) or outcome.locked:
+        if (outcome.tried and outcome.failures) or outcome.locked:
             self.recovered = False
         self.memory_file.save(self.memory)
 

@@ -104,6 +104,27 @@ class Phase(StrEnum):
     """Nova has the server, the state doesn't, and an update that makes it may still run somewhere."""
 
 
+class Trouble(StrEnum):
+    """What goes wrong again and again when slaves are made."""
+
+    UPDATES = "updates"
+    """Updates of the stack that make slaves fail."""
+    REMOVALS = "removals"
+    """Updates of the stack that only remove slaves fail."""
+    JOINS = "joins"
+    """Servers are made, and fail or never join the pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """Failures of one kind without a success between them, the last of them at `at`."""
+
+    times: int
+    at: datetime
+    why: str
+    trouble: Trouble = Trouble.UPDATES
+
+
 @dataclass(frozen=True, slots=True)
 class Slave:
     """One slave VM of this cluster."""
@@ -140,6 +161,8 @@ class Slave:
     """Whether somebody wants it to go, whatever the demand."""
     detail: str = ""
     """What the cloud says of a failure, or HTCondor of a drain."""
+    stays: Setback | None = None
+    """What has kept it from being drained or removed, when that was tried."""
 
     @property
     def coming(self) -> bool:
@@ -148,27 +171,6 @@ class Slave:
     @property
     def joined(self) -> bool:
         return self.phase in (Phase.IDLE, Phase.BUSY)
-
-
-class Trouble(StrEnum):
-    """What goes wrong again and again when slaves are made."""
-
-    UPDATES = "updates"
-    """Updates of the stack that make slaves fail."""
-    REMOVALS = "removals"
-    """Updates of the stack that only remove slaves fail."""
-    JOINS = "joins"
-    """Servers are made, and fail or never join the pool."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setback:
-    """Failures of one kind without a success between them, the last of them at `at`."""
-
-    times: int
-    at: datetime
-    why: str
-    trouble: Trouble = Trouble.UPDATES
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,8 @@ class Memory:
     given_up: set[str] = field(default_factory=set)
     """Slaves that have been counted as never joined: one that can't be removed is one failure, however often tried."""
     setbacks: dict[Trouble, Setback] = field(default_factory=dict)
+    stays: dict[str, Setback] = field(default_factory=dict)
+    """Slaves that were to go, and what kept them."""
     locked: str = ""
     left_over: frozenset[str] = frozenset()
     """Ids of servers outside the state that no update makes any more: see `Loop`."""
@@ -125,8 +127,12 @@ class Memory:
 
     def failed(self, trouble: Trouble, why: str, now: datetime) -> None:
         """Counts one more failure in a row."""
-        times = self.setbacks[trouble].times + 1 if trouble in self.setbacks else 1
-        self.setbacks[trouble] = Setback(times, now, why, trouble)
+        self.setbacks[trouble] = _one_more(self.setbacks.get(trouble), trouble, why, now)
+
+    def stayed(self, slaves: Mapping[str, str], now: datetime) -> None:
+        """Counts what kept slaves that were to go, by name: one that can't be removed holds up none of the others."""
+        for slave, why in slaves.items():
+            self.stays[slave] = _one_more(self.stays.get(slave), Trouble.REMOVALS, why, now)
 
     def never_joined(self, slaves: Mapping[str, str], now: datetime) -> None:
         """Counts slaves that failed to join, by name with the reason: each once, and several at once as one failure.
@@ -142,6 +148,10 @@ class Memory:
         """Lets the next look read everything that an update changes."""
         self.servers.drop()
         self.quota.drop()
+
+
+def _one_more(last: Setback | None, trouble: Trouble, why: str, now: datetime) -> Setback:
+    return Setback(last.times + 1 if last else 1, now, why, trouble)
 
 
 def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: datetime) -> Snapshot:
@@ -273,9 +283,9 @@ def put_together(parts: Parts, memory: Memory, now: datetime) -> tuple[Slave, ..
     names = {slave.name for slave in slaves}
     memory.joined &= names
     memory.given_up &= names
-    for times in (memory.absent_since, memory.idle_since):
-        for name in set(times) - names:
-            del times[name]
+    for kept in (memory.absent_since, memory.idle_since, memory.stays):
+        for name in set(kept) - names:
+            del kept[name]
     return tuple(sorted(slaves, key=lambda slave: slave.name))
 
 
@@ -313,6 +323,7 @@ def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave
         revivable=machine is not None and machine.drain_reason.startswith(f"{DRAINED_BY_US}{Why.IDLE}"),
         outdated=server.made_from != parts.fingerprint,
         detail=_detail(server, machine),
+        stays=memory.stays.get(name),
     )
 
 

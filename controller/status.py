@@ -46,6 +46,8 @@ class SlaveStatus:
     reason: str
     """Why it is to go; empty when it stays."""
     detail: str
+    kept: str = ""
+    """What has kept it from being drained or removed, until that is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,4 +224,5 @@ def _slave(slave: Slave, since: datetime, reason: str, now: datetime) -> SlaveSt
         free=slave.free,
         reason=reason,
         detail=slave.detail,
+        kept=slave.stays.why if slave.stays and now < retry_at(slave.stays) else "",
     )

@@ -150,7 +150,7 @@ def slaves_view(slaves: tuple[SlaveStatus, ...], now: datetime) -> RenderableTyp
             age(slave.idle_for if slave.phase is Phase.IDLE else _seconds(slave.since, now)),
             "" if slave.phase is Phase.GONE else age(_seconds(slave.created_at, now)),
             str(slave.jobs),
-            Text(slave.reason or (slave.detail if slave.phase is Phase.FAILED else "")),
+            Text(slave.kept or slave.reason or (slave.detail if slave.phase is Phase.FAILED else "")),
         )
     return rows
 

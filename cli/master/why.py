@@ -202,6 +202,9 @@ def of_slave(slave: SlaveStatus, told: Status, now: datetime) -> Explanation:
         return Explanation(f"{slave.name} has been deleted, and leaves the state with the next update")
     start = f"{slave.name}, {age((now - slave.created_at).total_seconds())} old,"
     detail = (slave.detail,) if slave.detail else ()
+    if slave.kept:
+        says = "stays for now: it couldn't be drained or removed, and is asked again"
+        return Explanation(f"{start} {says}", (slave.kept, *detail))
     if slave.reason:
         return Explanation(f"{start} goes: {slave.reason}", detail)
     if slave.phase is Phase.IDLE:

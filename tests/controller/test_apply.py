@@ -165,7 +165,7 @@ def test_a_broken_slave_without_an_ad_stays_while_a_job_runs_there(
     outside.drains["a"], outside.off = Drain.ABSENT, off
     outcome = run(outside, tmp_path, remove("a"), replace(slave("a", Phase.FAILED), running=True))
     assert (("delete", "id-a") in outside.asked) is off
-    assert bool(outcome.failures) is not off
+    assert outcome.stayed == ({} if off else {"a": "a isn't removed - HTCondor says that a job runs there"})
 
 
 def test_a_slave_that_takes_no_more_jobs_is_told_why(outside: Outside, tmp_path: Path) -> None:
@@ -178,13 +178,13 @@ def test_a_slave_that_does_not_answer_is_a_failure_to_wait_after(outside: Outsid
     """Each try may take a minute, in which nothing else is decided."""
     outside.drains["a"] = OutsideError("a can't be drained - timed out")
     outcome = run(outside, tmp_path, remove("a", "b"), slave("a", Phase.IDLE), slave("b", Phase.IDLE))
-    assert outcome.failures == {Trouble.REMOVALS: "a can't be drained - timed out"}
+    assert outcome.stayed == {"a": "a can't be drained - timed out"}
 
 
 def test_a_busy_slave_that_does_not_answer_is_a_failure_to_wait_after_too(outside: Outside, tmp_path: Path) -> None:
     outside.drains["a"] = OutsideError("a can't be drained - timed out")
     outcome = run(outside, tmp_path, Plan(retire=("a", "b")), slave("a", Phase.BUSY), slave("b", Phase.BUSY))
-    assert outcome == Outcome(failures={Trouble.REMOVALS: "a can't be drained - timed out"})
+    assert outcome == Outcome(stayed={"a": "a can't be drained - timed out"})
 
 
 def test_an_idle_slave_that_is_being_drained_already_waits_for_the_next_look(outside: Outside, tmp_path: Path) -> None:
@@ -245,7 +245,9 @@ def test_a_slave_that_does_not_answer_goes_when_its_server_is_off(
 
 def test_a_slave_that_answers_is_believed_whatever_nova_says(outside: Outside, tmp_path: Path) -> None:
     outside.drains["a"], outside.off = Drain.REFUSED, True
-    assert run(outside, tmp_path, remove("a"), slave("a", Phase.FAILED)).refused == frozenset({"a"})
+    outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.FAILED))
+    assert outcome.stayed == {"a": "a isn't removed - a job runs there, after which it goes"}
+    assert outside.retired == {"a": "elastic-condor: idle: idle"}, "or jobs would come for ever"
 
 
 def test_when_all_refuse_no_update_runs(outside: Outside, tmp_path: Path) -> None:
@@ -301,7 +303,7 @@ def test_a_stray_is_deleted_without_an_update(outside: Outside, tmp_path: Path) 
 def test_a_stray_that_cannot_be_deleted_is_a_failure_to_wait_after(outside: Outside, tmp_path: Path) -> None:
     outside.undeletable = "it is locked"
     outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.IDLE, in_state=False))
-    assert outcome.failures == {Trouble.REMOVALS: "a can't be deleted - it is locked"}
+    assert outcome.stayed == {"a": "a can't be deleted - it is locked"}
     assert ("forget", ["a"]) not in outside.asked
 
 
@@ -325,7 +327,7 @@ def test_a_failed_server_that_cannot_be_deleted_is_not_waited_for_a_second_time(
     outside.drains["a"], outside.undeletable = Drain.ABSENT, "it isn't gone 60 s after its deletion"
     outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.FAILED))
     assert outside.asked == [("drain", "a"), ("delete", "id-a")]
-    assert outcome.failures == {Trouble.REMOVALS: f"a can't be deleted - {outside.undeletable}"}
+    assert outcome.stayed == {"a": f"a can't be deleted - {outside.undeletable}"}
 
 
 def test_new_slaves_get_new_names_and_their_own_tokens(outside: Outside, tmp_path: Path) -> None:

@@ -328,6 +328,27 @@ def test_removals_that_fail_are_tried_again_later_and_take_up_room_meanwhile() -
     assert (later.create, len(later.remove)) == (3, 2)
 
 
+def test_a_slave_that_cannot_be_removed_waits_alone_and_keeps_its_place() -> None:
+    stays = Setback(2, NOW, "b can't be deleted - it is locked", Trouble.REMOVALS)
+    slaves = (slave("a", Phase.FAILED), replace(slave("b", Phase.FAILED), stays=stays), slave("c", Phase.BUSY, jobs=2))
+    plan = decide(Snapshot((jobs(9),), slaves), LIMITS, NOW)
+    assert (plan.create, [removal.slave for removal in plan.remove]) == (2, ["a"])
+    assert "backing off: removing b again at 12:00:10: b can't be deleted - it is locked" in map(str, plan.reasons)
+    later = decide(Snapshot((jobs(9),), slaves), LIMITS, NOW + timedelta(seconds=10))
+    assert (later.create, [removal.slave for removal in later.remove]) == (3, ["a", "b"])
+
+
+def test_slaves_that_wait_alone_are_told_in_one_line_and_only_while_they_are_to_go() -> None:
+    stays = [Setback(times, NOW, f"no answer of {times}", Trouble.REMOVALS) for times in (3, 2, 1)]
+    named = [replace(slave(name, Phase.BUSY, jobs=1), unwanted=True) for name in ("a", "b")]
+    slaves = [*named, slave("c", Phase.BUSY, jobs=1)]
+    seen = tuple(replace(one, stays=kept) for one, kept in zip(slaves, stays, strict=True))
+    plan = decide(Snapshot(slaves=seen), LIMITS, NOW)
+    assert plan.retire == ()
+    assert str(plan.reasons[1]) == "backing off: removing b and 1 more again at 12:00:10: no answer of 2"
+    assert len(plan.reasons) == 2
+
+
 def test_drains_of_busy_slaves_wait_after_one_that_failed() -> None:
     busy = replace(slave("a", Phase.BUSY, jobs=1), unwanted=True)
     failed = Snapshot(slaves=(busy,), setbacks=(Setback(1, NOW, "a can't be drained", Trouble.REMOVALS),))

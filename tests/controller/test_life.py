@@ -70,6 +70,10 @@ class Vm:
     idle_since: datetime = START
     draining: str | None = None
     """The reason of a drain."""
+    undeletable: bool = False
+    """Whether Nova can't delete it."""
+    goes_on: bool = False
+    """Whether its startd is there, whatever Nova says of the server."""
 
 
 class World:
@@ -140,7 +144,8 @@ class World:
         self.ads = [{vm.server.name: self.machine(vm) for vm in self.vms.values() if self.joined(vm)}, *self.ads[:3]]
 
     def joined(self, vm: Vm) -> bool:
-        return vm.sound and vm.server.status == "ACTIVE" and self.now - vm.server.created_at >= JOIN
+        up = vm.server.status == "ACTIVE" or vm.goes_on
+        return vm.sound and up and self.now - vm.server.created_at >= JOIN
 
     def takes_jobs(self, vm: Vm) -> bool:
         return self.joined(vm) and vm.draining is None and not self.out_of_reach(vm)
@@ -188,6 +193,8 @@ class World:
 
     def delete(self, server_id: str) -> None:
         self.answer("nova")
+        if server_id in self.vms and self.vms[server_id].undeletable:
+            raise OutsideError("it isn't gone 10 s after its deletion")
         if server_id in self.vms:
             self.lose(server_id, by_controller=True)
 
@@ -224,7 +231,7 @@ class World:
         if unheard := change.remove - self.in_state.keys():
             raise UpdateFailedError(f"targets could not be found in the stack: {unheard}")
         (ending, after), self.next_update = self.next_update, ("", 0)
-        noted = dict(self.in_state)
+        noted, stay = dict(self.in_state), []
         for step, (verb, name) in enumerate(
             [*(("make", n) for n in change.create), *(("drop", n) for n in sorted(change.remove))]
         ):
@@ -234,11 +241,15 @@ class World:
                 if len(self.vms) >= self.quota:
                     raise UpdateFailedError("Quota exceeded for instances")
                 self.in_state[name] = self.make(name)
+            elif (vm := self.vms.get(self.in_state[name])) and vm.undeletable:
+                stay.append(name)
             else:
                 server_id = self.in_state.pop(name)
                 if server_id in self.vms:
                     self.lose(server_id, by_controller=True)
                 on_delete(name)
+        if stay:
+            raise UpdateFailedError(f"{stay} aren't gone", creates=False)
 
     def end_update(self, ending: str, verb: str, name: str, noted: dict[str, str]) -> NoReturn:
         """The engine ends in the middle of a step; what it was making is there, and nobody knows.
@@ -491,7 +502,19 @@ class Life(RuleBasedStateMachine):
     def a_server_fails(self, data: st.DataObject, status: str) -> None:
         vm = self.world.vms[data.draw(st.sampled_from(sorted(self.world.vms)))]
         self.world.waiting += [timedelta(seconds=30) for _ in vm.jobs]
-        vm.jobs, vm.server = [], replace_status(vm.server, status)
+        vm.jobs, vm.server, vm.goes_on = [], replace_status(vm.server, status), False
+
+    @precondition(lambda self: self.world.vms)
+    @happens(data=st.data())
+    def a_server_is_in_error_and_goes_on(self, data: st.DataObject) -> None:
+        vm = self.world.vms[data.draw(st.sampled_from(sorted(self.world.vms)))]
+        if self.world.joined(vm):
+            vm.goes_on, vm.server = True, replace_status(vm.server, "ERROR")
+
+    @precondition(lambda self: self.world.vms)
+    @happens(data=st.data())
+    def a_server_cannot_be_deleted_for_now(self, data: st.DataObject) -> None:
+        self.world.vms[data.draw(st.sampled_from(sorted(self.world.vms)))].undeletable = True
 
     @happens(sound=st.booleans())
     def new_slaves_boot_or_never_do(self, *, sound: bool) -> None:
@@ -593,6 +616,8 @@ class Life(RuleBasedStateMachine):
             self.world.advance(timedelta(seconds=100))  # updates of others end
             self.world.down, self.world.next_update, self.world.unreachable = {}, ("", 0), {}
             self.requests.pause.unlink(missing_ok=True)
+            for vm in self.world.vms.values():
+                vm.undeletable = False
             self.world.stuck, self.world.ads_late, self.world.list_is_short_until = 0, 0, START
             self.world.next_slaves_sound, self.world.quota = True, 6
             # An hour of backing off, the time for slaves that never join, and the jobs.

@@ -163,7 +163,7 @@ def test_new_limits_are_read_within_a_minute(bench: Bench, monkeypatch: pytest.M
 
 def test_after_a_failure_without_an_update_there_is_nothing_to_recover(bench: Bench) -> None:
     bench.tick()
-    bench.worker.given[0].set_result(Outcome(failures={Trouble.REMOVALS: "a can't be drained - timed out"}))
+    bench.worker.given[0].set_result(Outcome(stayed={"a": "a can't be drained - timed out"}))
     bench.tick()
     assert bench.state.recoveries == 1
 
@@ -213,6 +213,16 @@ def test_a_failed_removal_is_forgotten_when_nothing_is_to_be_removed_any_more(be
     bench.worker.given[1].set_result(Outcome())
     bench.tick(timedelta(minutes=1))
     assert bench.loop.memory.setbacks == {}
+
+
+def test_a_slave_that_stays_is_counted_and_neither_holds_up_others_nor_is_recovered_from(bench: Bench) -> None:
+    bench.tick()
+    stayed = {"a": "a can't be deleted - it is locked"}
+    bench.worker.given[0].set_result(Outcome(updated=True, tried=GROWING, stayed=stayed))
+    bench.tick()
+    memory = bench.loop.memory
+    assert (memory.setbacks, memory.stays["a"].times, bench.state.recoveries) == ({}, 1, 1)
+    assert json.loads(bench.status.read_text())["lastUpdate"]["result"] == "failed: a can't be deleted - it is locked"
 
 
 def test_slaves_that_never_joined_count_once_however_many_they_were(bench: Bench) -> None:

@@ -15,7 +15,7 @@ from controller import pool
 from controller.decide import decide
 from controller.errors import OutsideError
 from controller.loop import limits
-from controller.model import JobGroup, Phase, Room, Seconds, Slave, Snapshot, Trouble
+from controller.model import JobGroup, Phase, Room, Seconds, Setback, Slave, Snapshot, Trouble
 from controller.observe import LONGEST_LOOK, SILENT, Kept, Memory, Parts, observe, put_together
 from controller.pool import Machine
 from controller.servers import Cloud, Server
@@ -155,8 +155,18 @@ def test_idleness_counts_from_the_last_claim_that_was_seen() -> None:
 
 def test_memory_forgets_slaves_that_are_no_more() -> None:
     memory = Memory({"x": NOW}, {"x": NOW}, {"x"}, {"x"})
+    memory.stayed({"x": "no answer"}, NOW)
     put_together(Parts({}), memory, NOW)
     assert (memory.absent_since, memory.idle_since, memory.joined, memory.given_up) == ({}, {}, set(), set())
+    assert memory.stays == {}
+
+
+def test_what_keeps_a_slave_from_being_removed_is_remembered_and_counted() -> None:
+    memory = Memory()
+    for times in (1, 2):
+        memory.stayed({"a": "it is locked"}, NOW)
+        (a,) = put_together(Parts(STATE, [server("a")]), memory, NOW)
+        assert a.stays == Setback(times, NOW, "it is locked", Trouble.REMOVALS)
 
 
 @pytest.mark.parametrize(

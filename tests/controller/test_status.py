@@ -51,6 +51,11 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert status.parse((tmp_path / "status.json").read_bytes()) == full
 
 
+def test_what_keeps_a_slave_is_shown_until_it_is_asked_again() -> None:
+    stays = slave("a", Phase.FAILED, stays=Setback(1, at(0), "it is locked", Trouble.REMOVALS))
+    assert [look(FRESH, seconds, stays).slaves[0].kept for seconds in (4, 5)] == ["it is locked", ""]
+
+
 def test_the_keys_are_the_ones_that_tools_use(tmp_path: Path) -> None:
     group = JobGroup(Room(1, 100, 10), idle=2, ripe=1)
     status.write(tmp_path / "s", look(FRESH, 1, slave("a", Phase.BUSY, jobs=1), jobs=(group,), quota_left=3))

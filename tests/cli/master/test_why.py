@@ -119,6 +119,7 @@ def test_without_a_slot_the_controllers_reason_is_given(status: Any, reason: str
         (Phase.MISSING, {}, "was in the pool and isn't any more"),
         (Phase.FAILED, {}, "is failed and will be replaced"),
         (Phase.IDLE, {"reason": "idle: for 700 s"}, "goes: idle: for 700 s"),
+        (Phase.IDLE, {"idle_for": 700, "kept": "no answer"}, "stays for now: it couldn't be drained or removed"),
     ],
 )
 def test_a_slave_says_why_it_lives_or_goes(
