@@ -118,6 +118,16 @@ def swift() -> None:
     )
 
 
+@app.command()
+def fakes() -> None:
+    """Have servers that run nowhere, as many as you like, until the cloud's end: Nova's own fake driver."""
+    paths = default_paths()
+    machine = _running(paths)
+    with cloud.turn(paths):
+        extras.fakes(machine, paths, _secrets(paths))
+    say("new servers are fake ones, until `scripts/localcloud down`")
+
+
 @app.command("leftovers")
 def show_leftovers() -> None:
     """List what of the cloud is on this machine now. Exit status: 0 nothing, 1 something."""

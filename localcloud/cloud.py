@@ -19,7 +19,7 @@ from localcloud.machine import Machine
 from localcloud.paths import Paths
 from localcloud.progress import say, step
 from localcloud.secrets import load_or_make, make_ssh_key
-from localcloud.services import ENDPOINTS, PACKAGES_PORT, USUAL
+from localcloud.services import ENDPOINTS, FAKES, PACKAGES_PORT, USUAL
 from localcloud.supervisor import Supervisor
 
 DATABASES = ["mysql", "postgres"]
@@ -51,7 +51,7 @@ def up(paths: Paths) -> None:
     """The cloud runs and is healthy when this returns, whatever was before.
 
     Raises:
-        LocalCloudError: it can't be; one line (after a service's log) says why.
+        LocalCloudError: it can't be, or it has fake servers; one line (after a service's log) says why.
     """
     host.check()
     with turn(paths):
@@ -66,6 +66,8 @@ def up(paths: Paths) -> None:
         key = _seed_key(root, image, secrets)
         found = running(paths)
         if found and _generation(paths) == key:
+            if Supervisor(paths.run / "supervisor.sock").states().get(FAKES) == "RUNNING":
+                raise LocalCloudError("the local cloud has fake servers only - `scripts/localcloud down` first")
             with step("services"):
                 _start_all(found, paths, secrets)
             return

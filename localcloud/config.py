@@ -33,6 +33,7 @@ READERS: Mapping[str, str] = {
     "placement.conf": "placement",
     "nova.conf": "nova",
     "nova-compute.conf": "root",
+    "nova-compute-fake.conf": "root",
     "neutron.conf": "neutron",
     "ml2.ini": "neutron",
     "linuxbridge.ini": "root",

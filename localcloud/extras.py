@@ -2,19 +2,21 @@
 
 - `bare`: the image `debian-13-bare`, whose first boot installs everything, and the proxy by which its guests get that.
 - `swift`: Swift, with its S3 API.
+- `fakes`: Nova's own fake driver instead of guests, and quotas for many.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from localcloud import guest_image, seed, startup
 from localcloud.config import ids
 from localcloud.errors import LocalCloudError
-from localcloud.login import connect
+from localcloud.login import PROJECT, connect
 from localcloud.machine import Machine
 from localcloud.paths import INSIDE, Paths
 from localcloud.progress import step
-from localcloud.services import ADDRESS, PACKAGES_PORT, SERVICES, SWIFT_STORES
+from localcloud.services import ADDRESS, FAKES, PACKAGES_PORT, SERVICES, SWIFT_STORES
 from localcloud.supervisor import Supervisor
 
 PROXY = f"http://{ADDRESS}:{PACKAGES_PORT}"
@@ -50,6 +52,23 @@ def swift(machine: Machine, paths: Paths, secrets: Mapping[str, str]) -> None:
         machine.run("swift-ring-builder", rings, "rebalance")
     seed.object_store(secrets)
     _start(machine, paths, [service.name for service in SERVICES if service.name.startswith("swift")])
+
+
+def fakes(machine: Machine, paths: Paths, secrets: Mapping[str, str]) -> None:
+    """From now on servers run nowhere: Nova, Neutron and Placement do all else that they do for one.
+
+    Raises:
+        LocalCloudError: there are guests, or it doesn't start.
+    """
+    admin = connect("admin", secrets)
+    if guests := [server.name for server in admin.compute.servers(all_projects=True)]:
+        raise LocalCloudError(f"the cloud has guests, which would be lost: {', '.join(guests)} - delete them first")
+    Supervisor(paths.run / "supervisor.sock").stop("nova-compute")
+    _start(machine, paths, [FAKES])
+    identity: Any = admin.identity
+    project = identity.find_project(PROJECT)
+    admin.set_compute_quotas(project.id, instances=-1, cores=-1, ram=-1)
+    admin.set_network_quotas(project.id, ports=-1)
 
 
 def _start(machine: Machine, paths: Paths, names: list[str]) -> None:

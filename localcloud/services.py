@@ -21,6 +21,8 @@ ENDPOINTS: Mapping[str, int] = {
     "postgres": 5432,
     "swift": 8780,
 }
+FAKES = "nova-compute-fake"
+"""In the place of `nova-compute`: servers that are in Nova's books only."""
 PACKAGES_PORT = 13128
 """The other way round: the archives of this machine's apt and pip, for guests, once `bare` was asked for."""
 
@@ -187,6 +189,13 @@ SERVICES: tuple[Service, ...] = (
         f"nova-compute --config-file {INSIDE}/etc/nova-compute.conf",
         Alive(),
         after=("libvirt", "keystone", "placement", "nova-conductor"),
+    ),
+    Service(
+        FAKES,
+        f"nova-compute --config-file {INSIDE}/etc/nova-compute-fake.conf",
+        Alive(),
+        after=("keystone", "placement", "nova-conductor"),
+        extra=True,
     ),
     Service("consoles", f"python3 {INSIDE}/etc/consoles.py", Alive(), after=("libvirt",)),
     Service("loops", f"python3 {INSIDE}/etc/loops.py", Alive()),

@@ -189,13 +189,24 @@ JOIN = (
     ),
 )
 
-SERVER = tuple(
-    Case(f"server-{name}", Kind.SERVER, During.GROW, deed=deed)
-    for name, deed in (
-        ("deleted", Deed.SERVER_DELETED),
-        ("stopped", Deed.SERVER_STOPPED),
-        ("error", Deed.SERVER_ERROR),
-    )
+SERVER = (
+    *(
+        Case(f"server-{name}", Kind.SERVER, During.GROW, deed=deed)
+        for name, deed in (
+            ("deleted", Deed.SERVER_DELETED),
+            ("stopped", Deed.SERVER_STOPPED),
+            ("error", Deed.SERVER_ERROR),
+        )
+    ),
+    # One that is deleted has no chance to say so: HTCondor keeps its jobs for 40 minutes (docs/operations.md).
+    Case(
+        "server-stopped-busy",
+        Kind.SERVER,
+        During.SHRINK,
+        deed=Deed.SERVER_STOPPED,
+        reruns=True,  # a startd that is shut down stops its jobs
+    ),
+    Case("server-error-busy", Kind.SERVER, During.SHRINK, deed=Deed.SERVER_ERROR, says="a job runs there"),
 )
 
 CONDOR = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from localcloud import config, secrets
-from localcloud.services import ADDRESS, ENDPOINTS, PACKAGES_PORT, SERVICES, USUAL
+from localcloud.services import ADDRESS, ENDPOINTS, FAKES, PACKAGES_PORT, SERVICES, USUAL
 
 SECRETS = {name: f"secret-of-{name}" for name in secrets.NAMES}
 
@@ -88,7 +88,7 @@ def test_the_proxy_is_for_the_hosts_of_this_machines_packages_only(rendered: dic
 
 def test_what_is_asked_for_only_is_no_part_of_every_cloud() -> None:
     extras = {service.name for service in SERVICES if service.extra}
-    assert extras == {"packages", "swift", "swift-object", "swift-container", "swift-account", "swift-updater"}
+    assert extras == {FAKES, "packages", "swift", "swift-object", "swift-container", "swift-account", "swift-updater"}
     assert not extras & set(USUAL)
     assert not {name for service in SERVICES if not service.extra for name in service.after} & extras
 
