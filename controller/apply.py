@@ -95,7 +95,7 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         answers = crew.map(lambda removal: _delete_by_hand(slaves[removal.slave], tools), going)
         undeleted = {removal.slave: why for removal, why in zip(going, answers, strict=True) if why}
         if plan.forget:
-            _forget(*plan.forget)
+            forget(*plan.forget)
         for revival in revived:
             revival.result()
         undrained = {name: why for name, drain in retired.items() if (why := drain.result())}
@@ -178,7 +178,7 @@ def _delete_by_hand(slave: Slave, tools: Tools) -> str:
     except OutsideError as error:
         log.warning("slave can't be deleted", slave=slave.name, why=str(error))
         return f"{slave.name} can't be deleted - {error}"
-    _forget(slave.name)
+    forget(slave.name)
     return ""
 
 
@@ -221,7 +221,7 @@ def _update(change: Change, settings: Shared, tools: Tools) -> Outcome:
     names = {"create": sorted(change.create), "remove": sorted(change.remove)}
     log.info("update starts", **names)
     try:
-        tools.state.change(change, settings.slave, on_delete=_forget)
+        tools.state.change(change, settings.slave, on_delete=forget)
     except LockedError as error:
         log.warning("update waits", why=str(error))
         return Outcome(locked=str(error))
@@ -239,7 +239,8 @@ def _troubles(error: OutsideError) -> set[Trouble]:
     return {trouble for trouble, so in ((Trouble.UPDATES, error.creates), (Trouble.REMOVALS, error.deletes)) if so}
 
 
-def _forget(*names: str) -> None:
+def forget(*names: str) -> None:
+    """Takes the ads of slaves that are no more out of the pool; if that fails, a later look does it."""
     _try(f"{', '.join(names)} can't be forgotten", partial(pool.forget, names))
 
 

@@ -85,7 +85,7 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
     going = broken + old + drained
     due = going + shrink(packing, living, limits)
     asked = retiring(sound, seen)
-    again = {s.name: s.stays for s in seen.slaves if s.stays and now < retry_at(s.stays)}
+    again = {s.name: s.stays for s in seen.slaves if s.stays and s.phase is not Phase.GONE and waits(s.stays, now)}
     remove = tuple(removal for removal in due if removal.slave not in again)
     retire = tuple(name for name in asked if name not in again)
     wait = backing_off(seen, now, Trouble.REMOVALS) if remove or retire else ()
@@ -265,12 +265,12 @@ def _grows(packing: Packing, limits: Limits) -> str:
 
 def backing_off(seen: Snapshot, now: datetime, *troubles: Trouble) -> tuple[Reason, ...]:
     """Why to wait after failures of these kinds; empty when there is nothing to wait for."""
-    # One of the future is from before the clock was set back, maybe by days.
-    setback = max((s for s in seen.setbacks if s.trouble in troubles and s.at <= now), key=retry_at, default=None)
-    if setback is None or (again := retry_at(setback)) <= now:
+    waited_for = (setback for setback in seen.setbacks if setback.trouble in troubles and waits(setback, now))
+    setback = max(waited_for, key=retry_at, default=None)
+    if setback is None:
         return ()
     what = "removing" if setback.trouble is Trouble.REMOVALS else "growing"
-    return (Reason(Why.BACKING_OFF, f"{what} again at {again:%H:%M:%S}: {setback.why}"),)
+    return (Reason(Why.BACKING_OFF, f"{what} again at {retry_at(setback):%H:%M:%S}: {setback.why}"),)
 
 
 def staying(slaves: Mapping[str, Setback]) -> tuple[Reason, ...]:
@@ -287,6 +287,11 @@ def removals_over(plan: Plan, seen: Snapshot, now: datetime) -> bool:
     """Whether failed removals are no trouble any more: they could be tried again, and nothing is to go."""
     held = seen.paused or seen.unknown or seen.locked or backing_off(seen, now, Trouble.REMOVALS)
     return not (held or plan.remove or plan.retire)
+
+
+def waits(setback: Setback, now: datetime) -> bool:
+    """Whether it is too early to try again. One of the future is from before the clock was set back, maybe by days."""
+    return setback.at <= now < retry_at(setback)
 
 
 def retry_at(setback: Setback) -> datetime:

@@ -14,7 +14,7 @@ import structlog
 from cluster.errors import EcmError
 from cluster.report import Shared
 from controller import checks, command, heartbeat, pool, template
-from controller.apply import Outcome, Tools, apply
+from controller.apply import Outcome, Tools, apply, forget
 from controller.decide import decide, removals_over
 from controller.disk import BestEffort
 from controller.errors import LockedError, OutsideError
@@ -195,8 +195,11 @@ class Loop:
         no update is making any more: that one would have held the lock, or have noted the server in the state.
         """
         there = {server.id for server in self.tools.cloud.slaves(settings.slave.cluster_id)}
+        before = self.view.slaves.keys() if self.view else ()
         self.tools.state.recover(there)
         self.view_at, self.view = self.clock(), self.tools.state.read()
+        if dropped := set(before) - self.view.slaves.keys():
+            forget(*sorted(dropped))
         self.memory.left_over = frozenset(there - set(self.view.slaves.values()))
         self.recovered = True
 

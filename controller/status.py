@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from controller import disk
-from controller.decide import GROWTH, demand, pack, retry_at, unstarted
+from controller.decide import GROWTH, demand, pack, retry_at, unstarted, waits
 from controller.errors import system
 from controller.model import JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot
 
@@ -224,5 +224,5 @@ def _slave(slave: Slave, since: datetime, reason: str, now: datetime) -> SlaveSt
         free=slave.free,
         reason=reason,
         detail=slave.detail,
-        kept=slave.stays.why if slave.stays and now < retry_at(slave.stays) else "",
+        kept=slave.stays.why if slave.stays and waits(slave.stays, now) else "",
     )

@@ -334,8 +334,15 @@ def test_a_slave_that_cannot_be_removed_waits_alone_and_keeps_its_place() -> Non
     plan = decide(Snapshot((jobs(9),), slaves), LIMITS, NOW)
     assert (plan.create, [removal.slave for removal in plan.remove]) == (2, ["a"])
     assert "backing off: removing b again at 12:00:10: b can't be deleted - it is locked" in map(str, plan.reasons)
-    later = decide(Snapshot((jobs(9),), slaves), LIMITS, NOW + timedelta(seconds=10))
-    assert (later.create, [removal.slave for removal in later.remove]) == (3, ["a", "b"])
+    for other in (NOW + timedelta(seconds=10), NOW - timedelta(days=1)):  # later, and after the clock was set back
+        again = decide(Snapshot((jobs(9),), slaves), LIMITS, other)
+        assert (again.create, [removal.slave for removal in again.remove]) == (3, ["a", "b"])
+
+
+def test_a_slave_whose_server_has_gone_meanwhile_waits_no_longer() -> None:
+    stays = Setback(5, NOW, "a can't be drained - timed out", Trouble.REMOVALS)
+    gone = replace(slave("a", Phase.GONE), stays=stays)
+    assert [removal.slave for removal in decide(Snapshot(slaves=(gone,)), LIMITS, NOW).remove] == ["a"]
 
 
 def test_slaves_that_wait_alone_are_told_in_one_line_and_only_while_they_are_to_go() -> None:

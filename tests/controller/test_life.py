@@ -211,10 +211,12 @@ class World:
         self.answer("backend")
         return View(dict(self.in_state), self.settings, ("a create",) if self.pending else ())
 
-    def recover(self, _there: Collection[str]) -> None:
+    def recover(self, there: Collection[str]) -> None:
         self.answer("backend")
         self.locked()
         self.pending = False
+        # The provider is asked for those that the list lacks.
+        self.in_state = {name: id_ for name, id_ in self.in_state.items() if id_ in there or id_ in self.vms}
 
     def locked(self) -> None:
         if self.down.get("lock", START) > self.now:

@@ -260,6 +260,22 @@ def test_a_doubtful_server_is_left_over_when_a_recovery_after_it_does_not_find_i
     assert bench.loop.memory.left_over == {"id-a"}
 
 
+def test_ads_of_slaves_that_a_recovery_finds_gone_are_taken_out_of_the_pool(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else would for 90 s: the state doesn't know them any more, nor does Nova."""
+    forgotten: list[str] = []
+    monkeypatch.setattr(pool, "forget", forgotten.extend)
+    bench.state.view = View({"a": "id-a", "b": "id-b"}, SETTINGS)
+
+    def refresh(_there: Collection[str]) -> None:
+        bench.state.view = View({"b": "id-b"}, SETTINGS)
+
+    monkeypatch.setattr(bench.state, "recover", refresh)
+    bench.tick()
+    assert forgotten == ["a"]
+
+
 def test_new_settings_are_checked_once(bench: Bench) -> None:
     bench.tick()
     bench.tick()
