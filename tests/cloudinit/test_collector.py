@@ -13,7 +13,7 @@ import cloudinit
 from bench.realpool import RealPool, real_pool
 from controller.tokens import slave_token
 
-pytestmark = pytest.mark.cloud  # its image has the HTCondor
+pytestmark = pytest.mark.slow
 
 WATCH = Path(cloudinit.__file__).parent / "files/slave/usr/local/sbin/ecm-watch"
 FORGED = {

@@ -62,7 +62,7 @@ def condor() -> Iterator[RealPool]:
         yield running
 
 
-@pytest.mark.cloud  # its image has the HTCondor
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "read"), [*((text, True) for text in READ), *((text, False) for text, _ in NOT_READ)])
 def test_a_real_htcondor_says_the_same(condor: RealPool, text: str, read: bool) -> None:
     asked = "cat >/tmp/asked; CONDOR_CONFIG=/tmp/asked condor_config_val START 2>&1 || true"

@@ -16,7 +16,7 @@ from controller import pool
 from controller.model import Seconds
 from controller.pool import Drain
 
-pytestmark = pytest.mark.cloud  # its image has the HTCondor
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
