@@ -41,6 +41,7 @@ ENVIRONMENT = {
 }
 NO_UP = "the first `pulumi up` hasn't ended yet"
 _LOCK = re.compile(r"created by (?P<user>[^@\s]+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
+_KILLED = re.compile(r"^ code: -(?P<signal>\d+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +294,10 @@ def _lock_line(error: Exception) -> str:
 
 
 def _reason(error: Exception) -> str:
-    lines = [" ".join(line.split()) for line in str(error).splitlines()]
-    telling = [line for line in lines if "error:" in line.lower() and "update failed" not in line] or lines[-1:]
+    lines = [" ".join(line.split()).removeprefix("stderr: ") for line in str(error).splitlines()]
+    telling = [line for line in lines if "error:" in line.lower() and "update failed" not in line]
+    if not telling:
+        # One that was killed had no chance to say why.
+        killed = _KILLED.search(str(error))
+        telling = [f"pulumi was killed by signal {killed['signal']}"] if killed else lines[-1:]
     return str(masked("; ".join(dict.fromkeys(telling))))[:500]

@@ -195,6 +195,26 @@ def test_an_update_that_fails_tells_what_of_it_failed(
     assert (raised.value.creates, raised.value.deletes) == (creates, deletes)
 
 
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        (auto.CommandResult("Updating (dev):", "", -9), "pulumi was killed by signal 9"),
+        (auto.CommandResult("Updating (dev):", "error: no route", -2), "error: no route"),
+        (auto.CommandResult("Updating (dev):", "something", 255), "something"),
+    ],
+)
+def test_a_failure_says_why_be_it_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: auto.CommandResult, says: str
+) -> None:
+    def up(**_: object) -> None:
+        raise auto.CommandError(result)
+
+    of_cluster = state.State("organization/ecm/dev", tmp_path)
+    monkeypatch.setattr(of_cluster, "_selected", lambda: SimpleNamespace(up=up, workspace=SimpleNamespace()))
+    with pytest.raises(UpdateFailedError, match=f"the update failed - {says}$"):
+        of_cluster.change(Change({"a": "data"}, frozenset()), SETTINGS.slave, on_delete=lambda _: None)
+
+
 def test_a_read_leaves_no_log_of_pulumis_and_lets_those_of_updates_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
