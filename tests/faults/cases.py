@@ -112,18 +112,19 @@ REFUSALS = {
 BLIND = "OpenStack can't be asked"
 FAILED = "update failed|backing off"
 CALLS = (
-    ("list", LIST, During.GROW, BLIND),
-    ("list", LIST, During.SHRINK, BLIND),
-    ("limits", LIMITS, During.GROW, BLIND),
-    ("create", CREATE, During.GROW, FAILED),
-    ("delete", DELETE, During.SHRINK, FAILED),
-    ("token", TOKENS, During.GROW, FAILED),
-    ("token", TOKENS, During.SHRINK, FAILED),
+    ("list", LIST, During.GROW, BLIND, 2),
+    ("list", LIST, During.SHRINK, BLIND, 2),
+    # More jobs than there may be slaves: the quota that was read last is good for a minute, and for the first slaves.
+    ("limits", LIMITS, During.GROW, BLIND, 5),
+    ("create", CREATE, During.GROW, FAILED, 2),
+    ("delete", DELETE, During.SHRINK, FAILED, 2),
+    ("token", TOKENS, During.GROW, FAILED, 2),
+    ("token", TOKENS, During.SHRINK, FAILED, 2),
 )
 API = (
     *(
-        Case(f"{call}-{name}-{during}", Kind.API, during, (Rule(request, action, argument),), says=says)
-        for (call, request, during, says), (name, (action, argument)) in product(CALLS, REFUSALS.items())
+        Case(f"{call}-{name}-{during}", Kind.API, during, (Rule(request, action, argument),), says=says, jobs=jobs)
+        for (call, request, during, says, jobs), (name, (action, argument)) in product(CALLS, REFUSALS.items())
     ),
     *(
         Case(
@@ -133,12 +134,13 @@ API = (
             (Rule(request, Action.HANG),),
             says=BLIND if says == BLIND else "updating",
             lasts=10,
+            jobs=jobs,
         )
-        for call, request, during, says in CALLS
+        for call, request, during, says, jobs in CALLS
     ),
     *(
         Case(f"{call}-slow-{during}", Kind.API, during, (Rule(request, Action.DELAY, 5),), lasts=30)
-        for call, request, during, _ in CALLS
+        for call, request, during, _, _ in CALLS
     ),
     *(
         Case(f"list-short-{during}", Kind.API, during, (Rule(LIST, Action.SHORTEN, after=True),), lasts=30)
