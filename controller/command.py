@@ -46,9 +46,14 @@ class Limited(auto.PulumiCommand):
             timer.cancel()
 
 
-def interrupt() -> None:
-    """Asks the running command to end early: an update notes what it is making, and begins nothing more."""
-    _interrupt(_engines())
+def interrupt() -> bool:
+    """Asks the running command to end early: an update notes what it is making, and begins nothing more.
+
+    Returns whether there is one. To be asked once: Pulumi takes a second time for an order to end at once.
+    """
+    engines = _engines()
+    _interrupt(engines)
+    return bool(engines)
 
 
 def _engines() -> list[psutil.Process]:

@@ -87,10 +87,11 @@ class Loop:
     def _end(self, applying: "Future[Outcome]") -> None:
         """Lets the running update end; a long one early, for systemd doesn't wait for ever."""
         log.info("controller waits for the running update")
-        early = not futures.wait([applying], STOP_PATIENCE).done
-        if early:
+        early = False
+        # Slaves may still be asked to drain, and the engine begin after that.
+        while not early and futures.wait([applying], STOP_PATIENCE).not_done:
+            early = command.interrupt()
             log.info("running update is to end early: it notes what it has made and begins nothing more")
-            command.interrupt()
         outcome = _outcome(applying)
         self._settle(replace(outcome, ended_early=early and not outcome.updated))
 

@@ -95,7 +95,7 @@ def test_an_update_that_is_asked_to_end_notes_what_it_has_made(rig: Rig) -> None
         update = worker.submit(rig.change, new)
         while rig.asked("POST") < SLAVES // 2:
             time.sleep(0.02)
-        command.interrupt()
+        assert command.interrupt()
         with pytest.raises(UpdateFailedError, match="update canceled"):
             update.result()
     view = rig.state.read()

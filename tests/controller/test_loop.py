@@ -346,8 +346,12 @@ def test_a_stop_has_a_long_update_end_early_and_what_that_leaves_undone_is_no_fa
     applying = bench.worker.given[0]
     canceled = Outcome(tried=GROWING, failures={Trouble.UPDATES: "update canceled"})
 
-    def interrupt() -> None:
-        applying.set_result(Outcome(tried=GROWING, updated=True) if in_time else canceled)
+    engines = iter((False, True))  # at first slaves are still asked to drain
+
+    def interrupt() -> bool:
+        if running := next(engines):
+            applying.set_result(Outcome(tried=GROWING, updated=True) if in_time else canceled)
+        return running
 
     monkeypatch.setattr(command, "interrupt", interrupt)
     monkeypatch.setattr(loop, "STOP_PATIENCE", 0)
