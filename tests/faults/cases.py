@@ -211,6 +211,12 @@ SERVER = (
     Case("server-error-busy", Kind.SERVER, During.SHRINK, deed=Deed.SERVER_ERROR, says="a job runs there"),
 )
 
+RESTARTS = {
+    "collector": "condor_restart -daemon collector",
+    # condor_restart asks the collector for it, which after a restart of its own doesn't know it for minutes.
+    "negotiator": "pkill -TERM -x condor_negotiat",
+    "schedd": "condor_restart -daemon schedd",
+}
 CONDOR = (
     *(
         Case(f"kill-{daemon}-{during}", Kind.CONDOR, during, begin=f"pkill -9 -x {daemon[:15]}")
@@ -221,10 +227,10 @@ CONDOR = (
             f"restart-{daemon}-{during}",
             Kind.CONDOR,
             during,
-            begin=f"condor_restart -daemon {daemon}",
+            begin=command,
             reruns=daemon == "schedd",
         )
-        for daemon, during in product(("collector", "negotiator", "schedd"), During)
+        for (daemon, command), during in product(RESTARTS.items(), During)
     ),
 )
 

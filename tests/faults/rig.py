@@ -6,6 +6,7 @@ import re
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -71,12 +72,16 @@ def most(sights: Sequence[Sight]) -> int:
     return max((sum(not server.leaving for server in sight) for sight in sights), default=0)
 
 
+_START = re.compile(r"\((?P<job>\d+\.\d+)\) \(\d+\): Request to run on .* was ACCEPTED$", re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Ended:
     """A job that has left the queue."""
 
     exit_code: str
-    starts: str
+    starts: int
+    """How often a slave took it, by the shadows' log: a schedd that is killed forgets its last count."""
 
 
 @dataclass
@@ -167,8 +172,9 @@ class Rig:
 
     def ended(self, *clusters: str) -> list[Ended]:
         """The jobs of these clusters that have left the queue."""
-        lines = self.user.on_master(f"condor_history {' '.join(clusters)} -af ExitCode NumJobStarts").splitlines()
-        return [Ended(*line.split()) for line in lines]
+        lines = self.user.on_master(f"condor_history {' '.join(clusters)} -af ClusterId ProcId ExitCode").splitlines()
+        starts = Counter(_START.findall(self.as_root("cat /var/log/condor/ShadowLog*")))
+        return [Ended(code, starts[f"{cluster}.{proc}"]) for cluster, proc, code in map(str.split, lines)]
 
     def at_work(self) -> bool:
         """Whether every job has a slave and no update runs."""
