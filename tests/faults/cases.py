@@ -75,6 +75,8 @@ class Case:
     """A regular expression, in any case of letters, for what the controller's status has to say meanwhile."""
     lasts: float = 0
     jobs: int = 2
+    seconds: int = 0
+    """How long each job takes; 0 for what is usual."""
     reruns: bool = False
     """Whether HTCondor itself starts jobs anew after this, whoever made the slaves."""
 
@@ -208,7 +210,8 @@ SERVER = (
         deed=Deed.SERVER_STOPPED,
         reruns=True,  # a startd that is shut down stops its jobs
     ),
-    Case("server-error-busy", Kind.SERVER, During.SHRINK, deed=Deed.SERVER_ERROR, says="a job runs there"),
+    # The job outlasts the half minute after which Nova is asked of slaves that are in the pool.
+    Case("server-error-busy", Kind.SERVER, During.SHRINK, deed=Deed.SERVER_ERROR, says="a job runs there", seconds=60),
 )
 
 RESTARTS = {

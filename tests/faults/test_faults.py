@@ -79,12 +79,12 @@ def limit(request: pytest.FixtureRequest) -> int:
 def test_the_cluster_survives(case: Case, rig: Rig, limit: int, record_property: Callable[[str, object], None]) -> None:
     """Jobs that bring slaves or leave them idle, a fault amid that, and rest again."""
     with rig.watched() as sights:
-        jobs = ""
+        jobs, seconds = "", case.seconds or JOB_SECONDS[case.during]
         if case.during is During.SHRINK:
-            jobs = rig.submit(case.jobs, JOB_SECONDS[case.during])
+            jobs = rig.submit(case.jobs, seconds)
             rig.wait_for_work()
         with rig.armed(case.rules):
-            jobs = jobs or rig.submit(case.jobs, JOB_SECONDS[case.during])
+            jobs = jobs or rig.submit(case.jobs, seconds)
             rig.wait_for_the_moment(case)
             with done(case, rig):
                 if case.says:
