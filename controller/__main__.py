@@ -45,7 +45,7 @@ def main(
     log_format: Annotated[logs.Style, typer.Option(envvar="ECM_LOG")] = logs.Style.HUMAN,
     metrics_port: Annotated[int, typer.Option(envvar="ECM_METRICS_PORT", help="On 127.0.0.1.")] = metrics.PORT,
 ) -> None:
-    """Runs the controller until SIGTERM or SIGINT; a running update ends first."""
+    """Runs the controller until SIGTERM or SIGINT; a running update ends first, a long one early."""
     if context.invoked_subcommand:
         return
     if once and not dry_run:

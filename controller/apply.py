@@ -124,37 +124,37 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
 
     Whether that is so, or why nobody says.
     """
+    said = f"{DRAINED_BY_US}{reason}"
     try:
         if slave.phase is Phase.GONE:
             # An update would delete it by its id, whatever the list of servers said.
             return not tools.cloud.exists(slave.server_id)
-        answer = _drain(slave, reason)
+        answer = pool.drain(slave.name, said)
     except OutsideError as error:
         return (slave.phase is Phase.FAILED and _is_off(slave, tools)) or str(error)
+    clear: bool | str
     match answer:
+        case Drain.REFUSED:
+            log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
+            clear = slave.phase is Phase.FAILED and _after_its_job(slave, said)
+        case Drain.ALREADY if slave.phase is Phase.FAILED and not slave.drained:
+            clear = _after_its_job(slave, said)
         case Drain.ABSENT if slave.running:
             # Its server is broken, its startd unheard of; the job may go on there until its lease ends.
-            return _is_off(slave, tools) or f"{slave.name} isn't removed - HTCondor says that a job runs there"
+            clear = _is_off(slave, tools) or f"{slave.name} isn't removed - HTCondor says that a job runs there"
         case Drain.ABSENT:
             # One that was in the pool a moment ago still is: a collector that has restarted knows nobody.
-            return slave.phase not in (Phase.IDLE, Phase.DRAINED)
-        case Drain.ALREADY if slave.phase is Phase.FAILED and not slave.drained:
-            return f"{slave.name} isn't removed - a job runs there, after which it goes"
+            clear = slave.phase not in (Phase.IDLE, Phase.DRAINED)
         case _:
             # One that was idle has been drained since, maybe while a job was there.
-            return answer is Drain.DRAINED or (answer is Drain.ALREADY and slave.drained)
+            clear = answer is Drain.DRAINED or slave.drained
+    return clear
 
 
-def _drain(slave: Slave, reason: Reason) -> Drain:
-    """Drains a slave on which no job is; a broken one takes no more in any case, or it would never go."""
-    said = f"{DRAINED_BY_US}{reason}"
-    answer = pool.drain(slave.name, said)
-    if answer is Drain.REFUSED:
-        log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
-        if slave.phase is Phase.FAILED:
-            pool.retire(slave.name, said)
-            return Drain.ALREADY
-    return answer
+def _after_its_job(slave: Slave, said: str) -> str:
+    """Has a broken slave take no more jobs: they would come one after the other, and it would never go."""
+    _try(f"{slave.name} isn't drained", partial(pool.retire, slave.name, said))
+    return f"{slave.name} isn't removed - a job runs there, after which it goes"
 
 
 def _retired(slave: Slave) -> str:

@@ -49,7 +49,7 @@ class Limited(auto.PulumiCommand):
 def interrupt() -> bool:
     """Asks the running command to end early: an update notes what it is making, and begins nothing more.
 
-    Returns whether there is one. To be asked once: Pulumi takes a second time for an order to end at once.
+    Returns whether there is one. Each is asked once: Pulumi takes a second time for an order to end at once.
     """
     engines = _engines()
     _interrupt(engines)
@@ -60,10 +60,15 @@ def _engines() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if is_engine(child.pid)]
 
 
+_asked: set[psutil.Process] = set()
+
+
 def _interrupt(engines: list[psutil.Process]) -> None:
-    for engine in engines:
+    for engine in set(engines) - _asked:
         with suppress(psutil.NoSuchProcess):
             engine.send_signal(signal.SIGINT)
+    _asked.clear()
+    _asked.update(engines)
 
 
 def _end(late: threading.Event, grace: float) -> None:

@@ -7,7 +7,7 @@ long enough. A slave with a claimed slot is never removed.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -83,15 +83,14 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
     )
     living = tuple(s for s in sound if s.phase is not Phase.DRAINED or s.name in revive)
     going = broken + old + drained
-    due = going + shrink(packing, living, limits)
-    asked = retiring(sound, seen)
-    again = {s.name: s.stays for s in seen.slaves if s.stays and s.phase is not Phase.GONE and waits(s.stays, now)}
-    remove = tuple(removal for removal in due if removal.slave not in again)
-    retire = tuple(name for name in asked if name not in again)
+    waiting = unready(seen.slaves, now)
+    remove = tuple(r for r in going if r.slave not in waiting) + shrink(packing, living, limits, waiting)
+    retire = retiring(sound, seen, waiting)
     wait = backing_off(seen, now, Trouble.REMOVALS) if remove or retire else ()
-    taken = len(seen.slaves) if wait else len(living) + sum(removal.slave in again for removal in going)
+    taken = len(seen.slaves) if wait else len(living) + sum(removal.slave in waiting for removal in going)
     create, why = growth(packing, living, taken, seen, limits, now)
-    stay = {name: setback for name, setback in again.items() if name in asked or name in {r.slave for r in due}}
+    due = {*retiring(sound, seen), *(removal.slave for removal in going + shrink(packing, living, limits))}
+    stay = {name: setback for name, setback in waiting.items() if name in due}
     return Plan(
         create=create,
         remove=() if wait else remove,
@@ -273,14 +272,23 @@ def backing_off(seen: Snapshot, now: datetime, *troubles: Trouble) -> tuple[Reas
     return (Reason(Why.BACKING_OFF, f"{what} again at {retry_at(setback):%H:%M:%S}: {setback.why}"),)
 
 
+def unready(slaves: tuple[Slave, ...], now: datetime) -> dict[str, Setback]:
+    """The slaves that couldn't be drained or removed, while it is too early to try again.
+
+    They are tried together: each try may take a minute, in which nothing else is decided.
+    """
+    stay = {slave.name: slave.stays for slave in slaves if slave.stays}
+    return stay if any(waits(setback, now) for setback in stay.values()) else {}
+
+
 def staying(slaves: Mapping[str, Setback]) -> tuple[Reason, ...]:
     """Why slaves that are to go, by name, are not asked again yet."""
     if not slaves:
         return ()
-    first = min(slaves, key=lambda name: (retry_at(slaves[name]), name))
+    last = max(slaves, key=lambda name: (retry_at(slaves[name]), name))
     others = f" and {len(slaves) - 1} more" if len(slaves) > 1 else ""
-    again = f"{retry_at(slaves[first]):%H:%M:%S}"
-    return (Reason(Why.BACKING_OFF, f"removing {first}{others} again at {again}: {slaves[first].why}"),)
+    again = f"{retry_at(slaves[last]):%H:%M:%S}"
+    return (Reason(Why.STAYS, f"{last}{others} couldn't be removed, again at {again}: {slaves[last].why}"),)
 
 
 def removals_over(plan: Plan, seen: Snapshot, now: datetime) -> bool:
@@ -314,8 +322,10 @@ def _content(jobs: int, living: tuple[Slave, ...], seen: Snapshot) -> Reason:
     return Reason(Why.ENOUGH, "no job waits for a slave")
 
 
-def shrink(packing: Packing, living: tuple[Slave, ...], limits: Limits) -> tuple[Removal, ...]:
-    """The slaves that nothing was packed into and that have been idle for `idleTime`.
+def shrink(
+    packing: Packing, living: tuple[Slave, ...], limits: Limits, waiting: Container[str] = ()
+) -> tuple[Removal, ...]:
+    """The slaves that nothing was packed into and that have been idle for `idleTime`, without those that wait.
 
     One that the pool doesn't hear from wouldn't answer, and growth would wait for that: it goes when it is lost.
     Outdated ones go first, then the longest idle, down to `minSlaves` joined ones, and `BATCH` at once.
@@ -325,7 +335,8 @@ def shrink(packing: Packing, living: tuple[Slave, ...], limits: Limits) -> tuple
         (
             s
             for s in living
-            if s.phase is Phase.IDLE and s.free and s.idle_for >= limits.idle_time and s.name not in packing.taken
+            if s.phase is Phase.IDLE and s.free and s.idle_for >= limits.idle_time
+            if s.name not in packing.taken and s.name not in waiting
         ),
         key=lambda s: (not s.outdated, -s.idle_for, s.name),
     )
@@ -376,12 +387,12 @@ def dismissed(slaves: tuple[Slave, ...], seen: Snapshot) -> tuple[Removal, ...]:
     )
 
 
-def retiring(slaves: tuple[Slave, ...], seen: Snapshot) -> tuple[str, ...]:
-    """The busy slaves to drain now because people want it.
+def retiring(slaves: tuple[Slave, ...], seen: Snapshot, waiting: Container[str] = ()) -> tuple[str, ...]:
+    """The busy slaves to drain now because people want it, without those that wait.
 
     Those named at once; outdated ones so that a quarter of all, and at least one, is draining.
     """
-    busy = sorted((slave for slave in slaves if slave.phase is Phase.BUSY), key=lambda slave: slave.name)
+    busy = sorted((s for s in slaves if s.phase is Phase.BUSY and s.name not in waiting), key=lambda slave: slave.name)
     named = [slave.name for slave in busy if slave.unwanted]
     if not seen.recycling:
         return tuple(named)

@@ -65,6 +65,8 @@ class Loop:
     clock: Callable[[], datetime]
     worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     applying: "Future[Outcome] | None" = None
+    asked: set[str] = field(default_factory=set)
+    """Slaves that the plan being carried out is to drain or remove."""
     view: View | None = None
     view_at: datetime | None = None
     locked_at: datetime | None = None
@@ -91,6 +93,7 @@ class Loop:
         # Slaves may still be asked to drain, and the engine begin after that.
         while not early and futures.wait([applying], STOP_PATIENCE).not_done:
             early = command.interrupt()
+        if early:
             log.info("running update is to end early: it notes what it has made and begins nothing more")
         outcome = _outcome(applying)
         self._settle(replace(outcome, ended_early=early and not outcome.updated))
@@ -150,6 +153,7 @@ class Loop:
         if removals_over(plan, seen, now):
             self.memory.setbacks.pop(Trouble.REMOVALS, None)
         if plan.acts:
+            self.asked = {*plan.retire, *(removal.slave for removal in plan.remove)}
             self.applying = self.worker.submit(apply, plan, seen, settings, self.tools)
             self.memory.updating = True
 
@@ -159,11 +163,12 @@ class Loop:
         self.applying, self.view_at, self.memory.updating = None, None, False
         self.reporter.ended(outcome, now)
         self.memory.updated()
-        for trouble in outcome.tried - outcome.failures.keys():
-            self.memory.setbacks.pop(trouble, None)
-        for trouble, why in ({} if outcome.ended_early else outcome.failures).items():
-            self.memory.failed(trouble, why, now)
-        self.memory.stayed(outcome.stayed, now)
+        if not outcome.ended_early:
+            for trouble in outcome.tried - outcome.failures.keys():
+                self.memory.setbacks.pop(trouble, None)
+            for trouble, why in outcome.failures.items():
+                self.memory.failed(trouble, why, now)
+        self.memory.asked(self.asked | outcome.stayed.keys(), outcome.stayed, now)
         self.memory.never_joined(outcome.never_joined, now)
         if outcome.locked:
             self.memory.locked, self.locked_at = outcome.locked, now

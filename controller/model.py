@@ -243,6 +243,7 @@ class Why(StrEnum):
     STRAY = "stray"
     RECYCLED = "recycled"
     UNWANTED = "unwanted"
+    STAYS = "stays"
     REVIVED = "revived"
     FORGOTTEN = "forgotten"
 

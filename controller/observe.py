@@ -129,10 +129,12 @@ class Memory:
         """Counts one more failure in a row."""
         self.setbacks[trouble] = _one_more(self.setbacks.get(trouble), trouble, why, now)
 
-    def stayed(self, slaves: Mapping[str, str], now: datetime) -> None:
-        """Counts what kept slaves that were to go, by name: one that can't be removed holds up none of the others."""
-        for slave, why in slaves.items():
-            self.stays[slave] = _one_more(self.stays.get(slave), Trouble.REMOVALS, why, now)
+    def asked(self, slaves: Iterable[str], stayed: Mapping[str, str], now: datetime) -> None:
+        """Counts what kept slaves that were asked to go, by name; the others of them have answered."""
+        for slave in slaves:
+            last = self.stays.pop(slave, None)
+            if why := stayed.get(slave):
+                self.stays[slave] = _one_more(last, Trouble.REMOVALS, why, now)
 
     def never_joined(self, slaves: Mapping[str, str], now: datetime) -> None:
         """Counts slaves that failed to join, by name with the reason: each once, and several at once as one failure.
@@ -275,7 +277,7 @@ def put_together(parts: Parts, memory: Memory, now: datetime) -> tuple[Slave, ..
         # Its startd has the name that it was made with, whatever somebody has named the server since.
         _slave(replace(by_id[id_], name=name), parts, memory, now)
         if id_ in by_id
-        else Slave(name, Phase.GONE, now, id_)
+        else Slave(name, Phase.GONE, now, id_, stays=memory.stays.get(name))
         for name, id_ in parts.in_state.items()
     ]
     strays = [server for server in by_id.values() if server.id not in known]

@@ -125,8 +125,10 @@ def _acts(plan: Plan) -> dict[str, object]:
 def _result(outcome: Outcome) -> tuple[str, str]:
     if outcome.ended_early:
         return "ended early", "the controller was to end"
-    if outcome.failed:
+    if outcome.failures:
         return "failed", outcome.failed
     if outcome.locked:
         return "locked", outcome.locked
+    if outcome.stayed:
+        return "stays", outcome.failed
     return ("done", "") if outcome.updated else ("none", "no update of the stack was needed")

@@ -208,6 +208,11 @@ def _retries(seen: Snapshot) -> list[datetime]:
     return [retry_at(setback) for setback in seen.setbacks if setback.trouble in GROWTH]
 
 
+def _kept(slave: Slave, now: datetime) -> str:
+    due = slave.phase is not Phase.BUSY or slave.unwanted or slave.outdated
+    return slave.stays.why if slave.stays and due and waits(slave.stays, now) else ""
+
+
 def _slave(slave: Slave, since: datetime, reason: str, now: datetime) -> SlaveStatus:
     return SlaveStatus(
         name=slave.name,
@@ -224,5 +229,5 @@ def _slave(slave: Slave, since: datetime, reason: str, now: datetime) -> SlaveSt
         free=slave.free,
         reason=reason,
         detail=slave.detail,
-        kept=slave.stays.why if slave.stays and waits(slave.stays, now) else "",
+        kept=_kept(slave, now),
     )

@@ -120,7 +120,7 @@ def swift() -> None:
 
 @app.command()
 def fakes() -> None:
-    """Have servers that run nowhere, as many as you like, until the cloud's end: Nova's own fake driver."""
+    """Have servers that run nowhere, some 250 at once, until the cloud's end: Nova's own fake driver."""
     paths = default_paths()
     machine = _running(paths)
     with cloud.turn(paths):

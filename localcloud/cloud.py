@@ -66,7 +66,7 @@ def up(paths: Paths) -> None:
         key = _seed_key(root, image, secrets)
         found = running(paths)
         if found and _generation(paths) == key:
-            if Supervisor(paths.run / "supervisor.sock").states().get(FAKES) == "RUNNING":
+            if Supervisor(paths.run / "supervisor.sock").states().get(FAKES, "STOPPED") != "STOPPED":
                 raise LocalCloudError("the local cloud has fake servers only - `scripts/localcloud down` first")
             with step("services"):
                 _start_all(found, paths, secrets)

@@ -7,7 +7,7 @@ from localcloud import cloud, guests, health, login, startup
 from localcloud import secrets as secret_store
 from localcloud.errors import LocalCloudError
 from localcloud.paths import Paths
-from localcloud.services import ADDRESS, ENDPOINTS, SERVICES
+from localcloud.services import ADDRESS, ENDPOINTS, FAKES, SERVICES
 from localcloud.supervisor import Supervisor
 
 HEALTHY, UNHEALTHY, DOWN = 0, 1, 3
@@ -29,6 +29,8 @@ def show(paths: Paths) -> int:
     services = Table("service", "state", "on this machine", "for guests", box=None)
     for service in SERVICES:
         if service.extra and states.get(service.name, "STOPPED") == "STOPPED":
+            continue
+        if service.name == "nova-compute" and states.get(FAKES, "STOPPED") != "STOPPED":
             continue
         state = states.get(service.name, "unknown").lower()
         if not startup.is_ready(machine, service, states.get(service.name, "")):

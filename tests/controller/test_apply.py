@@ -34,7 +34,7 @@ class Outside:
         self.failure: Exception | None = None
         self.change_seen: Change | None = None
         self.there: set[str] = set()
-        self.undeletable = ""
+        self.undeletable = self.unretirable = ""
         self.off: bool | Exception = False
 
     def drain(self, name: str, _reason: str) -> Drain:
@@ -74,6 +74,8 @@ class Outside:
         self.retired[name] = reason
         if isinstance(answer := self.drains.get(name), Exception):
             raise answer
+        if self.unretirable:
+            raise OutsideError(self.unretirable)
 
     def revive(self, name: str) -> None:
         self.asked.append(("revive", name))
@@ -293,6 +295,17 @@ def test_a_slave_that_only_the_list_lacked_is_not_removed(outside: Outside, tmp_
     outside.there = {"id-a"}
     run(outside, tmp_path, remove("a", "b"), slave("a", Phase.GONE), slave("b", Phase.GONE))
     assert outside.asked == [("update", (0, ["b"])), ("forget", ["b"])]
+
+
+@pytest.mark.parametrize("drained", [False, True])
+def test_a_broken_slave_that_says_it_has_a_job_stays_whatever_was_seen_and_comes_of_its_drain(
+    outside: Outside, tmp_path: Path, *, drained: bool
+) -> None:
+    outside.drains["a"], outside.off = Drain.REFUSED, True
+    outside.unretirable = "the startd doesn't answer any more"
+    broken = replace(slave("a", Phase.FAILED), drained=drained)
+    assert run(outside, tmp_path, remove("a"), broken).refused == {"a"}
+    assert not [what for what, _ in outside.asked if what in {"update", "delete"}]
 
 
 def test_a_stray_is_deleted_without_an_update(outside: Outside, tmp_path: Path) -> None:

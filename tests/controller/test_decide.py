@@ -333,16 +333,18 @@ def test_a_slave_that_cannot_be_removed_waits_alone_and_keeps_its_place() -> Non
     slaves = (slave("a", Phase.FAILED), replace(slave("b", Phase.FAILED), stays=stays), slave("c", Phase.BUSY, jobs=2))
     plan = decide(Snapshot((jobs(9),), slaves), LIMITS, NOW)
     assert (plan.create, [removal.slave for removal in plan.remove]) == (2, ["a"])
-    assert "backing off: removing b again at 12:00:10: b can't be deleted - it is locked" in map(str, plan.reasons)
+    told = "stays: b couldn't be removed, again at 12:00:10: b can't be deleted - it is locked"
+    assert told in map(str, plan.reasons)
     for other in (NOW + timedelta(seconds=10), NOW - timedelta(days=1)):  # later, and after the clock was set back
         again = decide(Snapshot((jobs(9),), slaves), LIMITS, other)
         assert (again.create, [removal.slave for removal in again.remove]) == (3, ["a", "b"])
 
 
-def test_a_slave_whose_server_has_gone_meanwhile_waits_no_longer() -> None:
+def test_slaves_that_wait_do_not_take_the_turn_of_others() -> None:
     stays = Setback(5, NOW, "a can't be drained - timed out", Trouble.REMOVALS)
-    gone = replace(slave("a", Phase.GONE), stays=stays)
-    assert [removal.slave for removal in decide(Snapshot(slaves=(gone,)), LIMITS, NOW).remove] == ["a"]
+    old = [replace(slave(name, Phase.BUSY, jobs=1), outdated=True) for name in "abcd"]
+    seen = Snapshot(slaves=(replace(old[0], stays=stays), *old[1:]), recycling=True)
+    assert decide(seen, LIMITS, NOW).retire == ("b",)
 
 
 def test_slaves_that_wait_alone_are_told_in_one_line_and_only_while_they_are_to_go() -> None:
@@ -352,7 +354,7 @@ def test_slaves_that_wait_alone_are_told_in_one_line_and_only_while_they_are_to_
     seen = tuple(replace(one, stays=kept) for one, kept in zip(slaves, stays, strict=True))
     plan = decide(Snapshot(slaves=seen), LIMITS, NOW)
     assert plan.retire == ()
-    assert str(plan.reasons[1]) == "backing off: removing b and 1 more again at 12:00:10: no answer of 2"
+    assert str(plan.reasons[1]) == "stays: a and 1 more couldn't be removed, again at 12:00:20: no answer of 3"
     assert len(plan.reasons) == 2
 
 

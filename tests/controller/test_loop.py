@@ -222,7 +222,7 @@ def test_a_slave_that_stays_is_counted_and_neither_holds_up_others_nor_is_recove
     bench.tick()
     memory = bench.loop.memory
     assert (memory.setbacks, memory.stays["a"].times, bench.state.recoveries) == ({}, 1, 1)
-    assert json.loads(bench.status.read_text())["lastUpdate"]["result"] == "failed: a can't be deleted - it is locked"
+    assert json.loads(bench.status.read_text())["lastUpdate"]["result"] == "stays: a can't be deleted - it is locked"
 
 
 def test_slaves_that_never_joined_count_once_however_many_they_were(bench: Bench) -> None:

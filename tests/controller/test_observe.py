@@ -155,7 +155,7 @@ def test_idleness_counts_from_the_last_claim_that_was_seen() -> None:
 
 def test_memory_forgets_slaves_that_are_no_more() -> None:
     memory = Memory({"x": NOW}, {"x": NOW}, {"x"}, {"x"})
-    memory.stayed({"x": "no answer"}, NOW)
+    memory.asked(["x"], {"x": "no answer"}, NOW)
     put_together(Parts({}), memory, NOW)
     assert (memory.absent_since, memory.idle_since, memory.joined, memory.given_up) == ({}, {}, set(), set())
     assert memory.stays == {}
@@ -164,9 +164,11 @@ def test_memory_forgets_slaves_that_are_no_more() -> None:
 def test_what_keeps_a_slave_from_being_removed_is_remembered_and_counted() -> None:
     memory = Memory()
     for times in (1, 2):
-        memory.stayed({"a": "it is locked"}, NOW)
+        memory.asked(["a"], {"a": "it is locked"}, NOW)
         (a,) = put_together(Parts(STATE, [server("a")]), memory, NOW)
         assert a.stays == Setback(times, NOW, "it is locked", Trouble.REMOVALS)
+    memory.asked(["a"], {}, NOW)
+    assert memory.stays == {}, "it has answered"
 
 
 @pytest.mark.parametrize(
