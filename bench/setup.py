@@ -36,14 +36,14 @@ def demo(cache: Path | None = None) -> dict[str, Any]:
         subprocess.run([ROOT / "scripts" / "demo", "--json", times], env=environment, check=True)
         seconds = time.monotonic() - began
         steps = json.loads(times.read_text())
-    return {"seconds": round(seconds, 1), "steps": {"set-up": round(seconds - sum(steps.values()), 1), **steps}}
+    return {"seconds": round(seconds, 2), "steps": {"set-up": round(seconds - sum(steps.values()), 2), **steps}}
 
 
 def set_up() -> float:
     """What comes before the demo's first step, where nothing is missing."""
     began = time.monotonic()
     subprocess.run([ROOT / "scripts" / "setup"], check=True)
-    return round(time.monotonic() - began, 1)
+    return round(time.monotonic() - began, 2)
 
 
 def phases(said: str) -> dict[str, float]:
