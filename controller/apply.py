@@ -136,9 +136,9 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
     match answer:
         case Drain.REFUSED:
             log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
-            clear = slave.phase is Phase.FAILED and _after_its_job(slave, said)
+            clear = slave.phase is Phase.FAILED and _has_a_job(slave)
         case Drain.ALREADY if slave.phase is Phase.FAILED and not slave.drained:
-            clear = _after_its_job(slave, said)
+            clear = _has_a_job(slave)
         case Drain.ABSENT if slave.running:
             # Its server is broken, its startd unheard of; the job may go on there until its lease ends.
             clear = _is_off(slave, tools) or f"{slave.name} isn't removed - HTCondor says that a job runs there"
@@ -151,9 +151,8 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
     return clear
 
 
-def _after_its_job(slave: Slave, said: str) -> str:
-    """Has a broken slave take no more jobs: they would come one after the other, and it would never go."""
-    _try(f"{slave.name} isn't drained", partial(pool.retire, slave.name, said))
+def _has_a_job(slave: Slave) -> str:
+    # A drain without the check would end jobs that are older than their retirement time: nobody has asked for that.
     return f"{slave.name} isn't removed - a job runs there, after which it goes"
 
 

@@ -201,11 +201,13 @@ class Loop:
         no update is making any more: that one would have held the lock, or have noted the server in the state.
         """
         there = {server.id for server in self.tools.cloud.slaves(settings.slave.cluster_id)}
-        before = self.view.slaves.keys() if self.view else ()
+        before = self.view.slaves if self.view else {}
         self.tools.state.recover(there)
         self.view_at, self.view = self.clock(), self.tools.state.read()
-        if dropped := set(before) - self.view.slaves.keys():
-            forget(*sorted(dropped))
+        # One that has a server somebody else took out of the state: it may be alive.
+        gone = {name for name, server_id in before.items() if server_id not in there} - self.view.slaves.keys()
+        if gone:
+            forget(*sorted(gone))
         self.memory.left_over = frozenset(there - set(self.view.slaves.values()))
         self.recovered = True
 

@@ -266,14 +266,15 @@ def test_ads_of_slaves_that_a_recovery_finds_gone_are_taken_out_of_the_pool(
     """Nothing else would for 90 s: the state doesn't know them any more, nor does Nova."""
     forgotten: list[str] = []
     monkeypatch.setattr(pool, "forget", forgotten.extend)
-    bench.state.view = View({"a": "id-a", "b": "id-b"}, SETTINGS)
+    bench.state.view = View({"a": "id-a", "b": "id-b", "c": "id-c"}, SETTINGS)
+    bench.cloud.servers = tuple(Server(f"id-{name}", name, "ACTIVE", bench.now) for name in "bc")
 
     def refresh(_there: Collection[str]) -> None:
         bench.state.view = View({"b": "id-b"}, SETTINGS)
 
     monkeypatch.setattr(bench.state, "recover", refresh)
     bench.tick()
-    assert forgotten == ["a"]
+    assert forgotten == ["a"], "c was taken out of the state by somebody else, and lives"
 
 
 def test_new_settings_are_checked_once(bench: Bench) -> None:
