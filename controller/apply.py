@@ -124,12 +124,11 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
 
     Whether that is so, or why nobody says.
     """
-    said = f"{DRAINED_BY_US}{reason}"
     try:
         if slave.phase is Phase.GONE:
             # An update would delete it by its id, whatever the list of servers said.
             return not tools.cloud.exists(slave.server_id)
-        answer = pool.drain(slave.name, said)
+        answer = pool.drain(slave.name, f"{DRAINED_BY_US}{reason}")
     except OutsideError as error:
         return (slave.phase is Phase.FAILED and _is_off(slave, tools)) or str(error)
     clear: bool | str

@@ -89,8 +89,10 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
     wait = backing_off(seen, now, Trouble.REMOVALS) if remove or retire else ()
     taken = len(seen.slaves) if wait else len(living) + sum(removal.slave in waiting for removal in going)
     create, why = growth(packing, living, taken, seen, limits, now)
-    due = {*retiring(sound, seen), *(removal.slave for removal in going + shrink(packing, living, limits))}
-    stay = {name: setback for name, setback in waiting.items() if name in due}
+    stay = {}
+    if waiting:
+        due = {*retiring(sound, seen), *(removal.slave for removal in going + shrink(packing, living, limits))}
+        stay = {name: setback for name, setback in waiting.items() if name in due}
     return Plan(
         create=create,
         remove=() if wait else remove,

@@ -168,7 +168,7 @@ class Loop:
                 self.memory.setbacks.pop(trouble, None)
             for trouble, why in outcome.failures.items():
                 self.memory.failed(trouble, why, now)
-        self.memory.asked(self.asked | outcome.stayed.keys(), outcome.stayed, now)
+        self.memory.asked(self.asked, outcome.stayed, now)
         self.memory.never_joined(outcome.never_joined, now)
         if outcome.locked:
             self.memory.locked, self.locked_at = outcome.locked, now

@@ -75,7 +75,7 @@ class Metrics:
             self._decisions.labels(reason.why).inc()
 
     def ended(self, result: str, seconds: float, refused: int) -> None:
-        """One plan that was carried out: `done`, `failed`, `locked` or `none`, and how many drains were refused."""
+        """One plan that was carried out, with its result (see docs/operations.md) and how many drains were refused."""
         self._updates.labels(result).observe(seconds)
         self._refused.inc(refused)
 

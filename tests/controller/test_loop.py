@@ -217,6 +217,7 @@ def test_a_failed_removal_is_forgotten_when_nothing_is_to_be_removed_any_more(be
 
 def test_a_slave_that_stays_is_counted_and_neither_holds_up_others_nor_is_recovered_from(bench: Bench) -> None:
     bench.tick()
+    bench.loop.asked = {"a"}
     stayed = {"a": "a can't be deleted - it is locked"}
     bench.worker.given[0].set_result(Outcome(updated=True, tried=GROWING, stayed=stayed))
     bench.tick()
