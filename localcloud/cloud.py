@@ -20,7 +20,7 @@ from localcloud.paths import Paths
 from localcloud.progress import say, step
 from localcloud.secrets import load_or_make, make_ssh_key
 from localcloud.services import ENDPOINTS, FAKES, PACKAGES_PORT, USUAL
-from localcloud.supervisor import Supervisor
+from localcloud.supervisor import Supervisor, started
 
 DATABASES = ["mysql", "postgres"]
 
@@ -66,7 +66,7 @@ def up(paths: Paths) -> None:
         key = _seed_key(root, image, secrets)
         found = running(paths)
         if found and _generation(paths) == key:
-            if Supervisor(paths.run / "supervisor.sock").states().get(FAKES, "STOPPED") != "STOPPED":
+            if started(Supervisor(paths.run / "supervisor.sock").states(), FAKES):
                 raise LocalCloudError("the local cloud has fake servers only - `scripts/localcloud down` first")
             with step("services"):
                 _start_all(found, paths, secrets)

@@ -8,7 +8,7 @@ from localcloud import secrets as secret_store
 from localcloud.errors import LocalCloudError
 from localcloud.paths import Paths
 from localcloud.services import ADDRESS, ENDPOINTS, FAKES, SERVICES
-from localcloud.supervisor import Supervisor
+from localcloud.supervisor import Supervisor, started
 
 HEALTHY, UNHEALTHY, DOWN = 0, 1, 3
 
@@ -28,9 +28,9 @@ def show(paths: Paths) -> int:
         problems.append(str(error))
     services = Table("service", "state", "on this machine", "for guests", box=None)
     for service in SERVICES:
-        if service.extra and states.get(service.name, "STOPPED") == "STOPPED":
+        if service.extra and not started(states, service.name):
             continue
-        if service.name == "nova-compute" and states.get(FAKES, "STOPPED") != "STOPPED":
+        if service.name == "nova-compute" and started(states, FAKES):
             continue
         state = states.get(service.name, "unknown").lower()
         if not startup.is_ready(machine, service, states.get(service.name, "")):

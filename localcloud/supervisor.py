@@ -4,6 +4,7 @@ import http.client
 import os
 import socket
 import xmlrpc.client
+from collections.abc import Mapping
 from pathlib import Path
 
 from localcloud.errors import LocalCloudError
@@ -32,6 +33,11 @@ class _Transport(xmlrpc.client.Transport):
 
     def make_connection(self, host: object) -> http.client.HTTPConnection:  # noqa: ARG002  # the library's signature
         return _Connection(self._path)
+
+
+def started(states: Mapping[str, str], name: str) -> bool:
+    """Whether a service was asked for and not stopped since, be it that it doesn't stay up; by `Supervisor.states`."""
+    return states.get(name, "STOPPED") != "STOPPED"
 
 
 class Supervisor:
