@@ -214,15 +214,21 @@ SERVER = (
     Case("server-error-busy", Kind.SERVER, During.SHRINK, deed=Deed.SERVER_ERROR, says="a job runs there", seconds=60),
 )
 
+
+def signalled(signal: str, daemon: str) -> str:
+    """Sends a signal to a daemon, by all that the kernel keeps of its name."""
+    return f"pkill -{signal} -x {daemon[:15]}"
+
+
 RESTARTS = {
     "collector": "condor_restart -daemon collector",
     # condor_restart asks the collector for it, which after a restart of its own doesn't know it for minutes.
-    "negotiator": "pkill -TERM -x condor_negotiat",
+    "negotiator": signalled("TERM", "condor_negotiator"),
     "schedd": "condor_restart -daemon schedd",
 }
 CONDOR = (
     *(
-        Case(f"kill-{daemon}-{during}", Kind.CONDOR, during, begin=f"pkill -9 -x {daemon[:15]}")
+        Case(f"kill-{daemon}-{during}", Kind.CONDOR, during, begin=signalled("9", daemon))
         for daemon, during in product(("condor_collector", "condor_negotiator", "condor_schedd"), During)
     ),
     *(

@@ -72,7 +72,7 @@ def most(sights: Sequence[Sight]) -> int:
     return max((sum(not server.leaving for server in sight) for sight in sights), default=0)
 
 
-_START = re.compile(r"\((?P<job>\d+\.\d+)\) \(\d+\): Request to run on .* was ACCEPTED$", re.MULTILINE)
+_START = re.compile(r"\((\d+\.\d+)\) \(\d+\): Request to run on .* was ACCEPTED$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Rig:
     def ended(self, *clusters: str) -> list[Ended]:
         """The jobs of these clusters that have left the queue."""
         lines = self.user.on_master(f"condor_history {' '.join(clusters)} -af ClusterId ProcId ExitCode").splitlines()
-        starts = Counter(_START.findall(self.as_root("cat /var/log/condor/ShadowLog*")))
+        starts = Counter(_START.findall(self.as_root("sed -n '/ was ACCEPTED$/p' /var/log/condor/ShadowLog*")))
         return [Ended(code, starts[f"{cluster}.{proc}"]) for cluster, proc, code in map(str.split, lines)]
 
     def at_work(self) -> bool:
