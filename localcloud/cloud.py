@@ -153,6 +153,7 @@ def _make_seed(paths: Paths, root: Path, image: Path, secrets: dict[str, str], k
     with step("project, networks, flavors, image"):
         seed.contents(secrets, paths, image)
         health.wait_healthy(secrets, 90, lambda: startup.check(paths, supervisor.states()))
+        databases.map_hosts(born)
     with step("keeping the seed"):
         startup.stop(supervisor, [name for name in USUAL if name not in DATABASES])
         databases.forget_reports(born)

@@ -50,6 +50,7 @@ DATABASES: Mapping[str, str] = {
     "nova_cell0": "nova",
     "neutron": "neutron",
 }
+MANAGE_NOVA = ("nova-manage", "--config-file", f"{INSIDE}/etc/nova.conf")
 
 
 def make_folders(paths: Paths, rootfs: Path) -> None:
@@ -181,15 +182,19 @@ def _keystone(machine: Machine, secrets: Mapping[str, str]) -> None:
     )  # fmt: skip
 
 
+def map_hosts(machine: Machine) -> None:
+    """Tell Nova's schedulers of the compute service, which has to run: by themselves they look up to a minute later."""
+    machine.run(*MANAGE_NOVA, "cell_v2", "discover_hosts", user="nova")
+
+
 def _nova(machine: Machine) -> None:
-    manage = ("nova-manage", "--config-file", f"{INSIDE}/etc/nova.conf")
     for what in (
         ("api_db", "sync"),
         ("cell_v2", "map_cell0"),
         ("db", "sync"),
         ("cell_v2", "create_cell", "--name", "cell1"),
     ):
-        machine.run(*manage, *what, user="nova")
+        machine.run(*MANAGE_NOVA, *what, user="nova")
 
 
 def _neutron(machine: Machine) -> None:
