@@ -31,6 +31,7 @@ _CONFIG = (
     "cloudinit/files/common/etc/condor/config.d/10-ecm-pool.conf",
     "cloudinit/files/master/etc/condor/config.d/20-ecm-master.conf",
 )
+_SLAVES_CONFIG = "cloudinit/files/slave/etc/condor/config.d/20-ecm-slave.conf"
 _HERE = """
 CONDOR_HOST = 127.0.0.1
 COLLECTOR_HOST = 127.0.0.1:{port}
@@ -63,19 +64,14 @@ STARTD.{up}.STARTD_ADDRESS_FILE = $(LOG)/.startd.{name}
 STARTD.{up}.EXECUTE = /var/lib/condor/execute/{name}
 DAEMON_LIST = $(DAEMON_LIST) {up}
 """
+# Beside the product's own. It is the master's host too: `pool` stays the users' domain.
 _SLAVES = """
-use FEATURE:PartitionableSlot
 ECM_JOBS = 2
 EcmSlave = "$(LOCALNAME)"
-EcmJobs = $(ECM_JOBS)
 NUM_CPUS = 2
 MEMORY = 2000
-START = (SlotType =!= "Partitionable") || ((NumDynamicSlots ?: 0) < $(ECM_JOBS))
-SUSPEND = False
-PREEMPT = False
-KILL = False
-RUNBENCHMARKS = False
-STARTD_ATTRS = $(STARTD_ATTRS) EcmSlave EcmJobs
+UID_DOMAIN = pool
+DAEMON_LIST = MASTER COLLECTOR NEGOTIATOR SCHEDD
 """
 _BOOT = """
 set -e
@@ -122,13 +118,13 @@ class RealPool:
         done = subprocess.run([*self.call(), *whose, *command], input=stdin, capture_output=True, text=True, check=True)
         return done.stdout
 
-    def submit(self, user: str, description: str, *options: str) -> None:
-        """Submits what a submit file would say.
+    def submit(self, user: str, description: str, *options: str) -> str:
+        """Submits what a submit file would say; the job's id, or its first and last job's.
 
         Raises:
             CalledProcessError: it is refused.
         """
-        self.run("condor_submit", "-terse", *options, "-", user=user, stdin=description)
+        return self.run("condor_submit", "-terse", *options, "-", user=user, stdin=description).strip()
 
 
 def image() -> Path:
@@ -167,7 +163,7 @@ def real_pool(slaves: tuple[str, ...] = (), settings: str = "", *, guarded: bool
     own = work / "upper/etc/condor/config.d"
     for folder in (own, work / "over", work / "root"):
         folder.mkdir(parents=True)
-    for name in _CONFIG:
+    for name in (*_CONFIG, _SLAVES_CONFIG) if slaves else _CONFIG:
         shutil.copy(REPO / name, own)
     startds = _SLAVES + "".join(_SLAVE.format(name=name, up=name.upper()) for name in slaves)
     (own / "90-here.conf").write_text(here + (startds if slaves else "") + settings)

@@ -32,6 +32,9 @@ IDLE = " && ".join(("JobStatus == 1", *(f"JobUniverse != {universe}" for univers
 # Atomic at the startd: it refuses when any slot has been claimed or matched in the meantime.
 NO_CLAIM = 'SlotType =!= "Dynamic" && State =!= "Claimed" && State =!= "Matched" && State =!= "Preempting"'
 
+# A startd whose drain was undone too early keeps this at zero (`revive`), and would end its jobs at once.
+JOBS_MAY_STAY = "MaxJobRetirementTime =!= 0"
+
 UPDATE_EVERY = 60
 """Seconds from one ad of a slave to the next (cloudinit/files/common/etc/condor)."""
 HEARTBEAT_LIFE = 300
@@ -69,7 +72,9 @@ _FREE_STATES = ("Unclaimed", "Owner", "Drained")
 STARTING = 60
 """Seconds in which a job starts on a slot that was claimed for it: a claim without one after that waits for something
 else, as one that `keep_claim_idle` keeps."""
-_PATIENCE = 60
+_PATIENCE = 30
+_COMPLETION = 15
+"""Seconds for a drain without jobs to be complete: the startd looks every 5 s (POLLING_INTERVAL)."""
 LONGEST_IDLE = 10 * 365 * 86_400
 """Seconds: what a slave's odd clock says beyond is no date."""
 _UNREADABLE = (classad2.ClassAdException, SystemError, ValueError)
@@ -266,19 +271,33 @@ def retire(name: str, reason: str) -> None:
     """Asks a slave's startd to take no more jobs; those that run there go on to their end.
 
     Raises:
-        OutsideError: the startd doesn't do it.
+        OutsideError: the startd doesn't do it, or would end its jobs.
     """
-    answer = _ask("condor_drain", "-graceful", "-reason", reason, f"{name}.pool")
-    if answer.returncode and _refusal(answer) is not Drain.ALREADY:
-        raise OutsideError(f"{name} can't be drained - {_said(answer)}")
+    answer = _ask("condor_drain", "-graceful", "-check", JOBS_MAY_STAY, "-reason", reason, f"{name}.pool")
+    if answer.returncode:
+        match _refusal(answer):
+            case Drain.ALREADY:
+                pass
+            case Drain.REFUSED:
+                raise OutsideError(f"{name} isn't drained - its HTCondor would end the jobs that run there")
+            case _:
+                raise OutsideError(f"{name} can't be drained - {_said(answer)}")
 
 
 def revive(name: str) -> None:
-    """Undoes a drain: the slave takes jobs again.
+    """Undoes a drain, once it is complete: the slave takes jobs again.
+
+    A startd gives jobs no time to stay while it completes a drain, which takes it some seconds; and when that is undone
+    before, it never again does, until it has completed another.
 
     Raises:
-        OutsideError: the startd doesn't do it.
+        OutsideError: the startd doesn't do it, or doesn't complete the drain.
     """
+    end = time.monotonic() + _COMPLETION
+    while (whole_slot(name) or {}).get("Activity") == "Retiring":
+        if time.monotonic() > end:
+            raise OutsideError(f"the drain of {name} can't be undone - it isn't complete after {_COMPLETION} s")
+        time.sleep(0.5)
     answer = _ask("condor_drain", "-cancel", f"{name}.pool")
     if answer.returncode:
         raise OutsideError(f"the drain of {name} can't be undone - {_said(answer)}")

@@ -242,6 +242,36 @@ def test_a_slave_that_takes_no_more_jobs_already_is_retired() -> None:
     pool.retire("a", "unwanted")
 
 
+@pytest.mark.parametrize("refusing", ["error code 10003: Draining check expression is false"], indirect=True)
+@pytest.mark.usefixtures("refusing")
+def test_a_slave_whose_jobs_would_be_ended_is_not_retired() -> None:
+    with pytest.raises(OutsideError, match="a isn't drained - its HTCondor would end the jobs"):
+        pool.retire("a", "unwanted")
+
+
+@pytest.mark.parametrize(("looks", "undone"), [(["Retiring", "Retiring", "Idle"], True), (["Retiring"] * 9, False)])
+def test_a_drain_is_undone_when_it_is_complete_and_not_before(
+    looks: list[str], monkeypatch: pytest.MonkeyPatch, *, undone: bool
+) -> None:
+    seen, asked = iter(looks), []
+    monkeypatch.setattr(pool, "whole_slot", lambda _name: {"State": "Drained", "Activity": next(seen)})
+    monkeypatch.setattr(pool, "_COMPLETION", 3)
+    monkeypatch.setattr(pool.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(pool.time, "monotonic", iter(range(99)).__next__)
+
+    def ask(*command: str) -> "subprocess.CompletedProcess[str]":
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(pool, "_ask", ask)
+    if undone:
+        pool.revive("a")
+    else:
+        with pytest.raises(OutsideError, match="isn't complete after 3 s"):
+            pool.revive("a")
+    assert asked == ([("condor_drain", "-cancel", "a.pool")] if undone else [])
+
+
 def test_a_usual_job_is_possible() -> None:
     assert why_impossible(job(Requirements=USUAL)) == ""
 

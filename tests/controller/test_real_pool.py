@@ -1,5 +1,6 @@
 """What is taken for granted of HTCondor, tried on a real one."""
 
+import re
 import subprocess
 import time
 from collections import Counter
@@ -211,6 +212,26 @@ def test_a_drain_is_refused_by_a_job_and_told_from_one_that_is_there_already(
     assert within(30, lambda: not pool.machines()["s1"].draining)
 
 
+@pytest.mark.parametrize("more", ["nice_user = true", "max_job_retirement_time = 0", ""])
+def test_a_slave_that_is_to_go_takes_no_more_jobs_and_has_the_last_ones_end(
+    condor: RealPool, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    """Be it a job that lets itself be sent away at once: it ran so far, and would begin anew."""
+    drains_of(condor, monkeypatch)
+    condor.run("condor_on", "-negotiator")
+    first = condor.submit("ada", whole_slave(20, more).replace("request_cpus=2", "request_cpus=1"))
+    assert within(60, lambda: states("ada") == [2])
+    pool.retire("s1", "unwanted")
+    condor.submit("ada", whole_slave(1).replace("request_cpus=2", "request_cpus=1"))
+    assert not within(12, lambda: states("ada") != [1, 2]), "one runs, one waits"
+    assert within(30, lambda: states("ada") == [1])
+    assert within(10, lambda: pool.machines()["s1"].draining and not pool.machines()["s1"].claimed)
+    pool.revive("s1")
+    assert within(60, lambda: states("ada") == [])
+    assert pool.whole_slot("s1")["MaxJobRetirementTime"] > 10**8, "the next one may stay too"
+    assert condor.run("condor_history", first.split(" - ")[0], "-af", "NumJobStarts", "ExitCode") == "1 0\n"
+
+
 HURRIED = "NEGOTIATOR_INTERVAL = 1\nNEGOTIATOR_MIN_INTERVAL = 1\nNEGOTIATOR_CYCLE_DELAY = 0\nSCHEDD_MIN_INTERVAL = 1\n"
 RACERS = tuple(f"s{number}" for number in range(1, 21))
 ROUNDS = 10
@@ -255,9 +276,37 @@ def vanish(condor: RealPool, *slaves: str) -> None:
     # It would start them again.
     condor.run("kill", "-STOP", *(pid for pid, command in running if command.startswith("condor_master ")))
     condor.run("kill", "-KILL", *(pid for pid, command in running if command.startswith(ended)))
+    unlist(*slaves)
+
+
+def unlist(*slaves: str) -> None:
+    """Takes their ads out of the collector."""
     query = classad2.ClassAd({"MyType": "Query", "TargetType": "Machine"})
     query["Requirements"] = classad2.ExprTree(" || ".join(f'EcmSlave == "{name}"' for name in slaves))
     htcondor2.Collector().advertise([query], "INVALIDATE_STARTD_ADS")
+
+
+def freeze(condor: RealPool, slave: str) -> None:
+    """Has it answer nothing any more, while its ad is still there."""
+    running = [line.split(None, 1) for line in condor.run("ps", "-eo", "pid=,args=").splitlines()]
+    startd = f"condor_startd -local-name {slave} "
+    condor.run("kill", "-STOP", *(pid for pid, command in running if command.startswith(startd)))
+
+
+def test_a_job_that_was_given_a_slave_that_went_at_that_moment_is_given_another_one_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """HTCondor by itself waits for half an hour for the slave's word, and shows an idle job meanwhile."""
+    with real_pool(("s1", "s2")) as condor:
+        drains_of(condor, monkeypatch)
+        pool.drain("s2", "idle")
+        assert within(30, lambda: pool.machines()["s2"].draining)
+        freeze(condor, "s1")
+        condor.submit("ada", whole_slave(60))
+        assert within(60, lambda: bool(re.search("Matched .*s1@", condor.run("cat", "/var/log/condor/NegotiatorLog"))))
+        unlist("s1")
+        pool.revive("s2")
+        assert within(100, lambda: hosts("ada") == {"s2"})
 
 
 def hosts(user: str) -> set[str]:
