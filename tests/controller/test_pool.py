@@ -1,6 +1,7 @@
 """What the slot ads of a slave and the ads of waiting jobs are taken to say."""
 
 import subprocess
+import time
 from typing import Any, ClassVar
 
 import classad2
@@ -256,8 +257,9 @@ def test_a_drain_is_undone_when_it_is_complete_and_not_before(
     seen, asked = iter(looks), []
     monkeypatch.setattr(pool, "whole_slot", lambda _name: {"State": "Drained", "Activity": next(seen)})
     monkeypatch.setattr(pool, "_COMPLETION", 3)
-    monkeypatch.setattr(pool.time, "sleep", lambda _seconds: None)
-    monkeypatch.setattr(pool.time, "monotonic", iter(range(99)).__next__)
+    clock = iter(range(99))
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
 
     def ask(*command: str) -> "subprocess.CompletedProcess[str]":
         asked.append(command)
