@@ -135,7 +135,7 @@ class Here:
             for seconds in (WARM_UP, *windows):
                 time.sleep(seconds)
                 meters.append(self.meter())
-            self.loop.stop.set()
+            self.loop.tools.stop.set()
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -194,7 +194,6 @@ def here() -> Iterator[Here]:
             file,
             reporter,
             Releases(own / "release.json", running=stack.release()),
-            threading.Event(),
             tools.clock,
             requests=Requests(folder),
             # Nothing was interrupted; and a recovery ends orphans of Pulumi's, which may be somebody else's here.

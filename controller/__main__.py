@@ -88,13 +88,14 @@ def _run(metrics_port: int) -> None:
             key_file=RUN / "pool-key",
             prefix=f"ecm-{stack.split('/')[-1]}-slave-",
             clock=_now,
+            stop=stop,
         )
         checks.outside(tools.cloud, tools.state)
         registry = CollectorRegistry()
         file = RUN / "status.json"
         reporter = Reporter(file, status.begin(file, now), Journal(JOURNAL), Metrics(registry))
         metrics.serve(registry, metrics_port)
-        Loop(tools, memory_file.load(), memory_file, reporter, Releases(RELEASE), stop, _now).run()
+        Loop(tools, memory_file.load(), memory_file, reporter, Releases(RELEASE), _now).run()
         log.info("controller ends")
 
 

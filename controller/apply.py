@@ -1,6 +1,7 @@
 """Carries a plan out: drains, makes and removes slaves. The only writer."""
 
 import secrets
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,8 @@ class Tools:
     prefix: str
     """Start of the slaves' names, as `ecm-dev-slave-`."""
     clock: Callable[[], datetime]
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the controller is to end: nothing is begun any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Outcome:
     failures: Mapping[Trouble, str] = field(default_factory=dict)
     """What of it failed, and why. One kind says nothing of the other."""
     ended_early: bool = False
-    """Whether the controller, at its own end, had the update end: what that left undone says nothing of the cloud."""
+    """Whether the controller's own end cut it short: what that left undone says nothing of the cloud."""
     locked: str = ""
     """Who held the stack's lock."""
     never_joined: Mapping[str, str] = field(default_factory=dict)
@@ -67,7 +70,8 @@ class Outcome:
     """The last lines of slaves that failed, where the master may read them."""
 
     @property
-    def failed(self) -> str:
+    def undone(self) -> str:
+        """Why not all of it was done; empty where it was."""
         return "; ".join(dict.fromkeys((*self.failures.values(), *self.stayed.values())))
 
 
@@ -124,6 +128,8 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
 
     Whether that is so, or why nobody says.
     """
+    if tools.stop.is_set():
+        return "the controller is to end"
     try:
         if slave.phase is Phase.GONE:
             # An update would delete it by its id, whatever the list of servers said.
@@ -135,7 +141,7 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
     match answer:
         case Drain.REFUSED:
             log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
-            clear = slave.phase is Phase.FAILED and _has_a_job(slave)
+            clear = slave.phase is Phase.FAILED and _closed(slave, reason)
         case Drain.ALREADY if slave.phase is Phase.FAILED and not slave.drained:
             clear = _has_a_job(slave)
         case Drain.ABSENT if slave.running:
@@ -150,8 +156,16 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
     return clear
 
 
+def _closed(slave: Slave, reason: Reason) -> str:
+    """Has a broken slave take no more jobs after those that it has, and says why it stays."""
+    try:
+        pool.retire(slave.name, f"{DRAINED_BY_US}{reason}")
+    except OutsideError as error:
+        return str(error)
+    return _has_a_job(slave)
+
+
 def _has_a_job(slave: Slave) -> str:
-    # A drain without the check would end jobs that are older than their retirement time: nobody has asked for that.
     return f"{slave.name} isn't removed - a job runs there, after which it goes"
 
 
@@ -217,6 +231,9 @@ def _update(change: Change, settings: Shared, tools: Tools) -> Outcome:
         trouble for trouble, names in ((Trouble.UPDATES, change.create), (Trouble.REMOVALS, change.remove)) if names
     )
     names = {"create": sorted(change.create), "remove": sorted(change.remove)}
+    if tools.stop.is_set():
+        log.info("update isn't begun: the controller is to end", **names)
+        return Outcome(ended_early=True)
     log.info("update starts", **names)
     try:
         tools.state.change(change, settings.slave, on_delete=forget)

@@ -7,7 +7,7 @@ long enough. A slave with a claimed slot is never removed.
 """
 
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -83,21 +83,20 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
     )
     living = tuple(s for s in sound if s.phase is not Phase.DRAINED or s.name in revive)
     going = broken + old + drained
-    waiting = unready(seen.slaves, now)
+    due = frozenset((*retiring(sound, seen), *(r.slave for r in going + shrink(packing, living, limits))))
+    waiting = unready(seen.slaves, due, now)
     remove = tuple(r for r in going if r.slave not in waiting) + shrink(packing, living, limits, waiting)
     retire = retiring(sound, seen, waiting)
     wait = backing_off(seen, now, Trouble.REMOVALS) if remove or retire else ()
     taken = len(seen.slaves) if wait else len(living) + sum(removal.slave in waiting for removal in going)
     create, why = growth(packing, living, taken, seen, limits, now)
-    stay = {}
-    if waiting:
-        due = {*retiring(sound, seen), *(removal.slave for removal in going + shrink(packing, living, limits))}
-        stay = {name: setback for name, setback in waiting.items() if name in due}
+    stay = tuple(slave for slave in seen.slaves if slave.name in waiting & due)
     return Plan(
         create=create,
         remove=() if wait else remove,
         revive=revive,
         retire=() if wait else retire,
+        stay=tuple(slave.name for slave in stay),
         forget=seen.dead_ads,
         reasons=why + wait + staying(stay) + revived(revive) + forgotten(seen.dead_ads) + hopeless(seen.jobs),
     )
@@ -274,29 +273,30 @@ def backing_off(seen: Snapshot, now: datetime, *troubles: Trouble) -> tuple[Reas
     return (Reason(Why.BACKING_OFF, f"{what} again at {retry_at(setback):%H:%M:%S}: {setback.why}"),)
 
 
-def unready(slaves: tuple[Slave, ...], now: datetime) -> dict[str, Setback]:
+def unready(slaves: tuple[Slave, ...], due: frozenset[str], now: datetime) -> frozenset[str]:
     """The slaves that couldn't be drained or removed, while it is too early to try again.
 
-    They are tried together: each try may take a minute, in which nothing else is decided.
+    Those that are due are tried together: each try may take half a minute, in which nothing else is decided.
     """
     stay = {slave.name: slave.stays for slave in slaves if slave.stays}
-    return stay if any(waits(setback, now) for setback in stay.values()) else {}
+    early = frozenset(name for name, setback in stay.items() if waits(setback, now))
+    return early | (due & stay.keys()) if early & due else early
 
 
-def staying(slaves: Mapping[str, Setback]) -> tuple[Reason, ...]:
-    """Why slaves that are to go, by name, are not asked again yet."""
-    if not slaves:
+def staying(slaves: tuple[Slave, ...]) -> tuple[Reason, ...]:
+    """Why slaves that are to go are not asked again yet."""
+    kept = [(retry_at(slave.stays), slave.name, slave.stays.why) for slave in slaves if slave.stays]
+    if not kept:
         return ()
-    last = max(slaves, key=lambda name: (retry_at(slaves[name]), name))
-    others = f" and {len(slaves) - 1} more" if len(slaves) > 1 else ""
-    again = f"{retry_at(slaves[last]):%H:%M:%S}"
-    return (Reason(Why.STAYS, f"{last}{others} couldn't be removed, again at {again}: {slaves[last].why}"),)
+    at, last, why = max(kept)
+    others = f" and {len(kept) - 1} more" if len(kept) > 1 else ""
+    return (Reason(Why.STAYS, f"{last}{others} couldn't be removed, again at {at:%H:%M:%S}: {why}"),)
 
 
 def removals_over(plan: Plan, seen: Snapshot, now: datetime) -> bool:
     """Whether failed removals are no trouble any more: they could be tried again, and nothing is to go."""
     held = seen.paused or seen.unknown or seen.locked or backing_off(seen, now, Trouble.REMOVALS)
-    return not (held or plan.remove or plan.retire)
+    return not (held or plan.remove or plan.retire or plan.stay)
 
 
 def waits(setback: Setback, now: datetime) -> bool:

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -36,8 +35,9 @@ It takes a third of a second of a core: most of what the controller needs when t
 GLANCE_EVERY = 1.0
 """Seconds between two short looks for a first job: a tenth of what a whole one takes."""
 LOCK_PAUSE = timedelta(seconds=5)
-STOP_PATIENCE = 60.0
-"""Seconds that the running update has to end when the controller is to. systemd waits for 330 s, then kills both."""
+STOP_PATIENCE = 30.0
+"""Seconds that what runs of Pulumi has to end by itself when the controller is to. Servers that are being made then are
+waited for; systemd kills everything 400 s after it has asked (TimeoutStopSec)."""
 WITHOUT_STATE = 5.0
 UNRECOVERED = 15.0
 """The same after a recovery that failed: each try holds the stack's lock for a while."""
@@ -54,14 +54,13 @@ class Rest:
 
 @dataclass(slots=True)
 class Loop:
-    """One controller. `run` returns after `stop` is set, with no update running."""
+    """One controller. `run` returns after `tools.stop` is set, with no update running."""
 
     tools: Tools
     memory: Memory
     memory_file: MemoryFile
     reporter: Reporter
     releases: Releases
-    stop: threading.Event
     clock: Callable[[], datetime]
     worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     applying: "Future[Outcome] | None" = None
@@ -73,35 +72,50 @@ class Loop:
     recovered: bool = False
     checked: Shared | None = None
     proved: bool = False
+    hurried: bool = False
+    """Whether Pulumi has been asked to end early."""
     requests: Requests = field(default_factory=Requests)
     attempt: BestEffort = field(default_factory=BestEffort)
 
     def run(self) -> None:
         """Ticks until it is stopped, then has a running update end."""
-        with heartbeat.beating(), self.worker:
-            while not self.stop.is_set():
-                self._rest(self.tick())
-            if not self.proved:
-                self.attempt("end of the release", self.releases.forgive)
-            if self.applying:
-                self._end(self.applying)
+        over = threading.Event()
+        threading.Thread(target=self._hurry, args=(over,), daemon=True).start()
+        try:
+            with heartbeat.beating(), self.worker:
+                while not self.tools.stop.is_set():
+                    self._rest(self.tick())
+                if not self.proved:
+                    self.attempt("end of the release", self.releases.forgive)
+                if self.applying:
+                    self._end(self.applying)
+        finally:
+            over.set()
+
+    def _hurry(self, over: threading.Event) -> None:
+        """Has what still runs of Pulumi end early, some time after the controller was told to; until all is over.
+
+        That is an update, a recovery, or whatever has begun since.
+        """
+        self.tools.stop.wait()
+        patience = STOP_PATIENCE
+        while not over.wait(patience):
+            if command.interrupt() and not self.hurried:
+                self.hurried = True
+                log.info("pulumi is to end early: an update notes what it has made and begins nothing more")
+            patience = 1.0
 
     def _end(self, applying: "Future[Outcome]") -> None:
-        """Lets the running update end; a long one early, for systemd doesn't wait for ever."""
+        """Lets the running update end."""
         log.info("controller waits for the running update")
-        early = False
-        # Slaves may still be asked to drain, and the engine begin after that.
-        while not early and futures.wait([applying], STOP_PATIENCE).not_done:
-            early = command.interrupt()
-        if early:
-            log.info("running update is to end early: it notes what it has made and begins nothing more")
         outcome = _outcome(applying)
-        self._settle(replace(outcome, ended_early=early and not outcome.updated))
+        early = outcome.ended_early or (self.hurried and not outcome.updated)
+        self._settle(replace(outcome, ended_early=early))
 
     def _rest(self, rest: Rest) -> None:
         until = time.monotonic() + rest.seconds
         while (left := until - time.monotonic()) > 0:
-            if self.stop.wait(min(left, GLANCE_EVERY) if rest.empty else left):
+            if self.tools.stop.wait(min(left, GLANCE_EVERY) if rest.empty else left):
                 return
             if rest.empty and left > GLANCE_EVERY and pool.waiting():
                 return
@@ -118,7 +132,7 @@ class Loop:
             # First, for the other release may be the one that can recover.
             if not self.applying and self.releases.due(wanted, self.clock()):
                 log.info("controller ends: the state has another release", release=wanted)
-                self.stop.set()
+                self.tools.stop.set()
                 return Rest(0)
             wait = UNRECOVERED
             view = self._recovered()
@@ -201,12 +215,9 @@ class Loop:
         no update is making any more: that one would have held the lock, or have noted the server in the state.
         """
         there = {server.id for server in self.tools.cloud.slaves(settings.slave.cluster_id)}
-        before = self.view.slaves if self.view else {}
-        self.tools.state.recover(there)
+        lost = self.tools.state.recover(there)
         self.view_at, self.view = self.clock(), self.tools.state.read()
-        # One that has a server somebody else took out of the state: it may be alive.
-        gone = {name for name, server_id in before.items() if server_id not in there} - self.view.slaves.keys()
-        if gone:
+        if gone := lost - self.view.slaves.keys():
             forget(*sorted(gone))
         self.memory.left_over = frozenset(there - set(self.view.slaves.values()))
         self.recovered = True

@@ -275,6 +275,8 @@ class Plan:
     """Drained slaves that are to take jobs again."""
     retire: tuple[str, ...] = ()
     """Slaves that are to take no more jobs, and to go when their last one has ended."""
+    stay: tuple[str, ...] = ()
+    """Slaves that are to go, couldn't, and aren't asked again yet."""
     reasons: tuple[Reason, ...] = ()
     forget: tuple[str, ...] = ()
     """Slaves that are no more, and whose ads the pool is to drop."""

@@ -126,9 +126,9 @@ def _result(outcome: Outcome) -> tuple[str, str]:
     if outcome.ended_early:
         return "ended early", "the controller was to end"
     if outcome.failures:
-        return "failed", outcome.failed
+        return "failed", outcome.undone
     if outcome.locked:
         return "locked", outcome.locked
-    if outcome.stayed:
-        return "stays", outcome.failed
-    return ("done", "") if outcome.updated else ("none", "no update of the stack was needed")
+    if outcome.updated:
+        return "done", outcome.undone
+    return ("stays", outcome.undone) if outcome.stayed else ("none", "no update of the stack was needed")

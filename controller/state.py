@@ -141,7 +141,7 @@ class State:
                 deletes=whole or auto.OpType.DELETE in failed,
             ) from error
 
-    def recover(self, there: Collection[str]) -> None:
+    def recover(self, there: Collection[str]) -> frozenset[str]:
         """Puts things right after an interrupted update.
 
         Ends what is left of its processes, frees the lock if it is this controller's own and its process is gone, and
@@ -151,17 +151,19 @@ class State:
             there: ids of the servers that OpenStack has. Slaves without one are dropped when the provider finds none,
                 either. Of the others it isn't asked: one in a status that it can't name would end the recovery.
 
+        Returns:
+            The slaves that had no server.
+
         Raises:
             LockedError: somebody else holds the lock.
             OutsideError: the backend doesn't do it.
         """
         end_orphans()
         stack = self._selected()
-        lost = [
-            slave_urn(self._name, slave) for slave, server_id in self.read().slaves.items() if server_id not in there
-        ]
+        lost = frozenset(slave for slave, server_id in self.read().slaves.items() if server_id not in there)
+        targets = [ITSELF, *(slave_urn(self._name, slave) for slave in sorted(lost))]
         try:
-            stack.refresh(target=[ITSELF, *lost], clear_pending_creates=True, color="never", suppress_outputs=True)
+            stack.refresh(target=targets, clear_pending_creates=True, color="never", suppress_outputs=True)
         except auto.ConcurrentUpdateError as error:
             if not stale(str(error), user=_user(), host=socket.gethostname(), alive=is_engine):
                 raise LockedError(_lock_line(error)) from error
@@ -169,9 +171,10 @@ class State:
                 stack.cancel()
             except auto.CommandError as refused:
                 raise OutsideError(f"the stack's own lock can't be freed - {_reason(refused)}") from refused
-            self.recover(there)
+            return self.recover(there)
         except auto.CommandError as error:
             raise OutsideError(f"the stack can't be refreshed - {_reason(error)}") from error
+        return lost
 
     def _selected(self) -> auto.Stack:
         if self._stack is None:

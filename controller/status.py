@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from controller import disk
-from controller.decide import GROWTH, demand, pack, retry_at, unstarted, waits
+from controller.decide import GROWTH, demand, pack, retry_at, unstarted
 from controller.errors import system
 from controller.model import JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot
 
@@ -173,7 +173,7 @@ def looked(before: Status, seen: Snapshot, plan: Plan, limits: Limits, now: date
         idle_jobs=sum(group.idle for group in seen.jobs),
         demand=seen.jobs,
         slots=Slots(sum(slave.jobs for slave in joined), free),
-        slaves=tuple(_slave(s, was.get((s.name, s.phase), now), going.get(s.name, ""), now) for s in seen.slaves),
+        slaves=tuple(_slave(s, was.get((s.name, s.phase), now), going.get(s.name, ""), plan, now) for s in seen.slaves),
         quota_left=seen.quota_left,
     )
 
@@ -208,12 +208,7 @@ def _retries(seen: Snapshot) -> list[datetime]:
     return [retry_at(setback) for setback in seen.setbacks if setback.trouble in GROWTH]
 
 
-def _kept(slave: Slave, now: datetime) -> str:
-    due = slave.phase is not Phase.BUSY or slave.unwanted or slave.outdated
-    return slave.stays.why if slave.stays and due and waits(slave.stays, now) else ""
-
-
-def _slave(slave: Slave, since: datetime, reason: str, now: datetime) -> SlaveStatus:
+def _slave(slave: Slave, since: datetime, reason: str, plan: Plan, now: datetime) -> SlaveStatus:
     return SlaveStatus(
         name=slave.name,
         phase=slave.phase,
@@ -229,5 +224,5 @@ def _slave(slave: Slave, since: datetime, reason: str, now: datetime) -> SlaveSt
         free=slave.free,
         reason=reason,
         detail=slave.detail,
-        kept=_kept(slave, now),
+        kept=slave.stays.why if slave.stays and slave.name in plan.stay else "",
     )

@@ -200,7 +200,8 @@ def usual_boot(told: Status, slots: list[Slot]) -> float | None:
 def of_slave(slave: SlaveStatus, told: Status, now: datetime) -> Explanation:
     """Why a slave lives, or goes."""
     if slave.phase is Phase.GONE:
-        return Explanation(f"{slave.name} has been deleted, and leaves the state with the next update")
+        kept = (slave.kept,) if slave.kept else ()
+        return Explanation(f"{slave.name} has been deleted, and leaves the state with the next update", kept)
     start = f"{slave.name}, {age((now - slave.created_at).total_seconds())} old,"
     detail = (slave.detail,) if slave.detail else ()
     if slave.kept:

@@ -93,11 +93,19 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
     return fake
 
 
-def run(outside: Outside, tmp_path: Path, plan: Plan, *slaves: Slave, settings: Shared = SETTINGS) -> Outcome:
+def run(
+    outside: Outside,
+    tmp_path: Path,
+    plan: Plan,
+    *slaves: Slave,
+    settings: Shared = SETTINGS,
+    stop: threading.Event | None = None,
+) -> Outcome:
     key = tmp_path / "key"
     key.write_bytes(b"key")
     fake: Any = outside
-    return apply(plan, Snapshot(slaves=slaves), settings, Tools(fake, fake, key, "ecm-dev-slave-", lambda: NOW))
+    tools = Tools(fake, fake, key, "ecm-dev-slave-", lambda: NOW, stop or threading.Event())
+    return apply(plan, Snapshot(slaves=slaves), settings, tools)
 
 
 def slave(name: str, phase: Phase, *, in_state: bool = True) -> Slave:
@@ -247,7 +255,47 @@ def test_a_slave_that_answers_is_believed_whatever_nova_says(outside: Outside, t
     outside.drains["a"], outside.off = Drain.REFUSED, True
     outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.FAILED))
     assert outcome.stayed == {"a": "a isn't removed - a job runs there, after which it goes"}
-    assert outside.retired == {}, "a drain without the check ends old jobs"
+    assert outside.retired == {"a": "elastic-condor: idle: idle"}, "it takes no more of them"
+
+
+def test_a_broken_slave_that_cannot_be_closed_to_jobs_says_so(
+    outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def retire(_name: str, _reason: str) -> None:
+        raise OutsideError("a isn't drained - its HTCondor would end the jobs that run there")
+
+    outside.drains["a"] = Drain.REFUSED
+    monkeypatch.setattr(pool, "retire", retire)
+    outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.FAILED))
+    assert outcome.stayed == {"a": "a isn't drained - its HTCondor would end the jobs that run there"}
+
+
+@pytest.mark.parametrize(
+    ("told_amid_the_drains", "asked", "stayed"),
+    [(False, [], {"a": "the controller is to end"}), (True, [("drain", "a")], {})],
+)
+def test_a_controller_that_is_to_end_begins_nothing(
+    outside: Outside,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: list[Any],
+    stayed: dict[str, str],
+    *,
+    told_amid_the_drains: bool,
+) -> None:
+    stop = threading.Event()
+
+    def drain(name: str, reason: str) -> Drain:
+        stop.set()
+        return outside.drain(name, reason)
+
+    monkeypatch.setattr(pool, "drain", drain)
+    if not told_amid_the_drains:
+        stop.set()
+    plan = replace(remove("a"), create=1)
+    outcome = run(outside, tmp_path, plan, slave("a", Phase.IDLE), stop=stop)
+    assert (outside.asked, outcome.stayed) == (asked, stayed)
+    assert (outcome.ended_early, outcome.tried) == (True, frozenset())
 
 
 def test_when_all_refuse_no_update_runs(outside: Outside, tmp_path: Path) -> None:

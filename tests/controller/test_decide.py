@@ -353,9 +353,26 @@ def test_slaves_that_wait_alone_are_told_in_one_line_and_only_while_they_are_to_
     slaves = [*named, slave("c", Phase.BUSY, jobs=1)]
     seen = tuple(replace(one, stays=kept) for one, kept in zip(slaves, stays, strict=True))
     plan = decide(Snapshot(slaves=seen), LIMITS, NOW)
-    assert plan.retire == ()
+    assert (plan.retire, plan.stay) == ((), ("a", "b"))
     assert str(plan.reasons[1]) == "stays: a and 1 more couldn't be removed, again at 12:00:20: no answer of 3"
     assert len(plan.reasons) == 2
+
+
+def test_a_slave_that_waits_and_is_not_to_go_any_more_holds_no_other_up() -> None:
+    late, early = (Setback(times, NOW, "no answer", Trouble.REMOVALS) for times in (5, 1))
+    back = replace(slave("a", Phase.IDLE), stays=late)
+    seen = Snapshot(slaves=(back, replace(slave("b", Phase.FAILED), stays=early)))
+    plan = decide(seen, LIMITS, NOW + timedelta(seconds=5))
+    assert (removed(plan), plan.stay) == ([("b", Why.FAILED)], ())
+
+
+def test_a_slave_that_waits_for_its_turn_is_not_asked_instead_of_others_that_wait() -> None:
+    """Else each look would ask one, for a minute."""
+    stays = [Setback(1, NOW, "no answer", Trouble.REMOVALS) for _ in "ab"]
+    idle = [slave(name, Phase.IDLE, idle_for=99 - number) for number, name in enumerate("ab")]
+    seen = Snapshot(slaves=tuple(replace(one, stays=kept) for one, kept in zip(idle, stays, strict=True)))
+    plan = decide(seen, replace(LIMITS, min_slaves=1), NOW)
+    assert (removed(plan), plan.stay) == ([], ("a",))
 
 
 def test_drains_of_busy_slaves_wait_after_one_that_failed() -> None:
@@ -381,6 +398,7 @@ def test_failed_creates_hold_no_removal_back_nor_failed_removals_a_create() -> N
         (Snapshot(paused="by ada"), False),
         (Snapshot(unknown=("Nova is away",)), False),
         (Snapshot(locked="by ada"), False),
+        (Snapshot(slaves=(replace(slave("a", Phase.FAILED), stays=Setback(5, NOW, "", Trouble.REMOVALS)),)), False),
     ],
 )
 def test_failed_removals_are_over_when_they_could_be_tried_again_and_nothing_is_to_go(

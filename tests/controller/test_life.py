@@ -8,7 +8,6 @@ import os
 import random
 import secrets
 import tempfile
-import threading
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -211,12 +210,14 @@ class World:
         self.answer("backend")
         return View(dict(self.in_state), self.settings, ("a create",) if self.pending else ())
 
-    def recover(self, there: Collection[str]) -> None:
+    def recover(self, there: Collection[str]) -> frozenset[str]:
         self.answer("backend")
         self.locked()
         self.pending = False
         # The provider is asked for those that the list lacks.
+        lost = frozenset(name for name, id_ in self.in_state.items() if id_ not in there)
         self.in_state = {name: id_ for name, id_ in self.in_state.items() if id_ in there or id_ in self.vms}
+        return lost
 
     def locked(self) -> None:
         if self.down.get("lock", START) > self.now:
@@ -453,7 +454,6 @@ class Life(RuleBasedStateMachine):
             memory_file,
             reporter,
             Releases(folder / "release.json"),
-            threading.Event(),
             self.world.clock,
             worker,
             requests=self.requests,

@@ -46,10 +46,11 @@ class FakeState:
         self.reads += 1
         return self.view
 
-    def recover(self, _there: Collection[str]) -> None:
+    def recover(self, there: Collection[str]) -> frozenset[str]:
         self.recoveries += 1
         if self.failure:
             raise self.failure
+        return frozenset(name for name, server_id in self.view.slaves.items() if server_id not in there)
 
 
 class Later:
@@ -92,9 +93,7 @@ class Bench:
         reporter = Reporter(self.status, Status(self.now, self.now), journal, Metrics(CollectorRegistry()))
         self.memory_file = MemoryFile(path / "memory.json")
         self.releases = Releases(path / "release.json", running="old")
-        self.loop = Loop(
-            tools, Memory(), self.memory_file, reporter, self.releases, threading.Event(), self.clock, worker
-        )
+        self.loop = Loop(tools, Memory(), self.memory_file, reporter, self.releases, self.clock, worker)
 
         self.loop.requests = Requests(path)
 
@@ -223,7 +222,7 @@ def test_a_slave_that_stays_is_counted_and_neither_holds_up_others_nor_is_recove
     bench.tick()
     memory = bench.loop.memory
     assert (memory.setbacks, memory.stays["a"].times, bench.state.recoveries) == ({}, 1, 1)
-    assert json.loads(bench.status.read_text())["lastUpdate"]["result"] == "stays: a can't be deleted - it is locked"
+    assert json.loads(bench.status.read_text())["lastUpdate"]["result"] == "done: a can't be deleted - it is locked"
 
 
 def test_slaves_that_never_joined_count_once_however_many_they_were(bench: Bench) -> None:
@@ -270,8 +269,12 @@ def test_ads_of_slaves_that_a_recovery_finds_gone_are_taken_out_of_the_pool(
     bench.state.view = View({"a": "id-a", "b": "id-b", "c": "id-c"}, SETTINGS)
     bench.cloud.servers = tuple(Server(f"id-{name}", name, "ACTIVE", bench.now) for name in "bc")
 
-    def refresh(_there: Collection[str]) -> None:
+    recover = bench.state.recover
+
+    def refresh(there: Collection[str]) -> frozenset[str]:
+        lost = recover(there)
         bench.state.view = View({"b": "id-b"}, SETTINGS)
+        return lost
 
     monkeypatch.setattr(bench.state, "recover", refresh)
     bench.tick()
@@ -315,7 +318,7 @@ def test_a_recovery_that_fails_is_tried_again_after_a_while_and_keeps_no_other_r
     assert bench.state.recoveries == 1
     bench.state.view = View(settings=SETTINGS, release="new")
     bench.tick(STATE_EVERY)
-    assert bench.loop.stop.is_set()
+    assert bench.loop.tools.stop.is_set()
     assert bench.state.recoveries == 1
 
 
@@ -329,7 +332,7 @@ def test_a_pause_is_shown_and_nothing_is_done_until_it_ends(bench: Bench) -> Non
 
 def test_a_stop_lets_the_running_update_end_and_notes_how(bench: Bench) -> None:
     bench.tick()
-    bench.loop.stop.set()
+    bench.loop.tools.stop.set()
 
     failed = Outcome(tried=GROWING, failures={Trouble.UPDATES: "no valid host"})
     threading.Timer(0.1, bench.worker.given[0].set_result, [failed]).start()
@@ -344,14 +347,14 @@ def test_a_stop_has_a_long_update_end_early_and_what_that_leaves_undone_is_no_fa
     bench: Bench, monkeypatch: pytest.MonkeyPatch, in_time: bool
 ) -> None:
     bench.tick()
-    bench.loop.stop.set()
+    bench.loop.tools.stop.set()
     applying = bench.worker.given[0]
     canceled = Outcome(tried=GROWING, failures={Trouble.UPDATES: "update canceled"})
 
     engines = iter((False, True))  # at first slaves are still asked to drain
 
     def interrupt() -> bool:
-        if running := next(engines):
+        if running := next(engines, False):
             applying.set_result(Outcome(tried=GROWING, updated=True) if in_time else canceled)
         return running
 
@@ -362,6 +365,28 @@ def test_a_stop_has_a_long_update_end_early_and_what_that_leaves_undone_is_no_fa
     told = "done" if in_time else "ended early: the controller was to end"
     assert json.loads(bench.status.read_text())["lastUpdate"]["result"] == told
     assert not bench.memory_file.load().setbacks
+
+
+def test_a_stop_has_a_recovery_end_early_and_nothing_begins_after_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted = threading.Event()
+
+    def recover(_there: object) -> frozenset[str]:
+        bench.loop.tools.stop.set()
+        assert interrupted.wait(10)
+        raise OutsideError("the stack can't be refreshed - update canceled")
+
+    def interrupt() -> bool:
+        interrupted.set()
+        return True
+
+    monkeypatch.setattr(bench.state, "recover", recover)
+    monkeypatch.setattr(command, "interrupt", interrupt)
+    monkeypatch.setattr(loop, "STOP_PATIENCE", 0)
+    bench.loop.worker = ThreadPoolExecutor(1)
+    bench.loop.run()
+    assert (bench.loop.hurried, bench.worker.given) == (True, [])
 
 
 def test_a_clock_that_is_set_back_does_not_stop_reading(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,10 +402,10 @@ def test_another_release_in_the_state_ends_the_controller_between_two_updates(be
     bench.tick()
     bench.state.view = View(settings=SETTINGS, release="new")
     bench.tick(STATE_EVERY * 2)
-    assert not bench.loop.stop.is_set(), "an update runs"
+    assert not bench.loop.tools.stop.is_set(), "an update runs"
     bench.worker.given[0].set_result(Outcome(updated=True))
     bench.tick()
-    assert bench.loop.stop.is_set()
+    assert bench.loop.tools.stop.is_set()
     assert len(bench.worker.given) == 1
 
 
@@ -389,7 +414,7 @@ def test_settings_that_only_another_release_understands_are_no_reason_not_to_tak
     assert "can't be used" in bench.tick()
     bench.state.view = View(lacking="the stack's output `settings` can't be used", release="new")
     bench.tick(STATE_EVERY * 2)
-    assert bench.loop.stop.is_set()
+    assert bench.loop.tools.stop.is_set()
 
 
 @pytest.mark.parametrize(("unknown", "starts"), [((), 0), (("the schedd can't be asked",), 1)])
@@ -399,7 +424,7 @@ def test_a_stop_before_the_first_whole_look_is_no_failed_start(
     bench.releases.notes.write_text(json.dumps({"starts": 2}))
 
     def look(*_: object) -> Snapshot:
-        bench.loop.stop.set()
+        bench.loop.tools.stop.set()
         return Snapshot(unknown=unknown)
 
     monkeypatch.setattr(loop, "observe", look)
@@ -467,5 +492,5 @@ def test_a_state_that_is_away_is_not_asked_early_however_empty_the_queue_was(
 
 def test_a_stop_ends_the_rest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "waiting", lambda: pytest.fail("a look after the stop"))
-    bench.loop.stop.set()
+    bench.loop.tools.stop.set()
     bench.loop._rest(Rest(60, empty=True))

@@ -97,7 +97,8 @@ def test_a_whole_update_is_told_to_everybody(bench: Bench) -> None:
     ("outcome", "result"),
     [
         (Outcome(failures={Trouble.UPDATES: "no valid host"}), "failed: no valid host"),
-        (Outcome(updated=True, stayed={"a": "it is locked"}), "stays: it is locked"),
+        (Outcome(updated=True, stayed={"a": "it is locked"}), "done: it is locked"),
+        (Outcome(stayed={"a": "it is locked"}), "stays: it is locked"),
         (Outcome(ended_early=True, failures={Trouble.UPDATES: "canceled"}), "ended early: the controller was to end"),
         (Outcome(locked="by ada"), "locked: by ada"),
         (Outcome(refused=frozenset({"a"})), "none: no update of the stack was needed"),

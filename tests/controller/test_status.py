@@ -53,7 +53,8 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 def test_what_keeps_a_slave_is_shown_until_it_is_asked_again() -> None:
     stays = slave("a", Phase.FAILED, stays=Setback(1, at(0), "it is locked", Trouble.REMOVALS))
-    assert [look(FRESH, seconds, stays).slaves[0].kept for seconds in (4, 5)] == ["it is locked", ""]
+    plans = Plan(stay=("a",)), Plan(remove=(Removal("a", Reason(Why.FAILED, "its server failed")),))
+    assert [look(FRESH, 1, stays, plan=plan).slaves[0].kept for plan in plans] == ["it is locked", ""]
 
 
 def test_the_keys_are_the_ones_that_tools_use(tmp_path: Path) -> None:

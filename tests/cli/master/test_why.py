@@ -129,6 +129,12 @@ def test_a_slave_says_why_it_lives_or_goes(
     assert says in of_slave(one, status(one), NOW).answer
 
 
+@pytest.mark.parametrize("phase", [Phase.GONE, Phase.FAILED])
+def test_a_slave_that_should_have_gone_says_what_keeps_it(status: Any, slave: Any, phase: Phase) -> None:
+    one = slave("a", phase, kept="no answer")
+    assert "no answer" in of_slave(one, status(one), NOW).because
+
+
 def test_an_idle_slave_above_the_minimum_stays_for_jobs_only(status: Any, slave: Any) -> None:
     one = slave("a", Phase.IDLE, idle_for=700)
     assert "stays for jobs that wait" in of_slave(one, status(one, slave("b", Phase.BUSY)), NOW).answer
