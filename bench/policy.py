@@ -106,13 +106,15 @@ def ratios(runs: Sequence[Mapping[str, Result]], ours: str, other: str) -> dict[
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.options("VM hours and waiting: the rule, elastiq's, and the limit.")
     parser.add_argument("--trace", type=Path, action="append", default=[], help="a recorded trace, too (repeatable)")
+    parser.add_argument("--first-seed", type=int, default=0, help="other traces of the same kinds, and boot times")
     options = parser.parse_args(arguments)
-    seeds, scale = (1, 0.05) if options.small else (SEEDS, 1.0)
-    traces = {name: [make(seed, scale) for seed in range(seeds)] for name, make in WORKLOADS.items()}
-    traces |= {path.name: [read(path)] * seeds for path in options.trace}
+    count, scale = (1, 0.05) if options.small else (SEEDS, 1.0)
+    seeds = range(options.first_seed, options.first_seed + count)
+    traces = {name: [make(seed, scale) for seed in seeds] for name, make in WORKLOADS.items()}
+    traces |= {path.name: [read(path)] * count for path in options.trace}
     by_trace: dict[str, Any] = {}
     for name, of_seeds in traces.items():
-        runs = [play(trace, seed) for seed, trace in enumerate(of_seeds)]
+        runs = [play(trace, seed) for seed, trace in zip(seeds, of_seeds, strict=True)]
         show(name, runs)
         by_trace[name] = {pair: ratios(runs, *who) for pair, who in PAIRS.items()}
     published = [ratio["published"] for ratio in by_trace.values()]

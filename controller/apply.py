@@ -43,7 +43,7 @@ class Tools:
     """Start of the slaves' names, as `ecm-dev-slave-`."""
     clock: Callable[[], datetime]
     stop: threading.Event = field(default_factory=threading.Event)
-    """Set when the controller is to end: nothing is begun any more."""
+    """Set when the controller is to end: no slave is drained, made or removed any more, but for what is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Outcome:
 
     @property
     def undone(self) -> str:
-        """Why not all of it was done; empty where it was."""
+        """What failed, or kept slaves from going, and why."""
         return "; ".join(dict.fromkeys((*self.failures.values(), *self.stayed.values())))
 
 
@@ -84,12 +84,10 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     # HTCondor's bindings keep Python's lock while they ask: from several threads that is safe, and one call after the
     # other. What takes its time, condor_drain and Nova, waits outside of it.
     with ThreadPoolExecutor(ABREAST) as crew:
-        revived = [crew.submit(_try, f"{name} stays drained", partial(pool.revive, name)) for name in plan.revive]
-        retired = {
-            name: crew.submit(_try, f"{name} isn't drained", partial(pool.retire, name, _retired(slaves[name])))
-            for name in plan.retire
-        }
+        retired = {name: crew.submit(_retire, slaves[name], tools) for name in plan.retire}
         clear = crew.map(lambda removal: _clear(slaves[removal.slave], removal.reason, tools), plan.remove)
+        # Last, for a drain has to be complete before it is undone.
+        revived = [crew.submit(_revive, name, tools) for name in plan.revive]
         verdicts = dict(zip(plan.remove, clear, strict=True))
         going = [removal for removal, verdict in verdicts.items() if verdict is True]
         unanswered = {removal.slave: why for removal, why in verdicts.items() if isinstance(why, str)}
@@ -113,6 +111,8 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         fingerprint=settings.fingerprint,
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
+    if tools.stop.is_set() and not outcome.tried:
+        return Outcome(ended_early=True)
     failures = (r for r in going if r.reason.why in (Why.NOT_JOINED, Why.FAILED) and not slaves[r.slave].known)
     return replace(
         outcome,
@@ -129,7 +129,7 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
     Whether that is so, or why nobody says.
     """
     if tools.stop.is_set():
-        return "the controller is to end"
+        return False
     try:
         if slave.phase is Phase.GONE:
             # An update would delete it by its id, whatever the list of servers said.
@@ -169,8 +169,16 @@ def _has_a_job(slave: Slave) -> str:
     return f"{slave.name} isn't removed - a job runs there, after which it goes"
 
 
-def _retired(slave: Slave) -> str:
-    return f"{DRAINED_BY_US}{Why.UNWANTED if slave.unwanted else Why.RECYCLED}"
+def _retire(slave: Slave, tools: Tools) -> str:
+    if tools.stop.is_set():
+        return ""
+    reason = f"{DRAINED_BY_US}{Why.UNWANTED if slave.unwanted else Why.RECYCLED}"
+    return _try(f"{slave.name} isn't drained", partial(pool.retire, slave.name, reason))
+
+
+def _revive(name: str, tools: Tools) -> None:
+    if not tools.stop.is_set():
+        _try(f"{name} stays drained", partial(pool.revive, name))
 
 
 def _is_off(slave: Slave, tools: Tools) -> bool:
@@ -183,7 +191,7 @@ def _is_off(slave: Slave, tools: Tools) -> bool:
 
 def _delete_by_hand(slave: Slave, tools: Tools) -> str:
     """Deletes a server that isn't in the state, or that the provider would wait for in vain; says if it can't."""
-    if not _by_hand(slave):
+    if tools.stop.is_set() or not _by_hand(slave):
         return ""
     try:
         tools.cloud.delete(slave.server_id)
@@ -233,7 +241,7 @@ def _update(change: Change, settings: Shared, tools: Tools) -> Outcome:
     names = {"create": sorted(change.create), "remove": sorted(change.remove)}
     if tools.stop.is_set():
         log.info("update isn't begun: the controller is to end", **names)
-        return Outcome(ended_early=True)
+        return Outcome()
     log.info("update starts", **names)
     try:
         tools.state.change(change, settings.slave, on_delete=forget)
@@ -257,6 +265,12 @@ def _troubles(error: OutsideError) -> set[Trouble]:
 def forget(*names: str) -> None:
     """Takes the ads of slaves that are no more out of the pool; if that fails, a later look does it."""
     _try(f"{', '.join(names)} can't be forgotten", partial(pool.forget, names))
+
+
+def look_again() -> None:
+    """Has HTCondor look at all jobs anew: it may have lost sight of some."""
+    log.info("jobs don't start although a slot is free: HTCondor is asked to look at all of them again")
+    _try("HTCondor can't be asked to look at all jobs again", pool.look_again)
 
 
 def _try(what: str, action: Callable[[], None]) -> str:

@@ -49,11 +49,9 @@ class Limited(auto.PulumiCommand):
 def interrupt() -> bool:
     """Asks the running command to end early: an update notes what it is making, and begins nothing more.
 
-    Returns whether there is one. Each is asked once: Pulumi takes a second time for an order to end at once.
+    Returns whether one was asked. Each is asked once: Pulumi takes a second time for an order to end at once.
     """
-    engines = _engines()
-    _interrupt(engines)
-    return bool(engines)
+    return _interrupt(_engines())
 
 
 def _engines() -> list[psutil.Process]:
@@ -61,14 +59,18 @@ def _engines() -> list[psutil.Process]:
 
 
 _asked: set[psutil.Process] = set()
+_asking = threading.Lock()
 
 
-def _interrupt(engines: list[psutil.Process]) -> None:
-    for engine in set(engines) - _asked:
-        with suppress(psutil.NoSuchProcess):
-            engine.send_signal(signal.SIGINT)
-    _asked.clear()
-    _asked.update(engines)
+def _interrupt(engines: list[psutil.Process]) -> bool:
+    with _asking:
+        new = set(engines) - _asked
+        for engine in new:
+            with suppress(psutil.NoSuchProcess):
+                engine.send_signal(signal.SIGINT)
+        _asked.clear()
+        _asked.update(engines)
+        return bool(new)
 
 
 def _end(late: threading.Event, grace: float) -> None:

@@ -276,7 +276,7 @@ def backing_off(seen: Snapshot, now: datetime, *troubles: Trouble) -> tuple[Reas
 def unready(slaves: tuple[Slave, ...], due: frozenset[str], now: datetime) -> frozenset[str]:
     """The slaves that couldn't be drained or removed, while it is too early to try again.
 
-    Those that are due are tried together: each try may take half a minute, in which nothing else is decided.
+    Those that are due are tried together: each try may take a minute, in which nothing else is decided.
     """
     stay = {slave.name: slave.stays for slave in slaves if slave.stays}
     early = frozenset(name for name, setback in stay.items() if waits(setback, now))

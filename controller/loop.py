@@ -13,7 +13,7 @@ import structlog
 from cluster.errors import EcmError
 from cluster.report import Shared
 from controller import checks, command, heartbeat, pool, template
-from controller.apply import Outcome, Tools, apply, forget
+from controller.apply import Outcome, Tools, apply, forget, look_again
 from controller.decide import decide, removals_over
 from controller.disk import BestEffort
 from controller.errors import LockedError, OutsideError
@@ -73,7 +73,7 @@ class Loop:
     checked: Shared | None = None
     proved: bool = False
     hurried: bool = False
-    """Whether Pulumi has been asked to end early."""
+    """Whether the patience with what runs of Pulumi is over."""
     requests: Requests = field(default_factory=Requests)
     attempt: BestEffort = field(default_factory=BestEffort)
 
@@ -100,8 +100,8 @@ class Loop:
         self.tools.stop.wait()
         patience = STOP_PATIENCE
         while not over.wait(patience):
-            if command.interrupt() and not self.hurried:
-                self.hurried = True
+            self.hurried = True
+            if command.interrupt():
                 log.info("pulumi is to end early: an update notes what it has made and begins nothing more")
             patience = 1.0
 
@@ -147,6 +147,8 @@ class Loop:
             self.checked, self.reporter.console_logs = settings, settings.console_logs
             checks.settings(settings, self.tools.cloud)
         seen = self.requests.into(observe(self.tools.cloud, view, settings, self.memory, now))
+        if not seen.unknown and self.memory.watch.overlooked(now):
+            look_again()
         met = partial(self.requests.forget_met, seen, self.view_at or now, self.clock())
         self.attempt("requests that were met", met)
         self.memory_file.save(self.memory)
@@ -156,7 +158,7 @@ class Loop:
             self.proved = True
             self.attempt("proof of the release", self.releases.prove)
         self.recovered = self.recovered and not any(slave.phase is Phase.DOUBTFUL for slave in seen.slaves)
-        if not self.applying:
+        if not self.applying and not self.tools.stop.is_set():
             self._decide(seen, allowed, settings, now)
         return Rest(settings.poll_interval, empty=not (seen.jobs or seen.unknown or self.applying))
 
@@ -182,8 +184,8 @@ class Loop:
                 self.memory.setbacks.pop(trouble, None)
             for trouble, why in outcome.failures.items():
                 self.memory.failed(trouble, why, now)
+            self.memory.never_joined(outcome.never_joined, now)
         self.memory.asked(self.asked, outcome.stayed, now)
-        self.memory.never_joined(outcome.never_joined, now)
         if outcome.locked:
             self.memory.locked, self.locked_at = outcome.locked, now
         if (outcome.tried and outcome.failures) or outcome.locked:

@@ -8,7 +8,7 @@ import math
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -32,8 +32,9 @@ IDLE = " && ".join(("JobStatus == 1", *(f"JobUniverse != {universe}" for univers
 # Atomic at the startd: it refuses when any slot has been claimed or matched in the meantime.
 NO_CLAIM = 'SlotType =!= "Dynamic" && State =!= "Claimed" && State =!= "Matched" && State =!= "Preempting"'
 
-# A startd whose drain was undone too early keeps this at zero (`revive`), and would end its jobs at once.
-JOBS_MAY_STAY = "MaxJobRetirementTime =!= 0"
+# Ten years by our configuration (20-ecm-slave.conf); another one may have less, and a startd whose drain was undone too
+# early has none (`revive`).
+JOBS_MAY_STAY = "(MaxJobRetirementTime > 100000000) =?= true"
 
 UPDATE_EVERY = 60
 """Seconds from one ad of a slave to the next (cloudinit/files/common/etc/condor)."""
@@ -68,6 +69,8 @@ _SLOT = [
     *("NumDynamicSlots", "NumDynamicSlotsTime", "DaemonStartTime", "MyCurrentTime", "LastHeardFrom"),
     *("Activity", "RemoteOwner", "EnteredCurrentActivity"),
 ]
+_ADDRESS = ["Name", "MyAddress", "StartdIpAddr"]
+"""What the collector files a slot's ad by."""
 _FREE_STATES = ("Unclaimed", "Owner", "Drained")
 STARTING = 60
 """Seconds in which a job starts on a slot that was claimed for it: a claim without one after that waits for something
@@ -256,15 +259,35 @@ def drain(name: str, reason: str) -> Drain:
         OutsideError: the collector can't be asked, or the startd doesn't answer.
     """
     with _translated("the collector can't be asked"):
-        ads = htcondor2.Collector().query(htcondor2.AdType.Slot, f'EcmSlave == "{name}"', ["Name"])
+        ads = htcondor2.Collector().query(htcondor2.AdType.Slot, f'EcmSlave == "{name}"', _ADDRESS)
     if not ads:
         return Drain.ABSENT
     answer = _ask("condor_drain", "-graceful", "-check", NO_CLAIM, "-reason", reason, f"{name}.pool")
     if answer.returncode == 0:
+        _close(ads, reason)
         return Drain.DRAINED
     if refusal := _refusal(answer):
         return refusal
     raise OutsideError(f"{name} can't be drained - {_said(answer)}")
+
+
+def _close(ads: Iterable[Mapping[str, Any]], reason: str) -> None:
+    """Says in the collector what a startd that was drained will say there itself, if it lives for another second.
+
+    Until then HTCondor would give jobs to the slave, and wait for the answer of one that is no more.
+    """
+    closed = {
+        "State": "Drained",
+        "Activity": "Retiring",
+        "Draining": True,
+        "DrainReason": reason,
+        "Requirements": False,
+        "MyType": "Machine",
+    }
+    merged = [classad2.ClassAd({**{key: ad[key] for key in _ADDRESS}, **closed}) for ad in ads]
+    # Nothing is lost when the collector is away: it would only have known sooner.
+    with suppress(htcondor2.HTCondorException, OSError):
+        htcondor2.Collector().advertise(merged, "MERGE_STARTD_AD")
 
 
 def retire(name: str, reason: str) -> None:
@@ -279,7 +302,10 @@ def retire(name: str, reason: str) -> None:
             case Drain.ALREADY:
                 pass
             case Drain.REFUSED:
-                raise OutsideError(f"{name} isn't drained - its HTCondor would end the jobs that run there")
+                raise OutsideError(
+                    f"{name} isn't drained - its HTCondor gives jobs no time to end (MaxJobRetirementTime);"
+                    " it goes when it has none"
+                )
             case _:
                 raise OutsideError(f"{name} can't be drained - {_said(answer)}")
 
@@ -294,13 +320,19 @@ def revive(name: str) -> None:
         OutsideError: the startd doesn't do it, or doesn't complete the drain.
     """
     end = time.monotonic() + _COMPLETION
-    while (whole_slot(name) or {}).get("Activity") == "Retiring":
+    while _completes_a_drain(name):
         if time.monotonic() > end:
             raise OutsideError(f"the drain of {name} can't be undone - it isn't complete after {_COMPLETION} s")
         time.sleep(0.5)
     answer = _ask("condor_drain", "-cancel", f"{name}.pool")
     if answer.returncode:
         raise OutsideError(f"the drain of {name} can't be undone - {_said(answer)}")
+
+
+def _completes_a_drain(name: str) -> bool:
+    constraint = f'EcmSlave == "{name}" && SlotType == "Partitionable" && Activity == "Retiring"'
+    with _translated("the collector can't be asked"):
+        return bool(htcondor2.Collector().query(htcondor2.AdType.Slot, constraint, ["Name"]))
 
 
 def forget(names: Iterable[str]) -> None:
@@ -320,6 +352,21 @@ def forget(names: Iterable[str]) -> None:
                 query = classad2.ClassAd({"MyType": "Query", "TargetType": kind})
                 query["Requirements"] = classad2.ExprTree(f'Machine == "{name}.pool"')
                 collector.advertise([query], command)
+
+
+def look_again() -> None:
+    """Has the schedd make its list of idle jobs anew, for the next negotiation.
+
+    That list lacks a job that was given to a slave while it was made, also when that slave never answered; and it is
+    made when a job comes, is released, or has its priority set - be it to what it is.
+
+    Raises:
+        OutsideError: the schedd can't be told.
+    """
+    with _translated("the schedd can't be told to look again"):
+        schedd = _schedd()
+        for ad in schedd.query(f"{IDLE} && isInteger(JobPrio)", ["ClusterId", "ProcId", "JobPrio"], limit=1):
+            schedd.edit(f"{ad['ClusterId']}.{ad['ProcId']}", "JobPrio", str(ad["JobPrio"]))
 
 
 def heartbeat() -> None:

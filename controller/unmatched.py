@@ -21,6 +21,10 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=5), timedelta(hours=1)
 """For how long jobs that were found so don't count. What kept them may have gone while no slave was there to tell."""
 
 
+OVERLOOKED = timedelta(seconds=75)
+"""More than HTCondor waits for a slave that doesn't answer: REQUEST_CLAIM_TIMEOUT and a SCHEDD_INTERVAL
+(cloudinit/files/master/etc/condor, …/common), and a negotiation."""
+
 Group = tuple[Room, str]
 """A group's request and kind."""
 
@@ -59,6 +63,8 @@ class Watch:
     """Since when each group waits."""
     standing: dict[str, Standing] = field(default_factory=dict)
     stuck: dict[Group, Stuck] = field(default_factory=dict)
+    said: tuple[int, datetime] | None = None
+    """How often `overlooked` has said so, and when it may again."""
 
     def look(
         self, jobs: tuple[JobGroup, ...], slaves: tuple[Slave, ...], places: int, now: datetime
@@ -93,6 +99,23 @@ class Watch:
             group: stuck for group, count in idle.items() if (stuck := self._stuck(group, count, beside, now))
         }
         return tuple(self._marked(group, now) for group in jobs)
+
+    def overlooked(self, now: datetime) -> bool:
+        """Whether HTCondor may have lost sight of jobs (`pool.look_again`).
+
+        That may be so when they have waited for `OVERLOOKED`, beside a slave that has stood free and unchanged. It is
+        said once, and again while it stays so, after pauses that double: most such jobs are held by something else.
+        """
+        waiting = [request for (request, _), since in self.waiting.items() if now - since >= OVERLOOKED]
+        standing = [slave.free for slave in self.standing.values() if now - slave.since >= OVERLOOKED]
+        if not any(free.holds(request) for free in standing for request in waiting):
+            self.said = None
+            return False
+        times, again_at = self.said or (0, now)
+        if now < again_at <= now + LONGEST_PAUSE:
+            return False
+        self.said = times + 1, now + min(OVERLOOKED * 2 ** min(times, 10), LONGEST_PAUSE)
+        return True
 
     def shift(self, jump: timedelta) -> None:
         """Takes all times along with the clock, which has jumped."""

@@ -270,18 +270,9 @@ def test_a_broken_slave_that_cannot_be_closed_to_jobs_says_so(
     assert outcome.stayed == {"a": "a isn't drained - its HTCondor would end the jobs that run there"}
 
 
-@pytest.mark.parametrize(
-    ("told_amid_the_drains", "asked", "stayed"),
-    [(False, [], {"a": "the controller is to end"}), (True, [("drain", "a")], {})],
-)
+@pytest.mark.parametrize("told_amid_the_drains", [True, False])
 def test_a_controller_that_is_to_end_begins_nothing(
-    outside: Outside,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    asked: list[Any],
-    stayed: dict[str, str],
-    *,
-    told_amid_the_drains: bool,
+    outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, told_amid_the_drains: bool
 ) -> None:
     stop = threading.Event()
 
@@ -290,12 +281,14 @@ def test_a_controller_that_is_to_end_begins_nothing(
         return outside.drain(name, reason)
 
     monkeypatch.setattr(pool, "drain", drain)
+    monkeypatch.setattr("controller.apply.ABREAST", 1)
     if not told_amid_the_drains:
         stop.set()
-    plan = replace(remove("a"), create=1)
-    outcome = run(outside, tmp_path, plan, slave("a", Phase.IDLE), stop=stop)
-    assert (outside.asked, outcome.stayed) == (asked, stayed)
-    assert (outcome.ended_early, outcome.tried) == (True, frozenset())
+    slaves = [slave("a", Phase.IDLE), slave("b", Phase.FAILED), slave("c", Phase.BUSY), slave("d", Phase.DRAINED)]
+    plan = replace(remove("a", "b"), create=1, retire=("c",) if not told_amid_the_drains else (), revive=("d",))
+    outcome = run(outside, tmp_path, plan, *slaves, stop=stop)
+    assert outside.asked == ([("drain", "a")] if told_amid_the_drains else [])
+    assert outcome == Outcome(ended_early=True)
 
 
 def test_when_all_refuse_no_update_runs(outside: Outside, tmp_path: Path) -> None:

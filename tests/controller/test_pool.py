@@ -24,6 +24,9 @@ WHOLE: dict[str, Any] = {
     "DaemonStartTime": 100,
     "MyCurrentTime": 1000,
     "LastHeardFrom": 5000.0,
+    "Name": "slot1@a.pool",
+    "MyAddress": "<10.0.0.12:9618>",
+    "StartdIpAddr": "<10.0.0.12:9618>",
 }
 NO_UTF8 = r'"M\374nster"'
 """As a ClassAd has it, which is bytes: Latin-1."""
@@ -184,16 +187,22 @@ def test_a_drain_asks_the_collector_for_the_one_slave_only(
     monkeypatch: pytest.MonkeyPatch, ads: list[Any], answer: pool.Drain
 ) -> None:
     asked: list[object] = []
+    told: list[Any] = []
 
     class Collector:
         def query(self, *question: object) -> list[Any]:
             asked.append(question[1])
             return ads
 
+        def advertise(self, news: list[Any], command: str) -> None:
+            told.extend((command, ad["Name"], ad["State"], ad["Requirements"]) for ad in news)
+            raise htcondor2.HTCondorException("it is away")
+
     monkeypatch.setattr(htcondor2, "Collector", Collector)
     monkeypatch.setattr(pool, "_ask", lambda *command: subprocess.CompletedProcess(command, 0, "", ""))
     assert pool.drain("a", "idle") is answer
     assert asked == ['EcmSlave == "a"']
+    assert told == [("MERGE_STARTD_AD", "slot1@a.pool", "Drained", False)] * len(ads), "no job is given to it any more"
 
 
 TOLD = (
@@ -246,7 +255,7 @@ def test_a_slave_that_takes_no_more_jobs_already_is_retired() -> None:
 @pytest.mark.parametrize("refusing", ["error code 10003: Draining check expression is false"], indirect=True)
 @pytest.mark.usefixtures("refusing")
 def test_a_slave_whose_jobs_would_be_ended_is_not_retired() -> None:
-    with pytest.raises(OutsideError, match="a isn't drained - its HTCondor would end the jobs"):
+    with pytest.raises(OutsideError, match="a isn't drained - its HTCondor gives jobs no time to end"):
         pool.retire("a", "unwanted")
 
 
@@ -255,7 +264,7 @@ def test_a_drain_is_undone_when_it_is_complete_and_not_before(
     looks: list[str], monkeypatch: pytest.MonkeyPatch, *, undone: bool
 ) -> None:
     seen, asked = iter(looks), []
-    monkeypatch.setattr(pool, "whole_slot", lambda _name: {"State": "Drained", "Activity": next(seen)})
+    monkeypatch.setattr(pool, "_completes_a_drain", lambda _name: next(seen) == "Retiring")
     monkeypatch.setattr(pool, "_COMPLETION", 3)
     clock = iter(range(99))
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)

@@ -204,6 +204,7 @@ def test_a_drain_is_refused_by_a_job_and_told_from_one_that_is_there_already(
     assert pool.drain("s1", "idle") is Drain.REFUSED
     condor.run("condor_rm", "-all", user="ada")
     assert within(60, lambda: pool.drain("s1", "idle") is Drain.DRAINED)
+    assert pool.machines()["s1"].draining, "at once: no job is given to it any more"
     assert pool.drain("s1", "idle") is Drain.ALREADY
     pool.revive("s1")
     pool.revive("s1")
@@ -296,7 +297,10 @@ def freeze(condor: RealPool, slave: str) -> None:
 def test_a_job_that_was_given_a_slave_that_went_at_that_moment_is_given_another_one_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """HTCondor by itself waits for half an hour for the slave's word, and shows an idle job meanwhile."""
+    """HTCondor by itself waits for half an hour for the slave's word, and shows an idle job meanwhile.
+
+    It then forgets the job, if anything has had it make its list of jobs anew meanwhile.
+    """
     with real_pool(("s1", "s2")) as condor:
         drains_of(condor, monkeypatch)
         pool.drain("s2", "idle")
@@ -305,8 +309,12 @@ def test_a_job_that_was_given_a_slave_that_went_at_that_moment_is_given_another_
         condor.submit("ada", whole_slave(60))
         assert within(60, lambda: bool(re.search("Matched .*s1@", condor.run("cat", "/var/log/condor/NegotiatorLog"))))
         unlist("s1")
+        condor.submit("bob", asked())
         pool.revive("s2")
-        assert within(100, lambda: hosts("ada") == {"s2"})
+        assert within(80, lambda: "Timed out requesting claim" in condor.run("cat", "/var/log/condor/SchedLog"))
+        assert not within(15, lambda: hosts("ada") != set()), "HTCondor sees the job: who needs look_again?"
+        pool.look_again()
+        assert within(20, lambda: hosts("ada") == {"s2"})
 
 
 def hosts(user: str) -> set[str]:

@@ -169,3 +169,28 @@ def test_a_slave_is_unchanged_for_a_group_only_since_both_are_there() -> None:
     assert not pool.unmatched(late, large, after=PATIENCE)
     assert not pool.unmatched(late, large, after=PATIENCE - timedelta(seconds=1))
     assert pool.unmatched(late, large, after=timedelta(seconds=1))
+
+
+def overlooked(pool: Pool, *slaves: Slave, seconds: int = 1200) -> list[int]:
+    """When it is said, in looks 5 s apart."""
+    said = []
+    for second in range(0, seconds, 5):
+        pool.unmatched(JOBS, *slaves, after=timedelta(seconds=5 if second else 0))
+        if pool.watch.overlooked(pool.now):
+            said.append(second)
+    return said
+
+
+def test_that_jobs_may_have_been_overlooked_is_said_after_longer_and_longer_pauses() -> None:
+    pool = Pool()
+    assert overlooked(pool, IDLE) == [75, 150, 300, 600]
+    assert overlooked(pool, seconds=5) == [], "without a slave"
+    assert overlooked(pool, IDLE, seconds=100) == [75], "from the beginning"
+
+
+def test_no_job_is_overlooked_while_slaves_change_or_lack_room() -> None:
+    assert overlooked(Pool(), replace(IDLE, free=Room(0, 2000, 10_000))) == []
+    pool = Pool()
+    for jobs in range(200):
+        pool.unmatched(JOBS, replace(SLAVE, jobs=1 + jobs % 2), after=timedelta(seconds=5), places=4)
+        assert not pool.watch.overlooked(pool.now)
