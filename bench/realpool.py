@@ -26,7 +26,7 @@ from controller.tokens import slave_token
 REPO = Path(__file__).parents[1]
 CALL = "ECM_REALPOOL_CALL"
 """In the environment meanwhile: the words before a command that is to run inside, as a JSON list."""
-USERS = {"ada": 2001, "bob": 2002}
+USERS = {"ada": 2001, "bob": 2002, "ecm": 2003}
 _CONFIG = (
     "cloudinit/files/common/etc/condor/config.d/10-ecm-pool.conf",
     "cloudinit/files/master/etc/condor/config.d/20-ecm-master.conf",
@@ -52,6 +52,7 @@ ALLOW_ADVERTISE_STARTD = *
 ALLOW_ADVERTISE_MASTER = *
 ALLOW_ADVERTISE_SCHEDD = *
 COLLECTOR.ALLOW_DAEMON = *
+COLLECTOR.ALLOW_NEGOTIATOR = *
 COLLECTOR_REQUIREMENTS = True
 """
 # All on one host, so each with its own file of everything.
@@ -64,8 +65,9 @@ STARTD.{up}.STARTD_ADDRESS_FILE = $(LOG)/.startd.{name}
 STARTD.{up}.EXECUTE = /var/lib/condor/execute/{name}
 DAEMON_LIST = $(DAEMON_LIST) {up}
 """
-# Beside the product's own. It is the master's host too: `pool` stays the users' domain.
+# Beside the product's own. It is the master's host too: its users are the pool's, and may submit.
 _SLAVES = """
+ALLOW_WRITE = *@pool
 ECM_JOBS = 2
 EcmSlave = "$(LOCALNAME)"
 NUM_CPUS = 2

@@ -8,7 +8,7 @@ import math
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -256,7 +256,7 @@ def drain(name: str, reason: str) -> Drain:
     """Asks a slave's startd to take no more jobs, if it has no claim at this very moment.
 
     Raises:
-        OutsideError: the collector can't be asked, or the startd doesn't answer.
+        OutsideError: the collector can't be asked or told, or the startd doesn't answer.
     """
     with _translated("the collector can't be asked"):
         ads = htcondor2.Collector().query(htcondor2.AdType.Slot, f'EcmSlave == "{name}"', _ADDRESS)
@@ -285,8 +285,7 @@ def _close(ads: Iterable[Mapping[str, Any]], reason: str) -> None:
         "MyType": "Machine",
     }
     merged = [classad2.ClassAd({**{key: ad[key] for key in _ADDRESS}, **closed}) for ad in ads]
-    # Nothing is lost when the collector is away: it would only have known sooner.
-    with suppress(htcondor2.HTCondorException, OSError):
+    with _translated("the collector can't be told of a drained slave"):
         htcondor2.Collector().advertise(merged, "MERGE_STARTD_AD")
 
 
@@ -358,15 +357,17 @@ def look_again() -> None:
     """Has the schedd make its list of idle jobs anew, for the next negotiation.
 
     That list lacks a job that was given to a slave while it was made, also when that slave never answered; and it is
-    made when a job comes, is released, or has its priority set - be it to what it is.
+    made anew when a job comes. So one comes, held, and goes.
 
     Raises:
         OutsideError: the schedd can't be told.
     """
     with _translated("the schedd can't be told to look again"):
         schedd = _schedd()
-        for ad in schedd.query(f"{IDLE} && isInteger(JobPrio)", ["ClusterId", "ProcId", "JobPrio"], limit=1):
-            schedd.edit(f"{ad['ClusterId']}.{ad['ProcId']}", "JobPrio", str(ad["JobPrio"]))
+        made = schedd.submit(
+            htcondor2.Submit({"executable": "/bin/true", "transfer_executable": "false", "hold": "true"})
+        )
+        schedd.act(htcondor2.JobAction.Remove, f"ClusterId == {made.cluster()}")
 
 
 def heartbeat() -> None:

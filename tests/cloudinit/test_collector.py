@@ -114,6 +114,23 @@ def test_without_a_token_or_with_another_pools_nobody_joins_or_reads(condor: Rea
     assert "refused" not in as_slave(condor, "a", "condor_status", "-any"), "a slave's own token reads"
 
 
+def test_the_controller_closes_a_slave_to_jobs_and_nobody_else_does(condor: RealPool) -> None:
+    where = {"MyAddress": '"<127.0.0.1:7>"', "StartdIpAddr": '"<127.0.0.1:7>"', "Name": '"slot1@c.pool"'}
+    advertise(condor, "c", STARTD, FORGED | where | {"Machine": '"c.pool"', "EcmSlave": '"c"', "State": '"Unclaimed"'})
+    closed = {"MyType": '"Machine"', "State": '"Drained"', "Requirements": "False"} | where
+    text = "".join(f"{attribute} = {value}\n" for attribute, value in closed.items())
+
+    def state() -> list[str]:
+        return seen(condor, "-constraint", 'EcmSlave == "c"', "-af", "State", "Requirements")
+
+    assert "Sent 0 of 1" in advertise(condor, "c", "MERGE_STARTD_AD", closed), "a slave says so itself"
+    with pytest.raises(subprocess.CalledProcessError):
+        condor.run("condor_advertise", "-tcp", "MERGE_STARTD_AD", "-", user="bob", stdin=text)
+    assert state() == ["Unclaimed", "undefined"]
+    condor.run("condor_advertise", "-tcp", "MERGE_STARTD_AD", "-", user="ecm", stdin=text)
+    assert state() == ["Drained", "false"]
+
+
 def test_a_slave_cannot_forge_the_controllers_heartbeat(condor: RealPool) -> None:
     heartbeat = {"MyType": '"EcmController"', "Name": '"controller"'}
     assert "Sent 0 of 1" in advertise(condor, "a", "UPDATE_AD_GENERIC", heartbeat)

@@ -196,7 +196,6 @@ def test_a_drain_asks_the_collector_for_the_one_slave_only(
 
         def advertise(self, news: list[Any], command: str) -> None:
             told.extend((command, ad["Name"], ad["State"], ad["Requirements"]) for ad in news)
-            raise htcondor2.HTCondorException("it is away")
 
     monkeypatch.setattr(htcondor2, "Collector", Collector)
     monkeypatch.setattr(pool, "_ask", lambda *command: subprocess.CompletedProcess(command, 0, "", ""))
