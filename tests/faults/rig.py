@@ -241,6 +241,15 @@ class Rig:
         ]
         return "\n".join([*journal.splitlines()[-80:], "", *calls[-80:], ""])
 
+    def remains(self) -> str:
+        """The jobs that are left, and what the schedd says of them."""
+        jobs = "condor_q -all -af:h ClusterId ProcId Owner JobStatus EnteredCurrentStatus RemoteHost"
+        noise = "Number of Active Workers|aggregating on|stashed negotiator|Negotiating for|Finished sending"
+        try:
+            return self.as_root(f"{jobs}\ndate\ngrep -Ev '{noise}' /var/log/condor/SchedLog | tail -60")
+        except (StepFailedError, subprocess.TimeoutExpired) as error:
+            return f"{error}\n"
+
     def recover(self) -> None:
         """Ends whatever a failed case has left."""
         wait_for("the master", PATIENCE, lambda: holds(lambda: self.user.on_master("true") == ""))

@@ -65,6 +65,7 @@ def rig(cluster: Rig) -> Iterator[Rig]:
     began = time.time()
     yield cluster
     if not cluster.at_rest():
+        sys.stdout.write(cluster.remains())
         cluster.recover()
     sys.stdout.write(cluster.story(began))
 
