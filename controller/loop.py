@@ -147,7 +147,7 @@ class Loop:
             self.checked, self.reporter.console_logs = settings, settings.console_logs
             checks.settings(settings, self.tools.cloud)
         seen = self.requests.into(observe(self.tools.cloud, view, settings, self.memory, now))
-        if not seen.unknown and self.memory.watch.overlooked(now):
+        if not seen.unknown and not self.tools.stop.is_set() and self.memory.watch.overlooked(now):
             look_again()
         met = partial(self.requests.forget_met, seen, self.view_at or now, self.clock())
         self.attempt("requests that were met", met)

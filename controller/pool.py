@@ -71,6 +71,8 @@ _SLOT = [
 ]
 _ADDRESS = ["Name", "MyAddress", "StartdIpAddr"]
 """What the collector files a slot's ad by."""
+_CLOSED_AT = "EcmClosedAt"
+"""In an ad that the controller has changed, until the startd sends the next one."""
 _FREE_STATES = ("Unclaimed", "Owner", "Drained")
 STARTING = 60
 """Seconds in which a job starts on a slot that was claimed for it: a claim without one after that waits for something
@@ -277,14 +279,17 @@ def _close(ads: Iterable[Mapping[str, Any]], reason: str) -> None:
     Until then HTCondor would give jobs to the slave, and wait for the answer of one that is no more.
     """
     closed = {
+        "MyType": "Machine",
         "State": "Drained",
         "Activity": "Retiring",
         "Draining": True,
         "DrainReason": reason,
         "Requirements": False,
-        "MyType": "Machine",
+        _CLOSED_AT: int(time.time()),
     }
-    merged = [classad2.ClassAd({**{key: ad[key] for key in _ADDRESS}, **closed}) for ad in ads]
+    # A slot whose ad lacks something, be it out of malice, isn't found, and stays as it is.
+    addresses = [{key: at for key in _ADDRESS if isinstance(at := _evaluated(ad, key), str)} for ad in ads]
+    merged = [classad2.ClassAd(address | closed) for address in addresses if "Name" in address]
     with _translated("the collector can't be told of a drained slave"):
         htcondor2.Collector().advertise(merged, "MERGE_STARTD_AD")
 
@@ -329,7 +334,9 @@ def revive(name: str) -> None:
 
 
 def _completes_a_drain(name: str) -> bool:
-    constraint = f'EcmSlave == "{name}" && SlotType == "Partitionable" && Activity == "Retiring"'
+    """So says the startd, or so was said in its place a moment ago: its own word may have come before."""
+    own = f"(time() - ({_CLOSED_AT} ?: time()) < {_COMPLETION - 3})"
+    constraint = f'EcmSlave == "{name}" && SlotType == "Partitionable" && Activity == "Retiring" && {own}'
     with _translated("the collector can't be asked"):
         return bool(htcondor2.Collector().query(htcondor2.AdType.Slot, constraint, ["Name"]))
 
@@ -365,7 +372,15 @@ def look_again() -> None:
     with _translated("the schedd can't be told to look again"):
         schedd = _schedd()
         made = schedd.submit(
-            htcondor2.Submit({"executable": "/bin/true", "transfer_executable": "false", "hold": "true"})
+            htcondor2.Submit(
+                {
+                    "executable": "/bin/true",
+                    "transfer_executable": "false",
+                    "hold": "true",
+                    # If the controller ends before it has removed it.
+                    "periodic_remove": "true",
+                }
+            )
         )
         schedd.act(htcondor2.JobAction.Remove, f"ClusterId == {made.cluster()}")
 

@@ -19,11 +19,10 @@ LONE_PATIENCE = 5 * PATIENCE
 """The same beside one slave only, which has no job that shows that it can be reached."""
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=5), timedelta(hours=1)
 """For how long jobs that were found so don't count. What kept them may have gone while no slave was there to tell."""
-
-
 OVERLOOKED = timedelta(seconds=75)
 """More than HTCondor waits for a slave that doesn't answer: REQUEST_CLAIM_TIMEOUT and a SCHEDD_INTERVAL
 (cloudinit/files/master/etc/condor, …/common), and a negotiation."""
+
 
 Group = tuple[Room, str]
 """A group's request and kind."""
@@ -63,8 +62,8 @@ class Watch:
     """Since when each group waits."""
     standing: dict[str, Standing] = field(default_factory=dict)
     stuck: dict[Group, Stuck] = field(default_factory=dict)
-    said: tuple[int, datetime] | None = None
-    """How often `overlooked` has said so, and when it may again."""
+    said: dict[Group, tuple[int, datetime]] = field(default_factory=dict)
+    """How often `overlooked` has said so of each group, and when it may again."""
 
     def look(
         self, jobs: tuple[JobGroup, ...], slaves: tuple[Slave, ...], places: int, now: datetime
@@ -83,6 +82,7 @@ class Watch:
         """
         idle = {(g.request, g.kind): g.idle for g in jobs if g.idle and not g.impossible}
         self.waiting = {group: self.waiting.get(group, now) for group in idle}
+        self.said = {group: said for group, said in self.said.items() if group in idle}
         self.standing = {
             slave.name: self._standing(slave, slave.free, now)
             for slave in sorted(slaves, key=lambda slave: slave.name)
@@ -104,24 +104,23 @@ class Watch:
         """Whether HTCondor may have lost sight of jobs (`pool.look_again`).
 
         That may be so when they have waited for `OVERLOOKED`, beside a slave that has stood free and unchanged. It is
-        said once, and again while it stays so, after pauses that double: most such jobs are held by something else.
+        said of each group once, and again while it waits, after pauses that double: mostly something else holds it.
         """
-        waiting = [request for (request, _), since in self.waiting.items() if now - since >= OVERLOOKED]
-        standing = [slave.free for slave in self.standing.values() if now - slave.since >= OVERLOOKED]
-        if not any(free.holds(request) for free in standing for request in waiting):
-            self.said = None
-            return False
-        times, again_at = self.said or (0, now)
-        if now < again_at <= now + LONGEST_PAUSE:
-            return False
-        self.said = times + 1, now + min(OVERLOOKED * 2 ** min(times, 10), LONGEST_PAUSE)
-        return True
+        standing = {slave.free for slave in self.standing.values() if now - slave.since >= OVERLOOKED}
+        overlooked = False
+        for group, since in self.waiting.items():
+            times, due = self.said.get(group, (0, since + OVERLOOKED))
+            if now >= due and any(free.holds(group[0]) for free in standing):
+                self.said[group] = times + 1, now + min(OVERLOOKED * 2 ** min(times, 10), LONGEST_PAUSE)
+                overlooked = True
+        return overlooked
 
     def shift(self, jump: timedelta) -> None:
         """Takes all times along with the clock, which has jumped."""
         self.waiting = {group: since + jump for group, since in self.waiting.items()}
         self.standing = {name: replace(slave, since=slave.since + jump) for name, slave in self.standing.items()}
         self.stuck = {group: replace(stuck, until=stuck.until + jump) for group, stuck in self.stuck.items()}
+        self.said = {group: (times, due + jump) for group, (times, due) in self.said.items()}
 
     def _standing(self, slave: Slave, free: Room, now: datetime) -> Standing:
         fresh = Standing(slave.name, now, slave.jobs, free, slave.phase is Phase.BUSY)

@@ -353,6 +353,9 @@ class World:
         self.reach(vm)
         vm.draining, vm.idle_since = None, self.now
 
+    def look_again(self) -> None:
+        self.answer("schedd")
+
     def reach(self, vm: Vm) -> None:
         if self.out_of_reach(vm):
             raise OutsideError(f"{vm.server.name} doesn't answer")
@@ -420,7 +423,8 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
         self.patches = pytest.MonkeyPatch()
-        for name in ("jobs", "machines", "running_on", "whole_slot", "drain", "retire", "revive", "forget"):
+        asked = ("jobs", "machines", "running_on", "whole_slot", "drain", "retire", "revive", "forget", "look_again")
+        for name in asked:
             self.patches.setattr(pool, name, getattr(self.world, name))
         # Slaves are named by chance, and what is done is ordered by their names.
         self.patches.setattr(secrets, "choice", random.Random(1).choice)  # noqa: S311 - the same in each run

@@ -28,6 +28,7 @@ from controller.requests import Requests
 from controller.servers import Server
 from controller.state import View
 from controller.status import Status
+from controller.unmatched import Standing
 from tests.controller.made_up import SETTINGS
 
 GROWING = frozenset({Trouble.UPDATES})
@@ -496,3 +497,18 @@ def test_a_stop_ends_the_rest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(pool, "waiting", lambda: pytest.fail("a look after the stop"))
     bench.loop.tools.stop.set()
     bench.loop._rest(Rest(60, empty=True))
+
+
+@pytest.mark.parametrize(("unknown", "asked"), [((), 1), (("the schedd can't be asked",), 0)])
+def test_htcondor_is_asked_to_look_again_at_jobs_that_it_may_have_lost_sight_of(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, unknown: tuple[str, ...], asked: int
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(pool, "look_again", lambda: calls.append("again"))
+    monkeypatch.setattr(loop, "observe", lambda *_: Snapshot(unknown=unknown))
+    bench.loop.memory.watch.waiting = {(Room(1, 100, 10), ""): bench.now - timedelta(hours=1)}
+    idle = Standing("a", bench.now - timedelta(hours=1), 0, Room(2, 2000, 100), busy=False)
+    bench.loop.memory.watch.standing = {"a": idle}
+    bench.tick()
+    bench.tick()
+    assert len(calls) == asked

@@ -182,7 +182,18 @@ def test_of_a_slot_only_what_has_a_value_is_taken(monkeypatch: pytest.MonkeyPatc
     assert pool.whole_slot("a") == {"Cpus": 2, "Loop": None, "Name": "slot1@a.pool", "Site": None}
 
 
-@pytest.mark.parametrize(("ads", "answer"), [([], pool.Drain.ABSENT), ([WHOLE], pool.Drain.DRAINED)])
+BAD = classad2.ClassAd('[Name = "slot9@a.pool"; StartdIpAddr = 7]')
+BAD["MyAddress"] = classad2.ExprTree(NO_UTF8)
+
+
+@pytest.mark.parametrize(
+    ("ads", "answer"),
+    [
+        ([], pool.Drain.ABSENT),
+        ([classad2.ClassAd(WHOLE)], pool.Drain.DRAINED),
+        ([BAD, classad2.ClassAd(), classad2.ClassAd(WHOLE)], pool.Drain.DRAINED),
+    ],
+)
 def test_a_drain_asks_the_collector_for_the_one_slave_only(
     monkeypatch: pytest.MonkeyPatch, ads: list[Any], answer: pool.Drain
 ) -> None:
@@ -201,7 +212,8 @@ def test_a_drain_asks_the_collector_for_the_one_slave_only(
     monkeypatch.setattr(pool, "_ask", lambda *command: subprocess.CompletedProcess(command, 0, "", ""))
     assert pool.drain("a", "idle") is answer
     assert asked == ['EcmSlave == "a"']
-    assert told == [("MERGE_STARTD_AD", "slot1@a.pool", "Drained", False)] * len(ads), "no job is given to it any more"
+    closed = ("MERGE_STARTD_AD", "slot1@a.pool", "Drained", False)
+    assert (closed in told) is bool(ads), "no job is given to it any more"
 
 
 TOLD = (

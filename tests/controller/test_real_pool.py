@@ -288,11 +288,11 @@ def unlist(*slaves: str) -> None:
     htcondor2.Collector().advertise([query], "INVALIDATE_STARTD_ADS")
 
 
-def freeze(condor: RealPool, slave: str) -> None:
-    """Has it answer nothing any more, while its ad is still there."""
+def freeze(condor: RealPool, slave: str, how: str = "-STOP") -> None:
+    """Has it answer nothing any more, while its ad is still there; or, by `-CONT`, go on."""
     running = [line.split(None, 1) for line in condor.run("ps", "-eo", "pid=,args=").splitlines()]
     startd = f"condor_startd -local-name {slave} "
-    condor.run("kill", "-STOP", *(pid for pid, command in running if command.startswith(startd)))
+    condor.run("kill", how, *(pid for pid, command in running if command.startswith(startd)))
 
 
 def as_nobody(action: Callable[[], None]) -> None:
@@ -329,6 +329,10 @@ def test_a_job_that_was_given_a_slave_that_went_at_that_moment_is_given_another_
         assert not within(15, lambda: hosts("ada") != set()), "HTCondor sees the job: who needs look_again?"
         as_nobody(pool.look_again)
         assert within(20, lambda: hosts("ada") == {"s2"})
+        assert condor.run("condor_q", "-all", "-af", "JobStatus").split().count("5") == 0
+        freeze(condor, "s1", "-CONT")
+        assert within(30, lambda: "s1" in pool.machines() and not pool.machines()["s1"].claimed)
+        assert not within(10, lambda: pool.machines()["s1"].claimed), "the late answer is of no consequence"
 
 
 def hosts(user: str) -> set[str]:

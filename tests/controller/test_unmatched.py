@@ -184,8 +184,27 @@ def overlooked(pool: Pool, *slaves: Slave, seconds: int = 1200) -> list[int]:
 def test_that_jobs_may_have_been_overlooked_is_said_after_longer_and_longer_pauses() -> None:
     pool = Pool()
     assert overlooked(pool, IDLE) == [75, 150, 300, 600]
-    assert overlooked(pool, seconds=5) == [], "without a slave"
-    assert overlooked(pool, IDLE, seconds=100) == [75], "from the beginning"
+    pool.unmatched(replace(JOBS, idle=0), IDLE)
+    assert overlooked(pool, IDLE, seconds=100) == [75], "other jobs"
+
+
+def test_jobs_are_not_overlooked_for_longer_because_others_are_held() -> None:
+    watch, held, lost = Watch(), replace(JOBS, kind="held"), replace(JOBS, kind="lost")
+    said = []
+    for second in range(0, 4000, 5):
+        now = START + timedelta(seconds=second)
+        watch.look((held, lost) if second >= 3000 else (held,), (IDLE,), 2, now)
+        if watch.overlooked(now):
+            said.append(second)
+    assert said == [75, 150, 300, 600, 1200, 2400, 3075, 3150, 3300, 3600]
+
+
+def test_a_clock_that_is_set_back_makes_no_pause_longer() -> None:
+    pool = Pool()
+    assert overlooked(pool, IDLE, seconds=80) == [75]
+    pool.now -= timedelta(hours=3)
+    pool.watch.shift(timedelta(hours=-3))
+    assert overlooked(pool, IDLE, seconds=80) == [75]
 
 
 def test_no_job_is_overlooked_while_slaves_change_or_lack_room() -> None:
