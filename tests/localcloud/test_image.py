@@ -16,6 +16,7 @@ TOOLS = {
     "mke2fs": 'for last; do before=$file file=$last; done; touch "$before"',
     "mmdebstrap": """\
 for last; do before=$root root=$last; done
+printenv >"$ECM_CACHE/environment"
 mkdir -p "$before"/etc/apt/apt.conf.d "$before"/etc/cloud/cloud.cfg.d "$before"/usr/sbin "$before"/var \\
   "$before"/usr/local/share/ca-certificates""",
     "apt-config": "",
@@ -61,6 +62,7 @@ def image(
         "ECM_CACHE": f"{home}/cache",
         "INDEX": index,
         "MIRROR": mirror,
+        "CONDOR_CONFIG": "/dev/null",
     }
     command = [str(checkout / "localcloud/image/build"), variant]
     return Path(
@@ -76,6 +78,14 @@ def test_a_bare_image_is_built_anew_when_its_way_to_packages_changes(checkout: P
     recipe = checkout / "localcloud/image/build"
     recipe.write_text(recipe.read_text().replace('sort -u >"$root.hosts"', 'sort >"$root.hosts"'))
     assert image(checkout, "bare") != first
+
+
+def test_htcondors_package_is_installed_as_if_this_machine_had_none(checkout: Path) -> None:
+    """It makes its folders where the configuration says that the environment names."""
+    image(checkout, "full")
+    environment = (checkout.parent / "cache/environment").read_text()
+    assert "MIRROR=" in environment
+    assert "CONDOR_CONFIG=" not in environment
 
 
 def test_a_full_image_has_no_way_to_packages_that_could_change(checkout: Path) -> None:
