@@ -101,6 +101,9 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         for revival in revived:
             revival.result()
         undrained = {name: why for name, drain in retired.items() if (why := drain.result())}
+    if tools.stop.is_set():
+        log.info("update isn't begun: the controller is to end")
+        return Outcome(ended_early=True)
     gone = [removal.slave for removal in going if removal.slave not in undeleted]
     # The plan has given the places of those that go to new ones; but some stay, and an update deletes while it makes.
     ended = [name for name in gone if slaves[name].phase is Phase.GONE or _by_hand(slaves[name])]
@@ -111,8 +114,6 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         fingerprint=settings.fingerprint,
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
-    if tools.stop.is_set() and not outcome.tried:
-        return Outcome(ended_early=True)
     failures = (r for r in going if r.reason.why in (Why.NOT_JOINED, Why.FAILED) and not slaves[r.slave].known)
     return replace(
         outcome,
@@ -239,9 +240,6 @@ def _update(change: Change, settings: Shared, tools: Tools) -> Outcome:
         trouble for trouble, names in ((Trouble.UPDATES, change.create), (Trouble.REMOVALS, change.remove)) if names
     )
     names = {"create": sorted(change.create), "remove": sorted(change.remove)}
-    if tools.stop.is_set():
-        log.info("update isn't begun: the controller is to end", **names)
-        return Outcome()
     log.info("update starts", **names)
     try:
         tools.state.change(change, settings.slave, on_delete=forget)

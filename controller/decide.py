@@ -83,10 +83,13 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
     )
     living = tuple(s for s in sound if s.phase is not Phase.DRAINED or s.name in revive)
     going = broken + old + drained
-    due = frozenset((*retiring(sound, seen), *(r.slave for r in going + shrink(packing, living, limits))))
+    idle, retire = shrink(packing, living, limits), retiring(sound, seen)
+    due = frozenset((*retire, *(removal.slave for removal in going + idle)))
     waiting = unready(seen.slaves, due, now)
-    remove = tuple(r for r in going if r.slave not in waiting) + shrink(packing, living, limits, waiting)
-    retire = retiring(sound, seen, waiting)
+    if waiting:
+        # Others take their turn.
+        idle, retire = shrink(packing, living, limits, waiting), retiring(sound, seen, waiting)
+    remove = tuple(r for r in going if r.slave not in waiting) + idle
     wait = backing_off(seen, now, Trouble.REMOVALS) if remove or retire else ()
     taken = len(seen.slaves) if wait else len(living) + sum(removal.slave in waiting for removal in going)
     create, why = growth(packing, living, taken, seen, limits, now)

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -79,16 +80,20 @@ class Loop:
 
     def run(self) -> None:
         """Ticks until it is stopped, then has a running update end."""
+        with heartbeat.beating(), self._hurrying(), self.worker:
+            while not self.tools.stop.is_set():
+                self._rest(self.tick())
+            if not self.proved:
+                self.attempt("end of the release", self.releases.forgive)
+            if self.applying:
+                self._end(self.applying)
+
+    @contextmanager
+    def _hurrying(self) -> Iterator[None]:
         over = threading.Event()
-        threading.Thread(target=self._hurry, args=(over,), daemon=True).start()
+        threading.Thread(target=self._hurry, args=(over,), name="hurry", daemon=True).start()
         try:
-            with heartbeat.beating(), self.worker:
-                while not self.tools.stop.is_set():
-                    self._rest(self.tick())
-                if not self.proved:
-                    self.attempt("end of the release", self.releases.forgive)
-                if self.applying:
-                    self._end(self.applying)
+            yield
         finally:
             over.set()
 

@@ -80,6 +80,8 @@ else, as one that `keep_claim_idle` keeps."""
 _PATIENCE = 30
 _COMPLETION = 15
 """Seconds for a drain without jobs to be complete: the startd looks every 5 s (POLLING_INTERVAL)."""
+_CLOSED_FOR = 12
+"""Seconds that the controller's word of a drain is believed: the startd may have said before that it is complete."""
 LONGEST_IDLE = 10 * 365 * 86_400
 """Seconds: what a slave's odd clock says beyond is no date."""
 _UNREADABLE = (classad2.ClassAdException, SystemError, ValueError)
@@ -264,9 +266,16 @@ def drain(name: str, reason: str) -> Drain:
         ads = htcondor2.Collector().query(htcondor2.AdType.Slot, f'EcmSlave == "{name}"', _ADDRESS)
     if not ads:
         return Drain.ABSENT
-    answer = _ask("condor_drain", "-graceful", "-check", NO_CLAIM, "-reason", reason, f"{name}.pool")
-    if answer.returncode == 0:
+    answer = _drain(name, NO_CLAIM, reason)
+    if answer is Drain.DRAINED:
         _close(ads, reason)
+    return answer
+
+
+def _drain(name: str, check: str, reason: str) -> Drain:
+    """The startd's answer to a drain that all its slots have to agree to."""
+    answer = _ask("condor_drain", "-graceful", "-check", check, "-reason", reason, f"{name}.pool")
+    if answer.returncode == 0:
         return Drain.DRAINED
     if refusal := _refusal(answer):
         return refusal
@@ -300,18 +309,11 @@ def retire(name: str, reason: str) -> None:
     Raises:
         OutsideError: the startd doesn't do it, or would end its jobs.
     """
-    answer = _ask("condor_drain", "-graceful", "-check", JOBS_MAY_STAY, "-reason", reason, f"{name}.pool")
-    if answer.returncode:
-        match _refusal(answer):
-            case Drain.ALREADY:
-                pass
-            case Drain.REFUSED:
-                raise OutsideError(
-                    f"{name} isn't drained - its HTCondor gives jobs no time to end (MaxJobRetirementTime);"
-                    " it goes when it has none"
-                )
-            case _:
-                raise OutsideError(f"{name} can't be drained - {_said(answer)}")
+    if _drain(name, JOBS_MAY_STAY, reason) is Drain.REFUSED:
+        raise OutsideError(
+            f"{name} isn't drained - its HTCondor gives jobs no time to end (MaxJobRetirementTime); it goes when it has"
+            " none"
+        )
 
 
 def revive(name: str) -> None:
@@ -334,9 +336,9 @@ def revive(name: str) -> None:
 
 
 def _completes_a_drain(name: str) -> bool:
-    """So says the startd, or so was said in its place a moment ago: its own word may have come before."""
-    own = f"(time() - ({_CLOSED_AT} ?: time()) < {_COMPLETION - 3})"
-    constraint = f'EcmSlave == "{name}" && SlotType == "Partitionable" && Activity == "Retiring" && {own}'
+    """So says the startd, or so was said in its place a moment ago."""
+    lately = f"time() - ({_CLOSED_AT} ?: time()) < {_CLOSED_FOR}"
+    constraint = f'EcmSlave == "{name}" && SlotType == "Partitionable" && Activity == "Retiring" && {lately}'
     with _translated("the collector can't be asked"):
         return bool(htcondor2.Collector().query(htcondor2.AdType.Slot, constraint, ["Name"]))
 

@@ -165,6 +165,7 @@ def looked(before: Status, seen: Snapshot, plan: Plan, limits: Limits, now: date
         return after
     was = {(slave.name, slave.phase): slave.since for slave in before.slaves}
     going = {removal.slave: str(removal.reason) for removal in plan.remove}
+    stay = frozenset(plan.stay)
     joined = [slave for slave in seen.slaves if slave.joined]
     free = sum(max(0, (slave.places or limits.jobs_per_slave) - slave.jobs) for slave in joined if slave.free)
     return replace(
@@ -173,7 +174,10 @@ def looked(before: Status, seen: Snapshot, plan: Plan, limits: Limits, now: date
         idle_jobs=sum(group.idle for group in seen.jobs),
         demand=seen.jobs,
         slots=Slots(sum(slave.jobs for slave in joined), free),
-        slaves=tuple(_slave(s, was.get((s.name, s.phase), now), going.get(s.name, ""), plan, now) for s in seen.slaves),
+        slaves=tuple(
+            _slave(s, was.get((s.name, s.phase), now), going.get(s.name, ""), now, stays=s.name in stay)
+            for s in seen.slaves
+        ),
         quota_left=seen.quota_left,
     )
 
@@ -208,7 +212,7 @@ def _retries(seen: Snapshot) -> list[datetime]:
     return [retry_at(setback) for setback in seen.setbacks if setback.trouble in GROWTH]
 
 
-def _slave(slave: Slave, since: datetime, reason: str, plan: Plan, now: datetime) -> SlaveStatus:
+def _slave(slave: Slave, since: datetime, reason: str, now: datetime, *, stays: bool) -> SlaveStatus:
     return SlaveStatus(
         name=slave.name,
         phase=slave.phase,
@@ -224,5 +228,5 @@ def _slave(slave: Slave, since: datetime, reason: str, plan: Plan, now: datetime
         free=slave.free,
         reason=reason,
         detail=slave.detail,
-        kept=slave.stays.why if slave.stays and slave.name in plan.stay else "",
+        kept=slave.stays.why if slave.stays and stays else "",
     )

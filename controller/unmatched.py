@@ -107,11 +107,16 @@ class Watch:
         said of each group once, and again while it waits, after pauses that double: mostly something else holds it.
         """
         standing = {slave.free for slave in self.standing.values() if now - slave.since >= OVERLOOKED}
+
+        @cache
+        def fits(request: Room) -> bool:
+            return any(free.holds(request) for free in standing)
+
         overlooked = False
         for group, since in self.waiting.items():
             times, due = self.said.get(group, (0, since + OVERLOOKED))
-            if now >= due and any(free.holds(group[0]) for free in standing):
-                self.said[group] = times + 1, now + min(OVERLOOKED * 2 ** min(times, 10), LONGEST_PAUSE)
+            if now >= due and fits(group[0]):
+                self.said[group] = times + 1, now + _pause(OVERLOOKED, times + 1)
                 overlooked = True
         return overlooked
 
@@ -140,8 +145,7 @@ class Watch:
         there = beside(group[0]) if now - since >= PATIENCE else ()
         if len(there) > 1 or any(slave.busy or now - max(slave.since, since) >= LONE_PATIENCE for slave in there):
             times = was.times + 1 if was else 1
-            pause = min(FIRST_PAUSE * 2 ** min(times - 1, 10), LONGEST_PAUSE)
-            return Stuck(now + pause, idle, there[0].slave, times)
+            return Stuck(now + _pause(FIRST_PAUSE, times), idle, there[0].slave, times)
         return replace(was, idle=idle) if was else None
 
     def _marked(self, group: JobGroup, now: datetime) -> JobGroup:
@@ -149,3 +153,8 @@ class Watch:
         if group.impossible or stuck is None or now >= stuck.until:
             return group
         return replace(group, unmatched=True, beside=stuck.slave, again_at=stuck.until)
+
+
+def _pause(first: timedelta, times: int) -> timedelta:
+    """Each pause is twice the one before, up to the longest."""
+    return min(first * (1 << min(times - 1, 10)), LONGEST_PAUSE)

@@ -273,12 +273,17 @@ def test_of_a_drain_and_an_arriving_job_only_one_gets_the_slave(monkeypatch: pyt
 
 def vanish(condor: RealPool, *slaves: str) -> None:
     """Ends the slaves that have jobs, and their ads, so that nobody is told, as when their hosts die."""
-    running = [line.split(None, 1) for line in condor.run("ps", "-eo", "pid=,args=").splitlines()]
     ended = ("condor_starter ", *(f"condor_startd -local-name {name} " for name in slaves))
     # It would start them again.
-    condor.run("kill", "-STOP", *(pid for pid, command in running if command.startswith("condor_master ")))
-    condor.run("kill", "-KILL", *(pid for pid, command in running if command.startswith(ended)))
+    condor.run("kill", "-STOP", *processes(condor, "condor_master "))
+    condor.run("kill", "-KILL", *processes(condor, *ended))
     unlist(*slaves)
+
+
+def processes(condor: RealPool, *commands: str) -> list[str]:
+    """The numbers of those whose command begins so."""
+    running = [line.split(None, 1) for line in condor.run("ps", "-eo", "pid=,args=").splitlines()]
+    return [pid for pid, command in running if command.startswith(commands)]
 
 
 def unlist(*slaves: str) -> None:
@@ -290,9 +295,7 @@ def unlist(*slaves: str) -> None:
 
 def freeze(condor: RealPool, slave: str, how: str = "-STOP") -> None:
     """Has it answer nothing any more, while its ad is still there; or, by `-CONT`, go on."""
-    running = [line.split(None, 1) for line in condor.run("ps", "-eo", "pid=,args=").splitlines()]
-    startd = f"condor_startd -local-name {slave} "
-    condor.run("kill", how, *(pid for pid, command in running if command.startswith(startd)))
+    condor.run("kill", how, *processes(condor, f"condor_startd -local-name {slave} "))
 
 
 def as_nobody(action: Callable[[], None]) -> None:
