@@ -14,13 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import yaml
 from openstack.connection import Connection
 
 from bench import common
 from bench.rig import stack
 from cluster.report import Shared
-from demo.user import ROOT, User, connect, environment, wait_for
+from demo.stack import temporary
+from demo.user import User, connect, environment, wait_for
 
 STACK = "bench"
 SETTINGS = {"maxSlaves": 1, "idleTime": 10}
@@ -182,20 +182,10 @@ def _servers(project: Connection, prefix: str) -> dict[str, str]:
 @contextmanager
 def cluster() -> Iterator[User]:
     """A cluster of its own with a master at rest."""
-    file = ROOT / f"Pulumi.{STACK}.yaml"
-    config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
-    config["config"] |= {f"ecm:{key}": str(value) for key, value in SETTINGS.items()}
-    file.write_text(yaml.safe_dump(config))
-    user = User(environment(), STACK)
-    user.select()
-    try:
+    with temporary(environment(), STACK, SETTINGS) as user:
         user.up()
         wait_for("the master", PATIENCE, user.master_is_ready)
         yield user
-    finally:
-        wait_for("a destroy", PATIENCE, lambda: user.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0)
-        user.pulumi("stack", "rm", "--yes")
-        file.unlink(missing_ok=True)
 
 
 def steps(rounds: Sequence[Round]) -> dict[str, list[float]]:

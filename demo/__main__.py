@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from demo.user import ROOT, StepFailedError, User, connect, environment, last_line, wait_for
+from demo.stack import leftovers
+from demo.user import ROOT, StepFailedError, User, environment, last_line, wait_for
 
 JOBS, JOB_SECONDS = 6, 20
 PATIENCE = 600
@@ -142,34 +143,6 @@ def _jobs(user: User, story: Story) -> None:
 def _phases(slaves: list[dict[str, Any]]) -> str:
     phases = [slave["phase"] for slave in slaves]
     return ", ".join(f"{phases.count(phase)} {phase}" for phase in sorted(set(phases))) or "none"
-
-
-def leftovers(user: User) -> list[str]:
-    """What of the user's cluster is still in the project, or in the state: nothing, if all went well."""
-    cloud = connect(user.env)
-    identity: Any = cloud.identity
-    prefix = f"ecm-{user.stack}-"
-    servers = list(cloud.compute.servers())
-    alive = {server.id for server in servers}
-    left = [f"server {s.name}" for s in servers if s.name.startswith(prefix)]
-    for port in cloud.network.ports():
-        orphan = str(port.device_owner).startswith("compute:") and port.device_id not in alive
-        if orphan or str(port.name).startswith(prefix):
-            left.append(f"port {port.id}")
-    left += [f"floating IP {f.floating_ip_address}" for f in cloud.network.ips() if not f.port_id]
-    for group in cloud.network.security_groups():
-        if group.name.startswith(prefix):
-            left.append(f"security group {group.name}")
-        described = [rule["description"] or "" for rule in group.security_group_rules]
-        left += [f"a rule of the group {group.name}" for text in described if text.startswith(f"ecm-{user.stack}:")]
-    credentials = identity.application_credentials(cloud.current_user_id)
-    left += [f"application credential {c.name}" for c in credentials if c.name.startswith(prefix)]
-    return left + [f"resource {urn}" for urn in _urns(user.pulumi("stack", "export"))]
-
-
-def _urns(export: str) -> list[str]:
-    resources = json.loads(export)["deployment"].get("resources") or []
-    return [r["urn"] for r in resources if r["type"] != "pulumi:pulumi:Stack"]
 
 
 def _cloud(verb: str) -> None:

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 
-from demo.__main__ import leftovers
+from demo.stack import temporary
 from demo.user import ROOT, User, connect, wait_for
 from tests.e2e.made_up import IMAGE, done, job, on_slave, submit
 
@@ -58,28 +57,18 @@ def nova_without_rules(cloud: dict[str, str]) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def first_up(cloud: dict[str, str]) -> Iterator[tuple[User, str]]:
     """The user after the first `pulumi up`, with what that said."""
-    config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
-    config["config"] |= {
-        "ecm:image": "debian-13-bare",
-        "ecm:proxy": localcloud("bare"),
-        "ecm:minSlaves": "1",
-        "ecm:maxSlaves": "1",
-        "ecm:slavePackages": ["busybox-static"],
-        "ecm:slaveScript": "tests/e2e/busybox.sh",
+    settings = {
+        "image": "debian-13-bare",
+        "proxy": localcloud("bare"),
+        "minSlaves": "1",
+        "maxSlaves": "1",
+        "slavePackages": ["busybox-static"],
+        "slaveScript": "tests/e2e/busybox.sh",
     }
-    settings = ROOT / f"Pulumi.{STACK}.yaml"
-    settings.write_text(yaml.safe_dump(config))
-    user = User(cloud, STACK)
-    user.select()
-    with nova_without_rules(cloud):
-        said = user.up()
-    yield user, said
-    wait_for(
-        "the lock, to destroy", PATIENCE, lambda: user.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0
-    )
-    assert leftovers(user) == []
-    user.pulumi("stack", "rm", "--yes")
-    settings.unlink(missing_ok=True)
+    with temporary(cloud, STACK, settings) as user:
+        with nova_without_rules(cloud):
+            said = user.up()
+        yield user, said
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from openstack.connection import Connection
 
-from demo.__main__ import leftovers
+from demo.stack import leftovers, temporary
 from demo.user import ROOT, StepFailedError, User, connect, wait_for
 from tests.e2e.made_up import on_slave
 
@@ -30,26 +30,15 @@ PATIENCE = 240
 @pytest.fixture(scope="module")
 def user(cloud: dict[str, str]) -> Iterator[User]:
     """A user with a stack of the shipped settings, and nothing created yet. What the tests leave is destroyed."""
-    yield from with_stack(cloud, STACK)
+    with temporary(cloud, STACK) as user:
+        yield user
 
 
 @pytest.fixture
 def neighbour(cloud: dict[str, str]) -> Iterator[User]:
     """The same user with another stack in the same project."""
-    yield from with_stack(cloud, NEIGHBOUR)
-
-
-def with_stack(cloud: dict[str, str], stack: str) -> Iterator[User]:
-    settings = ROOT / f"Pulumi.{stack}.yaml"
-    settings.write_text((ROOT / "Pulumi.dev.yaml").read_text())
-    user = User(cloud, stack)
-    user.select()
-    yield user
-    wait_for(
-        "the lock, to destroy", PATIENCE, lambda: user.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0
-    )
-    user.pulumi("stack", "rm", "--yes")
-    settings.unlink(missing_ok=True)
+    with temporary(cloud, NEIGHBOUR) as user:
+        yield user
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.__main__ import leftovers
+from demo.stack import end
 from demo.user import ROOT, User, wait_for
 
 STACK = "guide"
@@ -203,12 +203,7 @@ def newcomer(cloud: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
     (desk / "trace.csv").write_text("QDate,RequestCpus,RequestMemory,RemoteWallClockTime\n0,1,500,60\n")
     yield Newcomer(user := User(cloud, STACK), desk)
     if STACK in user.pulumi("stack", "ls"):
-        gone = ("destroy", "--yes", "--skip-preview")
-        wait_for("the lock, to destroy", PATIENCE, lambda: user.try_pulumi(*gone).returncode == 0)
-        left = leftovers(user)
-        user.pulumi("stack", "rm", "--yes")
-        (ROOT / f"Pulumi.{STACK}.yaml").unlink(missing_ok=True)
-        assert left == []
+        end(user)
 
 
 @pytest.mark.cloud

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from openstack.connection import Connection
 
-from demo.__main__ import leftovers
+from demo.stack import temporary
 from demo.user import ROOT, User, connect, last_line, wait_for
 from tests.e2e import made_up
 from tests.e2e.made_up import done, job, on_slave, submit
@@ -43,29 +43,19 @@ AS_ROOT = f"sudo {READ} | gunzip | grep -c /usr/local/sbin/ecm-first-boot"
 @pytest.fixture(scope="module")
 def cluster(cloud: dict[str, str]) -> Iterator[User]:
     """A cluster of slaves with four VCPUs and two jobs each, and with an account for alice."""
-    config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
     key = Path(cloud["ECM_SSH_CONFIG"]).with_name("id_ed25519.pub").read_text().strip()
-    config["config"] |= {
-        "ecm:slaveFlavor": "large",
-        "ecm:jobsPerSlave": "2",
-        "ecm:maxSlaves": "4",
-        "ecm:idleTime": "60",
-        "ecm:slaveScript": "tests/e2e/busybox.sh",
-        "ecm:users": {"alice": [key]},
+    settings = {
+        "slaveFlavor": "large",
+        "jobsPerSlave": "2",
+        "maxSlaves": "4",
+        "idleTime": "60",
+        "slaveScript": "tests/e2e/busybox.sh",
+        "users": {"alice": [key]},
     }
-    settings = ROOT / f"Pulumi.{STACK}.yaml"
-    settings.write_text(yaml.safe_dump(config))
-    user = User(cloud, STACK)
-    user.select()
-    user.up()
-    wait_for("the master", PATIENCE, user.master_is_ready)
-    yield user
-    wait_for(
-        "the lock, to destroy", PATIENCE, lambda: user.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0
-    )
-    assert leftovers(user) == []
-    user.pulumi("stack", "rm", "--yes")
-    settings.unlink(missing_ok=True)
+    with temporary(cloud, STACK, settings) as user:
+        user.up()
+        wait_for("the master", PATIENCE, user.master_is_ready)
+        yield user
 
 
 def alice(cluster: User) -> User:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from openstack.connection import Connection
 
-from demo.__main__ import leftovers
+from demo.stack import temporary
 from demo.user import ROOT, User, connect, wait_for
 
 pytestmark = [pytest.mark.cloud, pytest.mark.on_demand]
@@ -66,17 +66,8 @@ def env(cloud: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def user(env: dict[str, str]) -> Iterator[User]:
-    settings = ROOT / f"Pulumi.{STACK}.yaml"
-    settings.write_text((ROOT / "Pulumi.dev.yaml").read_text())
-    user = User(env, STACK)
-    user.select()
-    yield user
-    wait_for(
-        "the lock, to destroy", PATIENCE, lambda: user.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0
-    )
-    assert leftovers(user) == []
-    user.pulumi("stack", "rm", "--yes")
-    settings.unlink(missing_ok=True)
+    with temporary(env, STACK) as user:
+        yield user
 
 
 def test_a_cluster_lives_with_its_state_in_swift_and_is_warned(user: User) -> None:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-import yaml
 
-from demo.user import ROOT, User, connect, wait_for
+from demo.stack import temporary
+from demo.user import connect, wait_for
 from tests.faults.cases import CASES, RACE, Case, During, chosen
 from tests.faults.deeds import done
 from tests.faults.rig import (
@@ -42,21 +42,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="module")
 def cluster(cloud: dict[str, str]) -> Iterator[Rig]:
     """A cluster that reacts quickly, with the proxy in its place and no slave."""
-    settings = ROOT / f"Pulumi.{STACK}.yaml"
-    config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
-    config["config"] |= {f"ecm:{key}": str(value) for key, value in SETTINGS.items()}
-    settings.write_text(yaml.safe_dump(config))
-    user = User(cloud, STACK)
-    user.select()
-    user.up()
-    wait_for("the master", PATIENCE, user.master_is_ready)
-    rig = Rig(user, connect(cloud))
-    rig.install()
-    rig.wait_for_rest(PATIENCE)
-    yield rig
-    wait_for("a destroy", PATIENCE, lambda: user.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0)
-    user.pulumi("stack", "rm", "--yes")
-    settings.unlink(missing_ok=True)  # Pulumi removes it with the stack
+    with temporary(cloud, STACK, SETTINGS) as user:
+        user.up()
+        wait_for("the master", PATIENCE, user.master_is_ready)
+        rig = Rig(user, connect(cloud))
+        rig.install()
+        rig.wait_for_rest(PATIENCE)
+        yield rig
 
 
 @pytest.fixture
