@@ -133,7 +133,7 @@ def test_a_slave_without_a_controller_ends_its_job_takes_no_other_and_powers_off
     on_slave(cluster, slave, f"sudo sed -i 's/^ECM_ORPHAN_TIME=.*/ECM_ORPHAN_TIME={ORPHAN}/' /etc/ecm/node.env")
     assert looks(cluster, slave) == "", "it is idle, and a slave of the minimum: it stays"
 
-    long = cluster.submit(1, 90)
+    long = cluster.submit(1, 1800)
     wait_for("a running job", 60, lambda: cluster.on_master(f"condor_q {long} -af JobStatus").strip() == "2")
     stop_controller(cluster)
     wait_for("the slave to notice", 90, lambda: "this slave takes no more jobs" in looks(cluster, slave))
@@ -141,7 +141,8 @@ def test_a_slave_without_a_controller_ends_its_job_takes_no_other_and_powers_off
 
     cluster.on_master("sudo systemctl start ecm-controller", seconds=120)
     wait_for("the slave to see it", 60, lambda: "takes jobs again" in looks(cluster, slave))
-    wait_for("the job", 150, lambda: done(cluster, long))
+    on_slave(cluster, slave, "sudo pkill -x sleep")
+    wait_for("the job", 60, lambda: done(cluster, long))
     assert cluster.on_master(f"condor_history {long} -af NumJobStarts").strip() == "1"
     again = cluster.submit(1, 1)
     wait_for("another job", 60, lambda: done(cluster, again))

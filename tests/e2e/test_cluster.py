@@ -260,7 +260,7 @@ def newer_checkout(folder: Path) -> Path:
 
 
 def test_a_killed_engine_loses_no_job_and_doubles_no_server(cluster: User, project: Connection) -> None:
-    jobs = cluster.submit(8, 30)
+    jobs = cluster.submit(8, 5)
     wait_for("a create under way", PATIENCE, lambda: _building(project))
     cluster.on_master("sudo pkill -9 -x pulumi")
     wait_for("the user's own up", 120, lambda: cluster.try_pulumi("up", "--yes", "--skip-preview").returncode == 0)
