@@ -1,7 +1,8 @@
 """How long one tick takes, and how much memory, by the number of idle jobs and of slaves: on a real HTCondor.
 
 Beside it, on the same queue, the two ways that others take: all job ads by the bindings, and what condor_q prints.
-Each way is a process of its own, which counts the idle jobs. Only OpenStack is played here: its list is in memory.
+Each way is a process of its own, which counts the idle jobs; its memory is the most that it had. Only OpenStack is
+played here: its list is in memory.
 """
 
 import argparse
@@ -17,11 +18,11 @@ from typing import Any
 
 import classad2
 import htcondor2
-import psutil
 
 import controller.__main__  # noqa: F401 - its memory is the whole controller's
 from bench import common
 from bench.realpool import CALL, NoPoolError, RealPool, real_pool
+from bench.rig import watch
 from cluster.cloud import Flavor
 from cluster.report import Shared, SlaveTemplate
 from controller import template
@@ -258,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.way:
         measured = WAYS[options.way](int(options.slaves), int(options.rounds))
-        print(json.dumps({**measured, "rss_mb": round(psutil.Process().memory_info().rss / 2**20, 1)}))
+        print(json.dumps({**measured, "rss_mb": round(watch.peak(os.getpid()), 1)}))
         return
     small = ((1_000,), (10,), 1)
     rows, results = run(*(small if options.small else (JOBS, SLAVES, ROUNDS)))

@@ -1,8 +1,9 @@
-"""How long the controller's own update takes for N more slaves, for one less and for N less, beside plain API calls.
+"""How long the controller's own updates take for N more slaves, for one less and for N less, beside plain API calls.
 
-The engine, the provider, the state in PostgreSQL and the controller's code are the real ones; the cloud is a stand-in
-(bench/rig/openstack.py), or with --cloud the one of the environment's OS_* variables. Beside it, in the same run: the
-same servers made and removed by openstacksdk, as many at once.
+The engine, the provider, the state in PostgreSQL and the controller's code are the real ones, and an update makes no
+more slaves than the rule has it make; the cloud is a stand-in (bench/rig/openstack.py), or with --cloud the one of the
+environment's OS_* variables. Beside it, in the same run: the same servers made and removed by openstacksdk, as many at
+once. The user's own `pulumi up`, which finds nothing to change, is measured at each size, too.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from bench.rig.openstack import Pace
 from bench.rig.running import Backend, StandIn
 from cluster.program import Change
 from cluster.report import Shared
+from controller.decide import BATCH
 from controller.state import PARALLEL, State
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class Run:
     bytes: int = 0
     request: float | None = None
     """Seconds until the first server was requested."""
+    built: float | None = None
+    """Seconds until the last server was ACTIVE, whoever knew of it; not told by a real cloud."""
     memory: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -62,29 +66,43 @@ class Place:
     cloud: StandIn | None
     """None for a real one, which isn't asked for its calls."""
     state: State
+    work: Path
     batch: int
 
 
 def update(changes: Sequence[Change], place: Place) -> Run:
     """Runs updates by the controller's own code."""
+
+    def change_all() -> None:
+        for change in changes:
+            place.state.change(change, place.settings.slave, lambda _name: None)
+
+    return replace(_updated(change_all, place), updates=len(changes))
+
+
+def nothing(_new: Mapping[str, str], place: Place) -> Run:
+    """The user's own update, which declares every slave that there is, and changes none."""
+    return _updated(lambda: stack.up(place.settings, place.work / "user"), place)
+
+
+def _updated(act: Callable[[], None], place: Place) -> Run:
     if place.cloud:
         place.cloud.reset()
     before, began = place.backend.written(), time.time()
     with watch.memory() as memory:
-        for change in changes:
-            place.state.change(change, place.settings.slave, lambda _name: None)
+        act()
     seconds = time.time() - began
     after = place.backend.written()
     calls = place.cloud.calls() if place.cloud else None
     asked = calls.first.get("POST /compute/v2.1/servers") if calls else None
     return Run(
         seconds,
-        len(changes),
-        calls.total if calls else 0,
-        after.files - before.files,
-        after.bytes - before.bytes,
-        asked - began if asked else None,
-        memory,
+        calls=calls.total if calls else 0,
+        files=after.files - before.files,
+        bytes=after.bytes - before.bytes,
+        request=asked - began if asked else None,
+        built=calls.built - began if calls and calls.built else None,
+        memory=memory,
     )
 
 
@@ -144,7 +162,13 @@ def _raw(act: "Callable[[Connection, str], None]", names: Sequence[str], place: 
     with ThreadPoolExecutor(PARALLEL) as pool:
         list(pool.map(lambda name: act(connection, name), names))
     seconds = time.time() - began
-    return Run(seconds, 0, place.cloud.calls().total if place.cloud else 0)
+    calls = place.cloud.calls() if place.cloud else None
+    return Run(
+        seconds,
+        updates=0,
+        calls=calls.total if calls else 0,
+        built=calls.built - began if calls and calls.built else None,
+    )
 
 
 def measure(size: int, rounds: int, place: Place) -> list[dict[str, Run]]:
@@ -153,7 +177,7 @@ def measure(size: int, rounds: int, place: Place) -> list[dict[str, Run]]:
     found = []
     for number in range(rounds if size < LARGE else 1):
         runs = {}
-        for act in (raw_grow, raw_shrink, grow, one_less, shrink):
+        for act in (raw_grow, raw_shrink, grow, nothing, one_less, shrink):
             runs[act.__name__] = run = act(new, place)
             print(f"{size}, round {number + 1}, {act.__name__}: {run.seconds:.1f} s", flush=True)
         found.append(runs)
@@ -178,20 +202,28 @@ def place(options: argparse.Namespace) -> Iterator[Place]:
             )
         )
         settings = stack.settings() if cloud else stack.settings_of(openstack.connect(), options.image, options.flavor)
-        stack.first_up(settings, work / "first")
+        stack.up(settings, work / "user")
         backend.watch()
-        yield Place(settings, backend, cloud, State(stack.NAME, work / "controller"), options.batch)
+        yield Place(settings, backend, cloud, State(stack.NAME, work / "controller"), work, options.batch)
 
 
 def exponent(seconds: Mapping[int, float]) -> float:
-    """How time grows with size: 1 is linear; the slope of a line through the logarithms."""
-    sizes = sorted(seconds)
-    return statistics.linear_regression([math.log(n) for n in sizes], [math.log(seconds[n]) for n in sizes]).slope
+    """How time grows with size between the two largest ones: 1 is linear.
+
+    With small ones, what an update takes whatever its size would hide what grows faster.
+    """
+    small, large = sorted(seconds)[-2:]
+    return math.log(seconds[large] / seconds[small]) / math.log(large / small)
 
 
 def ratios(rounds: Sequence[Mapping[str, Run]], ours: str, raw: str) -> list[float]:
     """Of the times of an update to those of the plain calls, round by round."""
     return [runs[ours].seconds / runs[raw].seconds for runs in rounds]
+
+
+def _sooner(rounds: Sequence[Mapping[str, Run]]) -> list[float]:
+    """The same of the times until the last server is ACTIVE, when it boots and joins whoever knows of it."""
+    return [(runs["grow"].built or 0) / (runs["raw_grow"].built or math.inf) for runs in rounds]
 
 
 def typical(rounds: Sequence[Mapping[str, Run]], act: str) -> Run:
@@ -201,12 +233,14 @@ def typical(rounds: Sequence[Mapping[str, Run]], act: str) -> Run:
 
 def results(by_size: Mapping[int, Sequence[Mapping[str, Run]]]) -> dict[str, Any]:
     """The numbers for the file."""
-    found: dict[str, Any] = {"parallel": PARALLEL}
+    found: dict[str, Any] = {"parallel": PARALLEL, "batch": BATCH}
     for key, ours, raw in (("up_ratio", "grow", "raw_grow"), ("down_ratio", "shrink", "raw_shrink")):
         each = {str(n): ratios(rounds, ours, raw) for n, rounds in by_size.items()}
         found[key] = {n: round(statistics.median(values), 3) for n, values in each.items()}
         found[f"{key}_spread"] = {n: [round(min(values), 3), round(max(values), 3)] for n, values in each.items()}
-    for name in ("grow", "one_less", "shrink", "raw_grow", "raw_shrink"):
+    if all(runs["grow"].built for rounds in by_size.values() for runs in rounds):
+        found["active_ratio"] = {str(n): round(statistics.median(_sooner(r)), 3) for n, r in by_size.items()}
+    for name in ("grow", "nothing", "one_less", "shrink", "raw_grow", "raw_shrink"):
         found[name] = {str(n): _plain(rounds, name) for n, rounds in by_size.items()}
     if len(by_size) > 1:
         for key, name in (("exponent", "grow"), ("raw_exponent", "raw_grow")):
@@ -224,6 +258,7 @@ def _plain(rounds: Sequence[Mapping[str, Run]], act: str) -> dict[str, Any]:
         "state_files": run.files,
         "state_mb": round(run.bytes / 1e6, 2),
         "request_s": None if run.request is None else round(run.request, 2),
+        "active_s": None if run.built is None else round(run.built, 1),
         "memory_mb": {name: round(mib) for name, mib in run.memory.items()},
     }
 
@@ -231,7 +266,7 @@ def _plain(rounds: Sequence[Mapping[str, Run]], act: str) -> dict[str, Any]:
 def show(by_size: Mapping[int, Sequence[Mapping[str, Run]]]) -> None:
     rows = []
     for size, rounds in by_size.items():
-        for name, other in (("grow", "raw_grow"), ("one_less", ""), ("shrink", "raw_shrink")):
+        for name, other in (("grow", "raw_grow"), ("nothing", ""), ("one_less", ""), ("shrink", "raw_shrink")):
             run, raw = typical(rounds, name), typical(rounds, other) if other else None
             pairs = ratios(rounds, name, other) if other else []
             rows.append(
@@ -266,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.options("Updates of N slaves, beside plain API calls.")
     parser.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")], default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of sizes below {LARGE}")
-    parser.add_argument("--batch", type=int, default=1000, help="slaves that one update makes at most")
+    parser.add_argument("--batch", type=int, default=BATCH, help="slaves that one update makes at most")
     for each in fields(Pace):
         parser.add_argument(f"--{each.name}", type=type(each.default), default=each.default, help="of the stand-in")
     parser.add_argument("--cloud", action="store_true", help="the cloud of OS_*, with real servers")

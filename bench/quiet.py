@@ -20,10 +20,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import psutil
 from prometheus_client import CollectorRegistry
 
 from bench import common
-from bench.realpool import CALL, real_pool
+from bench.realpool import CALL, NoPoolError, real_pool
 from bench.rig import running, stack
 from bench.rig.openstack import Pace
 from bench.rig.running import Backend, StandIn
@@ -71,6 +72,8 @@ class Meter:
     """Bytes that its files have."""
     updates: int
     calls: int = 0
+    written: int = 0
+    """Bytes that it, and the programs that it ran, gave to the disk."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,10 @@ class Usage:
 
     cpu_percent: float
     bytes_per_hour: int
+    """By which its files grew."""
     updates: int
     calls_per_hour: int
+    written_per_hour: int
     minutes: float
 
 
@@ -91,6 +96,7 @@ def between(before: Meter, after: Meter) -> Usage:
         round((after.disk - before.disk) * HOUR / seconds),
         after.updates - before.updates,
         round((after.calls - before.calls) * HOUR / seconds),
+        round((after.written - before.written) * HOUR / seconds),
         round(seconds / 60, 1),
     )
 
@@ -100,12 +106,9 @@ def cpu_percent(before: Meter, after: Meter) -> float:
 
 
 def results(meters: Sequence[Meter]) -> dict[str, Any]:
-    """The numbers for the file: all of it, and the CPU's median and spread over the windows."""
+    """The numbers for the file: of all of it, with the CPU's spread over the windows."""
     windows = [cpu_percent(*pair) for pair in pairwise(meters)]
-    return vars(between(meters[0], meters[-1])) | {
-        "cpu_percent": round(statistics.median(windows), 2),
-        "cpu_percent_spread": [min(windows), max(windows)],
-    }
+    return vars(between(meters[0], meters[-1])) | {"cpu_percent_spread": [min(windows), max(windows)]}
 
 
 @dataclass
@@ -117,15 +120,30 @@ class Here:
     backend: Backend
     cloud: StandIn
     registry: CollectorRegistry
+    status: Path
 
     def meter(self) -> Meter:
         times = os.times()
         files = [file for folder in self.folders for file in folder.rglob("*") if file.is_file()]
         disk = sum(file.stat().st_size for file in files) + self.backend.kept().bytes
-        results = ("done", "failed", "locked", "none")
-        counts = [self.registry.get_sample_value("ecm_update_seconds_count", {"result": each}) for each in results]
-        updates = sum(int(count or 0) for count in counts)
-        return Meter(time.monotonic(), sum(times[:4]), disk, updates, self.cloud.calls().total)
+        updates = sum(
+            int(sample.value)
+            for metric in self.registry.collect()
+            for sample in metric.samples
+            if sample.name == "ecm_update_seconds_count"
+        )
+        written = psutil.Process().io_counters().write_bytes
+        return Meter(time.monotonic(), sum(times[:4]), disk, updates, self.cloud.calls().total, written)
+
+    def looked(self) -> None:
+        """Checks that it sees what there is: who sees nothing has an easy hour.
+
+        Raises:
+            NoPoolError: it doesn't.
+        """
+        said = json.loads(self.status.read_text())
+        if said["unknown"] or not said["seen_at"]:
+            raise NoPoolError(f"the controller doesn't see its pool: {said['unknown'] or 'it has not looked'}")
 
     def measure(self, windows: Sequence[float]) -> list[Meter]:
         """Lets it run for so many seconds each; what was used by the begin, and by the end of each."""
@@ -141,6 +159,7 @@ class Here:
         watcher.start()
         self.loop.run()
         watcher.join()
+        self.looked()
         return meters
 
     def looks(self, rounds: int) -> list[float]:
@@ -172,7 +191,7 @@ def here() -> Iterator[Here]:
         (home / "plugins").symlink_to(Path(pulumi["PULUMI_HOME"]) / "plugins")
         state = {"PULUMI_BACKEND_URL": backend.url, "PULUMI_CONFIG_PASSPHRASE": "phrase", "PULUMI_HOME": str(home)}
         rig.enter_context(running.environment(pulumi | state | cloud.environment))
-        stack.first_up(stack.settings(), folder / "first")
+        stack.up(stack.settings(), folder / "first")
         rig.enter_context(real_pool())
         own = folder / "controller"
         own.mkdir()
@@ -199,7 +218,7 @@ def here() -> Iterator[Here]:
             # Nothing was interrupted; and a recovery ends orphans of Pulumi's, which may be somebody else's here.
             recovered=True,
         )
-        yield Here(loop, (own, home), backend, cloud, registry)
+        yield Here(loop, (own, home), backend, cloud, registry, folder / "status.json")
 
 
 def there(name: str, windows: Sequence[float]) -> list[Meter]:
@@ -236,11 +255,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ("CPU, % of a core", f"{numbers['cpu_percent']}", "{}-{}".format(*numbers["cpu_percent_spread"])),
         ("updates", f"{numbers['updates']}", ""),
         ("bytes more on disk, an hour", f"{numbers['bytes_per_hour']:,}", ""),
+        ("bytes written, an hour", "not counted" if options.stack else f"{numbers['written_per_hour']:,}", ""),
         ("calls to OpenStack, an hour", "not counted" if options.stack else f"{numbers['calls_per_hour']:,}", ""),
     ]
     if looks:
         rows.append(("elastiq's looks: CPU, % of a core", f"{statistics.median(looks)}", f"{min(looks)}-{max(looks)}"))
-    common.tell(f"Nothing to do, for {numbers['minutes']} minutes", ("", "median", "spread"), rows)
+    common.tell(f"Nothing to do, for {numbers['minutes']} minutes", ("", "", "spread"), rows)
     common.save(options.json, {"quiet": numbers | {"cluster": options.stack or "stand-in"}})
 
 

@@ -64,6 +64,8 @@ class Cloud:
     calls: Counter[str] = field(default_factory=Counter)
     first: dict[str, float] = field(default_factory=dict)
     """When a kind of call was first made, since the last reset, by this machine's clock."""
+    built: float = 0.0
+    """When the last server that was requested since the last reset is ACTIVE."""
     _chance: random.Random = field(default_factory=lambda: random.Random(1))
     _turns: list[float] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -78,6 +80,7 @@ class Cloud:
         with self._lock:
             self.calls.clear()
             self.first.clear()
+            self.built = 0.0
 
     def make(self, asked: dict[str, Any]) -> Server:
         """Queues a server for the next builder that is free."""
@@ -86,6 +89,7 @@ class Cloud:
             begins = now if len(self._turns) < self.pace.builders else max(now, heapq.heappop(self._turns))
             active_at = begins + self.pace.build * self._chance.uniform(0.75, 1.25)
             heapq.heappush(self._turns, active_at)
+            self.built = max(self.built, active_at)
             server = Server(str(uuid.uuid4()), asked, now, active_at)
             self.servers[server.id] = server
         return server
@@ -223,7 +227,7 @@ def _limits(cloud: Cloud, _id: str, _body: Any) -> Answer:  # noqa: ANN401 - JSO
 
 
 def _calls(cloud: Cloud, _id: str, _body: Any) -> Answer:  # noqa: ANN401 - JSON
-    return 200, {"calls": dict(cloud.calls), "first": cloud.first}
+    return 200, {"calls": dict(cloud.calls), "first": cloud.first, "built": cloud.built}
 
 
 def _reset(cloud: Cloud, _id: str, _body: Any) -> Answer:  # noqa: ANN401 - JSON

@@ -47,6 +47,8 @@ class Calls:
     by_kind: dict[str, int]
     first: dict[str, float]
     """By kind, when it was first asked."""
+    built: float
+    """When the last server that was requested is ACTIVE; 0 if none was."""
 
     @property
     def total(self) -> int:
@@ -63,7 +65,7 @@ class StandIn:
         """The calls since the last `reset`."""
         with urllib.request.urlopen(f"{self.url}/calls", timeout=60) as answer:  # noqa: S310 - loopback
             said = json.load(answer)
-        return Calls(said["calls"], said["first"])
+        return Calls(said["calls"], said["first"], said["built"])
 
     def reset(self) -> None:
         asked = urllib.request.Request(f"{self.url}/calls", method="DELETE")  # noqa: S310 - loopback

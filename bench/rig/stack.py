@@ -8,9 +8,10 @@ import pulumi.automation as auto
 
 from bench.rig import openstack as stand_in
 from cloudinit import payload
-from cluster import report
+from cluster import nodes, report
 from cluster.cloud import Flavor
 from cluster.report import Shared, SlaveTemplate
+from cluster.stack import remembered
 from cluster.sweep import Sweep
 from controller.apply import user_data
 
@@ -60,20 +61,22 @@ def settings_of(connection: "Connection", image: str, flavor: str) -> Shared:
     return settings(slave=template)
 
 
-def first_up(settings: Shared, work: Path) -> None:
-    """Makes the stack with the outputs that a first `pulumi up` leaves."""
+def up(settings: Shared, work: Path) -> None:
+    """The user's own `pulumi up`: makes the stack, or declares what it has; as `cluster.program`, without a master."""
 
     def program() -> None:
-        Sweep(settings.slave.cluster_id, stand_in.PROJECT, [])
+        was = remembered()
+        sweep = Sweep(settings.slave.cluster_id, stand_in.PROJECT, [])
+        kept = {name: nodes.kept_slave(name, sweep, was.power_state(name)).id for name in was.slaves}
         release = payload.release()
         shared = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
-        report.export({}, MASTER, shared, {"digest": release.digest, "archive": release.archive})
+        report.export(kept, MASTER, shared, {"digest": release.digest, "archive": release.archive})
 
-    work.mkdir(parents=True)
+    work.mkdir(parents=True, exist_ok=True)
     options = auto.LocalWorkspaceOptions(
         work_dir=str(work), project_settings=auto.ProjectSettings(name="ecm", runtime="python")
     )
-    stack = auto.create_stack(NAME, project_name="ecm", program=program, opts=options)
+    stack = auto.create_or_select_stack(NAME, project_name="ecm", program=program, opts=options)
     stack.up(color="never")
 
 

@@ -26,7 +26,7 @@ def memory() -> Iterator[dict[str, float]]:
                 with suppress(psutil.Error, OSError, KeyError):
                     name = process.name()
                     if name in PROGRAMS:
-                        peaks[name] = max(peaks.get(name, 0.0), _peak(process.pid))
+                        peaks[name] = max(peaks.get(name, 0.0), peak(process.pid))
 
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
@@ -35,10 +35,11 @@ def memory() -> Iterator[dict[str, float]]:
     finally:
         over.set()
         watcher.join()
-        peaks[CONTROLLER] = _peak(os.getpid())
+        peaks[CONTROLLER] = peak(os.getpid())
 
 
-def _peak(pid: int) -> float:
+def peak(pid: int) -> float:
+    """The most resident memory that a process has had, in MiB."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
     values = dict(line.split(":", 1) for line in lines if ":" in line)
     return int(values["VmHWM"].split()[0]) * 1024 / MIB

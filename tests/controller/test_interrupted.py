@@ -68,7 +68,7 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     with running.backend() as backend, running.stand_in(Pace(build=4, delete=4, post=0.2)) as cloud:
         wanted = {"PULUMI_BACKEND_URL": backend.url, "PULUMI_CONFIG_PASSPHRASE": "phrase", **cloud.environment}
         with running.environment(running.pulumi() | wanted):
-            stack.first_up(SETTINGS, tmp_path / "first")
+            stack.up(SETTINGS, tmp_path / "first")
             yield Rig(cloud, State(stack.NAME, tmp_path / "controller"))
 
 
