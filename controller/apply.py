@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -75,6 +76,18 @@ class Outcome:
         return "; ".join(dict.fromkeys((*self.failures.values(), *self.stayed.values())))
 
 
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """Whether a slave may go."""
+
+    clear: bool
+    """Whether no job can come to it any more."""
+    why: str = ""
+    """What keeps it, unless a job came first."""
+    unheard: bool = False
+    """Whether that is because the pool doesn't have it: it may still join."""
+
+
 def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome:
     """Carries the plan out as far as it goes.
 
@@ -89,13 +102,13 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         # Last, for a drain has to be complete before it is undone.
         revived = [crew.submit(_revive, name, tools) for name in plan.revive]
         verdicts = dict(zip(plan.remove, clear, strict=True))
-        going = [removal for removal, verdict in verdicts.items() if verdict is True]
-        unanswered = {removal.slave: why for removal, why in verdicts.items() if isinstance(why, str)}
-        for name, why in unanswered.items():
-            log.warning("slave stays", slave=name, why=why)
+        going = [removal for removal, verdict in verdicts.items() if verdict.clear]
         consoles = _consoles(going, slaves, tools) if settings.console_logs else {}
-        answers = crew.map(lambda removal: _delete_by_hand(slaves[removal.slave], tools), going)
-        undeleted = {removal.slave: why for removal, why in zip(going, answers, strict=True) if why}
+        deleted = crew.map(lambda r: _delete_by_hand(slaves[r.slave], r.reason, verdicts[r], tools), going)
+        verdicts |= zip(going, deleted, strict=True)
+        stay = {removal.slave: verdict.why for removal, verdict in verdicts.items() if verdict.why}
+        for name, why in stay.items():
+            log.warning("slave stays", slave=name, why=why)
         if plan.forget:
             forget(*plan.forget)
         for revival in revived:
@@ -104,7 +117,7 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     if tools.stop.is_set():
         log.info("update isn't begun: the controller is to end")
         return Outcome(ended_early=True)
-    gone = [removal.slave for removal in going if removal.slave not in undeleted]
+    gone = [removal.slave for removal, verdict in verdicts.items() if verdict.clear and not verdict.why]
     # The plan has given the places of those that go to new ones; but some stay, and an update deletes while it makes.
     ended = [name for name in gone if slaves[name].phase is Phase.GONE or _by_hand(slaves[name])]
     room = max(0, settings.max_slaves - len(seen.slaves) + len(ended))
@@ -114,47 +127,44 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         fingerprint=settings.fingerprint,
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
-    failures = (r for r in going if r.reason.why in (Why.NOT_JOINED, Why.FAILED) and not slaves[r.slave].known)
+    failed = [r for r, verdict in verdicts.items() if verdict.clear and r.reason.why in (Why.NOT_JOINED, Why.FAILED)]
     return replace(
         outcome,
-        refused=frozenset(removal.slave for removal in plan.remove if removal not in going),
-        stayed={**undrained, **unanswered, **undeleted},
+        refused=frozenset(removal.slave for removal, verdict in verdicts.items() if not verdict.clear),
+        stayed={**undrained, **stay},
         consoles=consoles,
-        never_joined={r.slave: r.reason.text for r in failures},
+        never_joined={r.slave: r.reason.text for r in failed if not slaves[r.slave].known},
     )
 
 
-def _clear(slave: Slave, reason: Reason, tools: Tools) -> bool | str:
-    """Makes sure that no job can come to this slave any more: asks its startd, right now.
-
-    Whether that is so, or why nobody says.
-    """
+def _clear(slave: Slave, reason: Reason, tools: Tools) -> _Verdict:
+    """Makes sure that no job can come to this slave any more: asks its startd, right now."""
     if tools.stop.is_set():
-        return False
+        return _Verdict(clear=False)
     try:
         if slave.phase is Phase.GONE:
             # An update would delete it by its id, whatever the list of servers said.
-            return not tools.cloud.exists(slave.server_id)
+            return _Verdict(clear=not tools.cloud.exists(slave.server_id))
         answer = pool.drain(slave.name, f"{DRAINED_BY_US}{reason}")
     except OutsideError as error:
-        return (slave.phase is Phase.FAILED and _is_off(slave, tools)) or str(error)
-    clear: bool | str
+        why = str(error)
+        return _off_or(why, slave, tools) if slave.phase is Phase.FAILED else _Verdict(clear=False, why=why)
     match answer:
         case Drain.REFUSED:
             log.info("slave stays: a job came first", slave=slave.name, why=str(reason))
-            clear = slave.phase is Phase.FAILED and _closed(slave, reason)
+            verdict = _Verdict(clear=False, why=_closed(slave, reason) if slave.phase is Phase.FAILED else "")
         case Drain.ALREADY if slave.phase is Phase.FAILED and not slave.drained:
-            clear = _has_a_job(slave)
+            verdict = _Verdict(clear=False, why=_has_a_job(slave))
         case Drain.ABSENT if slave.running:
             # Its server is broken, its startd unheard of; the job may go on there until its lease ends.
-            clear = _is_off(slave, tools) or f"{slave.name} isn't removed - HTCondor says that a job runs there"
+            verdict = _off_or(f"{slave.name} isn't removed - HTCondor says that a job runs there", slave, tools)
         case Drain.ABSENT:
             # One that was in the pool a moment ago still is: a collector that has restarted knows nobody.
-            clear = slave.phase not in (Phase.IDLE, Phase.DRAINED)
+            verdict = _Verdict(clear=slave.phase not in (Phase.IDLE, Phase.DRAINED), unheard=True)
         case _:
             # One that was idle has been drained since, maybe while a job was there.
-            clear = answer is Drain.DRAINED or slave.drained
-    return clear
+            verdict = _Verdict(clear=answer is Drain.DRAINED or slave.drained)
+    return verdict
 
 
 def _closed(slave: Slave, reason: Reason) -> str:
@@ -182,30 +192,35 @@ def _revive(name: str, tools: Tools) -> None:
         _try(f"{name} stays drained", partial(pool.revive, name))
 
 
-def _is_off(slave: Slave, tools: Tools) -> bool:
-    """Whether nothing can run on its server: two say so, Nova and a startd that doesn't answer."""
-    try:
-        return tools.cloud.is_off(slave.server_id)
-    except OutsideError:
-        return False
+def _off_or(why: str, slave: Slave, tools: Tools) -> _Verdict:
+    """Whether nothing can run on its server: two say so, Nova and a startd that doesn't answer. Else why it stays."""
+    with suppress(OutsideError):
+        if tools.cloud.is_off(slave.server_id):
+            return _Verdict(clear=True)
+    return _Verdict(clear=False, why=why)
 
 
-def _delete_by_hand(slave: Slave, tools: Tools) -> str:
-    """Deletes a server that isn't in the state, or that the provider would wait for in vain; says if it can't."""
+def _delete_by_hand(slave: Slave, reason: Reason, verdict: _Verdict, tools: Tools) -> _Verdict:
+    """Deletes a server that no update should delete, if it may still go."""
     if tools.stop.is_set() or not _by_hand(slave):
-        return ""
+        return verdict
+    if verdict.unheard:
+        # It may have joined while others were waited for.
+        verdict = _clear(slave, reason, tools)
+    if not verdict.clear:
+        return verdict
     try:
         tools.cloud.delete(slave.server_id)
     except OutsideError as error:
-        log.warning("slave can't be deleted", slave=slave.name, why=str(error))
-        return f"{slave.name} can't be deleted - {error}"
+        return replace(verdict, why=f"{slave.name} can't be deleted - {error}")
     forget(slave.name)
-    return ""
+    return verdict
 
 
 def _by_hand(slave: Slave) -> bool:
-    # The provider waits for ACTIVE and SHUTOFF only.
-    return not slave.in_state or slave.phase in (Phase.FAILED, Phase.BUILDING)
+    # The provider waits for ACTIVE and SHUTOFF only. And one that isn't in the pool may join, and get a job, while an
+    # update makes others, which it does first.
+    return not slave.in_state or slave.phase in (Phase.FAILED, Phase.BUILDING, Phase.BOOTING, Phase.MISSING)
 
 
 def _consoles(going: Iterable[Removal], slaves: Mapping[str, Slave], tools: Tools) -> dict[str, tuple[str, ...]]:

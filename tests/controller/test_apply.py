@@ -30,6 +30,8 @@ class Outside:
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []
         self.drains: dict[str, Drain | Exception] = {}
+        self.later: dict[str, Drain] = {}
+        """What is answered from the second time on, where that is something else."""
         self.retired: dict[str, str] = {}
         self.failure: Exception | None = None
         self.change_seen: Change | None = None
@@ -42,6 +44,7 @@ class Outside:
         answer = self.drains.get(name, Drain.DRAINED)
         if isinstance(answer, Exception):
             raise answer
+        self.drains[name] = self.later.get(name, answer)
         return answer
 
     def forget(self, names: Iterable[str]) -> None:
@@ -303,10 +306,24 @@ def test_a_late_slave_that_joins_at_the_last_moment_is_asked_too(outside: Outsid
     assert outside.asked == [("drain", "a")]
 
 
-def test_a_failed_server_is_deleted_by_hand_before_the_update(outside: Outside, tmp_path: Path) -> None:
+@pytest.mark.parametrize("phase", [Phase.BOOTING, Phase.MISSING])
+def test_a_late_slave_that_joins_while_others_are_waited_for_stays(
+    outside: Outside, tmp_path: Path, phase: Phase
+) -> None:
+    outside.drains["a"], outside.later["a"] = Drain.ABSENT, Drain.REFUSED
+    outcome = run(outside, tmp_path, remove("a", "b"), slave("a", phase), slave("b", Phase.IDLE))
+    assert outcome == Outcome(refused=frozenset({"a"}), updated=True, tried=GOING)
+    assert ("update", (0, ["b"])) in outside.asked
+
+
+@pytest.mark.parametrize("phase", [Phase.FAILED, Phase.BUILDING, Phase.BOOTING, Phase.MISSING])
+def test_a_slave_that_is_not_in_the_pool_is_deleted_by_hand_before_the_update(
+    outside: Outside, tmp_path: Path, phase: Phase
+) -> None:
+    """An update first makes others, which takes its time: it might join meanwhile, and get a job."""
     outside.drains["a"] = Drain.ABSENT
-    run(outside, tmp_path, remove("a"), slave("a", Phase.FAILED))
-    first_gone = [("drain", "a"), ("delete", "id-a"), ("forget", ["a"])]
+    run(outside, tmp_path, remove("a"), slave("a", phase))
+    first_gone = [("drain", "a"), ("drain", "a"), ("delete", "id-a"), ("forget", ["a"])]
     assert outside.asked == [*first_gone, ("update", (0, ["a"])), ("forget", ["a"])]
 
 
@@ -377,7 +394,7 @@ def test_a_failed_server_that_cannot_be_deleted_is_not_waited_for_a_second_time(
 ) -> None:
     outside.drains["a"], outside.undeletable = Drain.ABSENT, "it isn't gone 60 s after its deletion"
     outcome = run(outside, tmp_path, remove("a"), slave("a", Phase.FAILED))
-    assert outside.asked == [("drain", "a"), ("delete", "id-a")]
+    assert outside.asked == [("drain", "a"), ("drain", "a"), ("delete", "id-a")]
     assert outcome.stayed == {"a": f"a can't be deleted - {outside.undeletable}"}
 
 
