@@ -306,7 +306,10 @@ def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave
     phase = _phase(server, machine, running=name in parts.running, joined=name in memory.joined)
     if machine:
         since = now if joins or phase is Phase.BUSY else now - timedelta(seconds=machine.idle_for)
-        memory.idle_since[name] = max(since, memory.idle_since.get(name, since))
+        before = memory.idle_since.get(name, since)
+        # Until a clock that was set back has caught up, its startd says that it has only just begun to be idle.
+        stands_still = phase is Phase.IDLE and not machine.idle_for
+        memory.idle_since[name] = before if stands_still else max(since, before)
     return Slave(
         name=name,
         phase=phase,

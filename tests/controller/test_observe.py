@@ -476,6 +476,25 @@ def test_clocks_that_jump_hurry_nobody(steps: list[tuple[int, int, int]]) -> Non
             assert 0 <= seen["b"].idle_for <= most
 
 
+def test_a_slave_whose_clock_is_set_back_goes_on_being_idle(outside: Outside) -> None:
+    """Until its clock has caught up, which may take hours, its startd would have been idle for no time at all."""
+    memory = Memory()
+    outside.servers = [server("a", "ACTIVE")]
+    for passed in range(0, 61, 3):
+        outside.machines = {"a": replace(IDLE, idle_for=Seconds(passed if passed < 30 else 0))}
+        (a,) = look(outside, memory, NOW + timedelta(seconds=passed)).slaves
+        assert a.idle_for == Seconds(passed)
+
+
+def test_a_slave_that_joins_with_a_clock_that_is_then_set_back_is_idle_from_then_on(outside: Outside) -> None:
+    memory = Memory()
+    outside.servers = [server("a", "ACTIVE")]
+    outside.machines = {"a": replace(IDLE, idle_for=Seconds(0))}
+    for passed in (0, 3, 6):
+        (a,) = look(outside, memory, NOW + timedelta(seconds=passed)).slaves
+        assert a.idle_for == Seconds(passed)
+
+
 @pytest.mark.parametrize("poll", [3, 60, 300])
 def test_the_time_between_two_looks_is_no_jump_however_seldom_they_are(outside: Outside, poll: int) -> None:
     memory, cloud = Memory(), cast("Cloud", outside)
