@@ -152,7 +152,8 @@ class Loop:
             self.checked, self.reporter.console_logs = settings, settings.console_logs
             checks.settings(settings, self.tools.cloud)
         seen = self.requests.into(observe(self.tools.cloud, view, settings, self.memory, now))
-        if not seen.unknown and not self.tools.stop.is_set() and self.memory.watch.overlooked(now):
+        looks_on = seen.unknown or seen.paused or self.tools.stop.is_set()
+        if not looks_on and self.memory.watch.overlooked(now):
             look_again()
         met = partial(self.requests.forget_met, seen, self.view_at or now, self.clock())
         self.attempt("requests that were met", met)
@@ -209,6 +210,8 @@ class Loop:
         view = self._read()
         if self.applying or not view.settings or self.memory.locked or (self.recovered and not view.pending):
             return view
+        if self.requests.paused():
+            return view  # somebody else works on the state, maybe
         try:
             self._recover(view.settings)
         except LockedError as error:

@@ -326,7 +326,7 @@ def test_a_recovery_that_fails_is_tried_again_after_a_while_and_keeps_no_other_r
 def test_a_pause_is_shown_and_nothing_is_done_until_it_ends(bench: Bench) -> None:
     bench.loop.requests.pause.write_text("by ada since noon: new cables\n")
     assert bench.tick() == "paused: by ada since noon: new cables"
-    assert bench.worker.given == []
+    assert (bench.worker.given, bench.state.recoveries) == ([], 0)
     bench.loop.requests.pause.unlink()
     assert "grow" in bench.tick()
 
