@@ -51,6 +51,10 @@ BACKOFF = {
 GROWTH = (Trouble.UPDATES, Trouble.JOINS)
 """What keeps slaves from being made; removals are waited for apart."""
 
+BACK_SOON = Seconds(90)
+"""For so long slaves that have just left the pool are waited for before others are made in their place. Each renews its
+ad every minute (cloudinit/files/common): a collector that has restarted knows none of them until then."""
+
 LOST_TOGETHER = 6
 """Times `joinTimeout` that slaves have to come back to the pool, when several are missing."""
 
@@ -71,7 +75,7 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
     old = dismissed(unbroken, seen)
     sound = _without(unbroken, old)
     packing = pack(demand(seen.jobs, limits), sound, limits)
-    revive = tuple(s.name for s in sound if s.phase is Phase.DRAINED and s.name in packing.taken)
+    revive = revivals(packing, sound, limits)
     if seen.locked:
         # HTCondor does these alone: jobs needn't wait for the lock's end.
         reasons = (Reason(Why.LOCKED, seen.locked), *revived(revive), *forgotten(seen.dead_ads))
@@ -194,6 +198,15 @@ def pack(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Packing:
     return Packing(frozenset(room.slave for room in rooms if room.used), len(new), sum(count for _, count in need))
 
 
+def revivals(packing: Packing, sound: tuple[Slave, ...], limits: Limits) -> tuple[str, ...]:
+    """Drained slaves to take back in place of making new ones: those that have room for jobs, and for `minSlaves`."""
+    drained = [slave for slave in sound if slave.phase is Phase.DRAINED]
+    needed = [slave.name for slave in drained if slave.name in packing.taken]
+    lacking = limits.min_slaves - (len(sound) - len(drained)) - len(needed)
+    others = [s.name for s in drained if s.in_state and s.revivable and s.name not in needed]
+    return (*needed, *others[: max(0, lacking)])
+
+
 def spare(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Need:
     """What to keep room for beside the jobs that wait: as many jobs as `spareSlots` says, each of a slot's share.
 
@@ -233,8 +246,8 @@ def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
         return 0, (_content(packing.jobs, living, seen),)
     if wait := backing_off(seen, now, *GROWTH):
         return 0, wait
-    if seen.quota_unread:
-        return 0, (Reason(Why.BLIND, f"no slave is made while {seen.quota_unread}"),)
+    if doubt := doubts(living, seen, now):
+        return 0, doubt
     held: tuple[Reason, ...] = ()
     create = min(wanted, limits.max_slaves - taken)
     if create < wanted:
@@ -257,6 +270,21 @@ def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
     if packing.new:
         return create, (Reason(Why.GROW, _grows(packing, limits)), *held)
     return create, (Reason(Why.MINIMUM, f"{len(living)} slaves, minSlaves is {limits.min_slaves}"), *held)
+
+
+def doubts(living: tuple[Slave, ...], seen: Snapshot, now: datetime) -> tuple[Reason, ...]:
+    """Why nobody knows whether slaves are needed, or may be made."""
+    if seen.quota_unread:
+        return (Reason(Why.BLIND, f"no slave is made while {seen.quota_unread}"),)
+    away = sum(_may_be_back(slave, now) for slave in living)
+    return (Reason(Why.AWAY, f"{away} slaves have just left the pool, and may be back in a minute"),) if away else ()
+
+
+def _may_be_back(slave: Slave, now: datetime) -> bool:
+    """Whether a slave was in the pool a moment ago."""
+    if not slave.known or slave.absent_since is None:
+        return False
+    return 0 <= (now - slave.absent_since).total_seconds() < BACK_SOON
 
 
 def _grows(packing: Packing, limits: Limits) -> str:

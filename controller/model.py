@@ -230,6 +230,7 @@ class Why(StrEnum):
     BATCH = "batch"
     BACKING_OFF = "backing off"
     ON_THEIR_WAY = "on their way"
+    AWAY = "away"
     ENOUGH = "enough"
     WAITING = "waiting"
     IMPOSSIBLE = "impossible"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.decide import BACKOFF, BATCH, decide, demand, pack, removals_over, retry_at, spare
+from controller.decide import BACK_SOON, BACKOFF, BATCH, decide, demand, pack, removals_over, retry_at, spare
 from controller.model import Claim, JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot, Trouble, Why
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -237,7 +237,7 @@ def test_an_idle_slave_that_waiting_jobs_fit_into_stays() -> None:
     [
         (slave("x", Phase.FAILED), Why.FAILED),
         (slave("x", Phase.GONE), Why.GONE),
-        (drained("x"), Why.DRAINED),
+        (drained("x", revivable=False), Why.DRAINED),
         (slave("x", Phase.BUILDING, age=601), Why.NOT_JOINED),
         (slave("x", Phase.BOOTING, age=601), Why.NOT_JOINED),
         (slave("x", Phase.MISSING, age=601), Why.LOST),
@@ -501,13 +501,40 @@ def test_ads_of_slaves_that_are_no_more_are_taken_out_of_the_pool_under_a_lock_t
     assert Why.FORGOTTEN in whys(plan)
 
 
+def test_a_drain_is_undone_before_a_slave_is_made_for_the_minimum() -> None:
+    slaves = (drained("a"), drained("b"), drained("c"), slave("d", Phase.IDLE))
+    plan = decide(Snapshot(slaves=slaves), replace(LIMITS, min_slaves=3), NOW)
+    assert (plan.create, plan.revive, removed(plan)) == (0, ("a", "b"), [("c", Why.DRAINED)])
+
+
+def left(name: str, phase: Phase, ago: float) -> Slave:
+    """One that was in the pool until so many seconds ago."""
+    return replace(slave(name, phase), known=True, absent_since=NOW - timedelta(seconds=ago), free=None)
+
+
+@pytest.mark.parametrize("phase", [Phase.MISSING, Phase.BUSY])
+@pytest.mark.parametrize(("ago", "waits"), [(0, True), (BACK_SOON - 1, True), (BACK_SOON, False), (-3600, False)])
+def test_nothing_is_made_in_the_place_of_slaves_that_have_just_left_the_pool(
+    phase: Phase, ago: float, *, waits: bool
+) -> None:
+    """A collector that has restarted knows no slave until each has renewed its ad."""
+    plan = decide(Snapshot(jobs=(jobs(4),), slaves=(left("a", phase, ago), left("b", phase, ago))), LIMITS, NOW)
+    assert (plan.create == 0, Why.AWAY in whys(plan)) == (waits, waits)
+    assert not plan.remove
+
+
+def test_slaves_that_have_just_left_the_pool_hold_up_nothing_while_there_is_room() -> None:
+    slaves = (left("a", Phase.MISSING, 5), slave("b", Phase.IDLE))
+    assert whys(decide(Snapshot(jobs=(jobs(2),), slaves=slaves), LIMITS, NOW)) == [Why.ENOUGH]
+
+
 def test_in_a_pause_nothing_is_done_whatever_was_seen() -> None:
     plan = decide(Snapshot(jobs=(jobs(9),), slaves=(slave("a", Phase.FAILED),), paused="by ada"), LIMITS, NOW)
     assert (plan.acts, whys(plan)) == (False, [Why.PAUSED])
 
 
 def test_many_slaves_are_made_in_batches_that_follow_each_other() -> None:
-    limits = replace(LIMITS, max_slaves=1000)
+    limits = replace(LIMITS, max_slaves=3 * BATCH)
     slaves: tuple[Slave, ...] = ()
     for batch in (BATCH, BATCH, 50):
         plan = decide(Snapshot(jobs=(jobs(2 * (2 * BATCH + 50)),), slaves=slaves), limits, NOW)

@@ -8,7 +8,7 @@ import os
 import random
 import secrets
 import tempfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from prometheus_client import CollectorRegistry
 
 from cluster.program import Change
-from controller import pool
+from controller import apply, pool
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError, UpdateFailedError
 from controller.journal import Journal, replay
@@ -102,6 +102,11 @@ class World:
         self.last_heard: dict[str, tuple[Machine, datetime]] = {}
         """What these have said last, and when."""
         self.list_is_short_until = START
+        self.left: frozenset[str] = frozenset()
+        """Slaves that were in the pool when the collector restarted, and can't be in it yet."""
+        self.left_until = START
+        self.slow = timedelta(0)
+        """What each answer to a drain takes."""
         self.quota = 6
         self.down: dict[str, datetime] = {}
         """What is away, and until when."""
@@ -288,8 +293,16 @@ class World:
         usual, stuck = JobGroup(REQUEST, len(self.waiting), 0), JobGroup(REQUEST, self.stuck, 0, kind="stuck")
         return tuple(group for group in (usual, stuck) if group.idle)
 
+    def restart_collector(self, seconds: int) -> None:
+        """It knows nobody, until each has renewed its ad."""
+        self.left = frozenset(self.machines()) & {vm.server.name for vm in self.vms.values() if self.takes_jobs(vm)}
+        self.left_until = self.now + timedelta(seconds=seconds)
+        self.ghosts, self.last_heard = {}, {}
+
     def machines(self) -> dict[str, Machine]:
         self.answer("collector")
+        if self.left_until > self.now:
+            return {}
         late = self.ads[min(self.ads_late, len(self.ads) - 1)] if self.ads and self.ads_late else {}
         alive = {
             vm.server.name: replace(late.get(vm.server.name) or self.machine(vm), ad_age=self.ad_age())
@@ -328,6 +341,11 @@ class World:
         return next((vm for vm in self.vms.values() if vm.server.name == name and self.joined(vm)), None)
 
     def drain(self, name: str, reason: str) -> Drain:
+        said = self.ask_to_drain(name, reason)
+        self.advance(self.slow)
+        return said
+
+    def ask_to_drain(self, name: str, reason: str) -> Drain:
         self.answer("collector")
         vm = self.of_name(name)
         if vm is None or name not in self.machines():
@@ -428,6 +446,8 @@ class Life(RuleBasedStateMachine):
             self.patches.setattr(pool, name, getattr(self.world, name))
         # Slaves are named by chance, and what is done is ordered by their names.
         self.patches.setattr(secrets, "choice", random.Random(1).choice)  # noqa: S311 - the same in each run
+        # So are the answers to what is asked side by side.
+        self.patches.setattr(apply, "ABREAST", 1)
         self.folder = tempfile.TemporaryDirectory()
         self.requests = Requests(Path(self.folder.name))
         self.requests.drains.mkdir()
@@ -469,7 +489,23 @@ class Life(RuleBasedStateMachine):
             self.loop.tick()
         except KilledError:
             self.start_controller()
+        self.nothing_is_made_in_the_place_of_slaves_that_will_be_back()
         self.world.advance(STEP)
+
+    def nothing_is_made_in_the_place_of_slaves_that_will_be_back(self) -> None:
+        world = self.world
+        if world.left_until <= world.now or world.list_is_short_until > world.now:
+            return
+        left = {
+            vm.server.name
+            for vm in world.vms.values()
+            if vm.server.name in world.left & self.loop.memory.joined & world.in_state.keys()
+            and world.takes_jobs(vm)
+            and vm.server.made_from == world.settings.fingerprint
+            and not (self.requests.drains / vm.server.name).exists()
+        }
+        reasons = self.loop.reporter.status.reasons
+        assert not (left and any(reason.startswith("grow:") for reason in reasons)), (left, reasons)
 
     @rule(looks=st.integers(1, 30))
     def time_passes(self, looks: int) -> None:
@@ -552,6 +588,15 @@ class Life(RuleBasedStateMachine):
     def novas_list_is_cut_short(self, seconds: int) -> None:
         self.world.list_is_short_until = self.world.now + timedelta(seconds=seconds)
 
+    @precondition(lambda self: self.world.down.get("collector", START) <= self.world.now)
+    @happens(seconds=st.integers(1, 60))
+    def the_collector_restarts(self, seconds: int) -> None:
+        self.world.restart_collector(seconds)
+
+    @happens(seconds=st.integers(0, 20))
+    def drains_take_their_time(self, seconds: int) -> None:
+        self.world.slow = timedelta(seconds=seconds)
+
     @precondition(lambda self: self.world.vms)
     @happens(data=st.data(), seconds=st.integers(5, 3000))
     def a_slave_is_out_of_reach(self, data: st.DataObject, seconds: int) -> None:
@@ -625,6 +670,7 @@ class Life(RuleBasedStateMachine):
             for vm in self.world.vms.values():
                 vm.undeletable = False
             self.world.stuck, self.world.ads_late, self.world.list_is_short_until = 0, 0, START
+            self.world.slow = timedelta(0)
             self.world.next_slaves_sound, self.world.quota = True, 6
             # An hour of backing off, the time for slaves that never join, and the jobs.
             end = self.world.now + timedelta(hours=2)
@@ -651,3 +697,33 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=settings().max_examples // 2, stateful_step_count=20)
+
+
+@pytest.fixture
+def life() -> Iterator[Life]:
+    """The same world, for happenings in a given order."""
+    made = Life()
+    yield made
+    made.teardown()
+
+
+def test_jobs_that_come_when_the_collector_has_restarted_get_the_slaves_that_are_back_soon(life: Life) -> None:
+    life.users_submit(count=2, seconds=1, looks=14)
+    slaves = set(life.world.vms)
+    assert slaves
+    life.the_collector_restarts(seconds=60, looks=1)
+    life.users_submit(count=2, seconds=1, looks=10)
+    assert set(life.world.vms) == slaves
+
+
+def test_a_late_slave_that_gets_a_job_while_others_are_asked_keeps_it(life: Life) -> None:
+    """Their `joinTimeout` is just over when they join, and each answer takes its time."""
+    world = life.world
+    world.settings = world.settings.model_copy(update={"join_timeout": 60})
+    life.users_submit(count=8, seconds=300, looks=2)
+    late = list(world.vms.values())
+    assert len(late) > 1
+    world.unreachable = {vm.server.name: world.now + timedelta(seconds=65) for vm in late}
+    life.drains_take_their_time(seconds=20, looks=25)
+    assert all(vm.jobs for vm in late)
+    assert world.killed_jobs == []
