@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import yaml
+from openstack.connection import Connection
 
 from demo.user import ROOT, StepFailedError, User, connect, wait_for
 
@@ -46,20 +47,23 @@ def end(user: User) -> None:
         raise StepFailedError(f"left in the cloud after the destroy: {', '.join(left)}")
 
 
+def orphans(cloud: Connection) -> list[str]:
+    """The ports of servers that are no more, anybody's in the project."""
+    before = list(cloud.compute.servers())
+    ports = [port for port in cloud.network.ports() if str(port.device_owner).startswith("compute:")]
+    # A server may come or go between two lists.
+    alive = {server.id for server in (*before, *cloud.compute.servers())}
+    return [f"port {port.id}" for port in ports if port.device_id not in alive]
+
+
 def leftovers(user: User) -> list[str]:
     """What of the user's cluster is still in the project, or in the state: nothing, if all went well."""
     cloud = connect(user.env)
     identity: Any = cloud.identity
     prefix = f"ecm-{user.stack}-"
-    servers = list(cloud.compute.servers())
-    ports = list(cloud.network.ports())
-    # Another cluster's server may come or go between the two lists.
-    alive = {server.id for server in (*servers, *cloud.compute.servers())}
-    left = [f"server {s.name}" for s in servers if s.name.startswith(prefix)]
-    for port in ports:
-        orphan = str(port.device_owner).startswith("compute:") and port.device_id not in alive
-        if orphan or str(port.name).startswith(prefix):
-            left.append(f"port {port.id}")
+    left = [f"server {s.name}" for s in cloud.compute.servers() if s.name.startswith(prefix)]
+    left += [f"port {port.name}" for port in cloud.network.ports() if str(port.name).startswith(prefix)]
+    left += orphans(cloud)
     left += [f"floating IP {f.floating_ip_address}" for f in cloud.network.ips() if not f.port_id]
     for group in cloud.network.security_groups():
         if group.name.startswith(prefix):

@@ -12,10 +12,15 @@ SAMPLE = 4
 RACE = "arriving-job"
 """The one case that isn't in the table: jobs that arrive at the moment of a drain, again and again."""
 
+STRIKES = 120
+"""Seconds in which a fault strikes, or the status says of it what it should."""
 PROVIDER = "gophercloud"
 LIST = "GET /v2.1/servers/detail"
 CREATE = "POST /v2.1/servers"
 DELETE = "DELETE /v2.1/servers/[^/]+"
+SHOW = "GET /v2.1/servers/[0-9a-f-]{36}"
+"""Of one: how the provider waits for it."""
+NETWORKS = "GET /v2.0/networks"
 LIMITS = "GET /v2.1/limits"
 TOKENS = "POST /v3/auth/tokens"
 
@@ -54,6 +59,7 @@ class Deed(StrEnum):
     NO_COMPUTE = "the compute service is away, until the end"
     SERVER_DELETED = "the first slave's server is deleted by hand"
     SERVER_STOPPED = "the first slave's server is shut off by hand"
+    CONDOR_STOPPED = "HTCondor is stopped on the first slave"
     SERVER_ERROR = "the first slave's server goes into ERROR"
 
 
@@ -73,6 +79,8 @@ class Case:
     deed: Deed | None = None
     says: str = ""
     """A regular expression, in any case of letters, for what the controller's status has to say meanwhile."""
+    within: float = STRIKES
+    """Seconds in which it has to say so."""
     lasts: float = 0
     jobs: int = 2
     seconds: int = 0
@@ -120,6 +128,8 @@ CALLS = (
     ("limits", LIMITS, During.GROW, BLIND, 5),
     ("create", CREATE, During.GROW, FAILED, 2),
     ("delete", DELETE, During.SHRINK, FAILED, 2),
+    ("show", SHOW, During.GROW, FAILED, 2),
+    ("network", NETWORKS, During.GROW, FAILED, 2),
     ("token", TOKENS, During.GROW, FAILED, 2),
     ("token", TOKENS, During.SHRINK, FAILED, 2),
 )
@@ -157,7 +167,7 @@ HALF_DONE = (
         During.GROW,
         (Rule(CREATE, Action.DELAY, 10),),
         deed=Deed.NO_QUOTA,
-        says="quota",
+        says="quota exceeded",
     ),
     *(
         Case(f"{call}-done-but-{name}", Kind.HALF_DONE, during, (Rule(request, action, argument, nth=1, after=True),))
@@ -183,7 +193,27 @@ JOIN = (
         says="not joined",
         jobs=1,
     ),
-    Case("never-built", Kind.JOIN, During.GROW, deed=Deed.NO_COMPUTE, lasts=20),
+    Case("built-late", Kind.JOIN, During.GROW, deed=Deed.NO_COMPUTE, lasts=20),
+    # The provider waits for five minutes first.
+    Case(
+        "never-built",
+        Kind.JOIN,
+        During.GROW,
+        deed=Deed.NO_COMPUTE,
+        says="its server is being built for",
+        within=400,
+        jobs=1,
+    ),
+    Case(
+        "leaves-the-pool",
+        Kind.JOIN,
+        During.SHRINK,
+        deed=Deed.CONDOR_STOPPED,
+        says="lost: ",
+        within=200,
+        seconds=60,
+        reruns=True,  # a startd that ends takes its jobs with it
+    ),
     Case(
         "joins-twice",
         Kind.JOIN,
@@ -298,7 +328,7 @@ STATE = (
             (("refused", "reject with tcp reset", "state can't be read", 5), ("silent", "drop", "", 30)), During
         )
     ),
-    Case("lock-left", Kind.STATE, During.SHRINK, deed=Deed.KILLED_UP, says="locked"),
+    Case("lock-left", Kind.STATE, During.SHRINK, deed=Deed.KILLED_UP, says="locked: the stack is locked by"),
 )
 
 WORST = {

@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from openstack.connection import Connection
 
 from demo.user import ROOT, connect, wait_for
-from tests.faults.cases import Case, Deed
-from tests.faults.rig import PATIENCE, STACK, STRIKES, Rig, holds
+from tests.faults.cases import STRIKES, Case, Deed
+from tests.faults.rig import PATIENCE, STACK, Rig, holds
 
 LOCKED = "the stack is currently locked by"
 UP = ("up", "--yes", "--skip-preview")
@@ -121,6 +121,12 @@ def stop_server(rig: Rig) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+def stop_condor(rig: Rig) -> AbstractContextManager[None]:
+    done = rig.user.ssh("sudo systemctl stop condor", host=rig.servers()[0].name)
+    assert done.returncode == 0, done.stderr
+    return nullcontext()
+
+
 def break_server(rig: Rig) -> AbstractContextManager[None]:
     _admin(rig).compute.reset_server_state(rig.servers()[0].id, "error")
     return nullcontext()
@@ -137,6 +143,7 @@ DEEDS: dict[Deed, Callable[[Rig], AbstractContextManager[None]]] = {
     Deed.SERVER_DELETED: delete_server,
     Deed.SERVER_STOPPED: stop_server,
     Deed.SERVER_ERROR: break_server,
+    Deed.CONDOR_STOPPED: stop_condor,
 }
 
 

@@ -15,8 +15,9 @@ from typing import Any
 from openstack.connection import Connection
 
 from controller.state import View, parse
+from demo.stack import orphans
 from demo.user import ROOT, StepFailedError, User, connect, wait_for
-from tests.faults.cases import Case, During
+from tests.faults.cases import STRIKES, Case, During
 from tests.faults.proxy import Entry, Rule
 
 STACK = "faults" + os.environ.get("PYTEST_XDIST_WORKER", "")
@@ -25,8 +26,6 @@ MAX_SLAVES = 3
 IDLE_TIME = 10
 SETTINGS = {"maxSlaves": MAX_SLAVES, "idleTime": IDLE_TIME, "joinTimeout": 90, "pollInterval": 1}
 PATIENCE = 240
-STRIKES = 120
-"""Seconds in which a fault strikes, or the status says of it what it should."""
 JOB_SECONDS = {During.GROW: 5, During.SHRINK: 20}
 NO_FILES = "output =\nerror =\nlog =\n"
 """For jobs on a master whose disk may be full."""
@@ -182,7 +181,7 @@ class Rig:
         return look["jobs"]["idle"] == 0 and look["jobs"]["running"] > 0 and "updating" not in str(look["reasons"])
 
     def unrest(self) -> str:
-        """What is left, or still to do; empty when no job, slave or ad is, and a live controller says so."""
+        """What is left, or still to do; empty when no job, slave, ad or port is, and a live controller says so."""
         if servers := self.servers():
             return f"there are servers: {', '.join(server.name for server in servers)}"
         looks = (
@@ -195,7 +194,9 @@ class Rig:
         if queue.strip() or ads.strip() or not all(reason.startswith("enough") for reason in reasons):
             return f"jobs {queue.split()}, machines {ads.split()}, reasons {reasons}"
         state = self.state()
-        return f"in the state: {state}" if state.slaves or state.pending else ""
+        if state.slaves or state.pending:
+            return f"in the state: {state}"
+        return f"left in the project: {left}" if (left := orphans(self.project)) else ""
 
     def at_rest(self) -> bool:
         """Whether it can be told that nothing is left or to do."""
@@ -222,13 +223,14 @@ class Rig:
         elif case.during is During.GROW:
             wait_for("a slave's server", STRIKES, lambda: bool(self.servers()))
 
-    def wait_for_word(self, says: str) -> None:
-        """Until the controller's status says this."""
+    def wait_for_word(self, says: str, seconds: float) -> None:
+        """Until the controller's status says this, in its values: the names of its parts are there always."""
 
         def said() -> bool:
-            return bool(re.search(says, self.user.on_master("cat /run/ecm/status.json"), re.IGNORECASE))
+            status = json.loads(self.user.on_master("cat /run/ecm/status.json"))
+            return bool(re.search(says, words(status), re.IGNORECASE))
 
-        wait_for(f"the status to say '{says}'", STRIKES, lambda: holds(said))
+        wait_for(f"the status to say '{says}'", seconds, lambda: holds(said))
 
     def story(self, since: float) -> str:
         """What the controller has logged and called since this time of the clock."""
@@ -259,6 +261,13 @@ class Rig:
         self.put([])
         self.as_root("condor_rm -all || true\nsystemctl restart ecm-controller")
         self.wait_for_rest(PATIENCE)
+
+
+def words(status: object) -> str:
+    """All that a status says, without the names of its parts."""
+    if isinstance(status, dict):
+        status = list(status.values())
+    return "\n".join(map(words, status)) if isinstance(status, list) else str(status)
 
 
 def holds(test: Callable[[], bool]) -> bool:

@@ -1,9 +1,13 @@
+import json
 import re
+from datetime import UTC, datetime
+from pathlib import Path
 
+from controller.status import Status, write
 from tests.faults.cases import CASES, KILL_POINTS, RACE, SAMPLE, Kind, chosen
 from tests.faults.deeds import DEEDS
 from tests.faults.proxy import Action
-from tests.faults.rig import Server, doubles, most
+from tests.faults.rig import Server, doubles, most, words
 
 NAMES = [case.name for case in CASES]
 KINDS = {case.name: case.kind for case in CASES} | {RACE: Kind.RACE}
@@ -17,6 +21,15 @@ def test_every_case_has_a_name_of_its_own() -> None:
 def test_controller_engine_and_provider_are_killed_at_fifty_points() -> None:
     assert len(KILL_POINTS) >= 50
     assert len({(case.rules, case.during) for case in KILL_POINTS}) == len(KILL_POINTS)
+
+
+def test_the_status_of_a_cluster_without_a_fault_says_nothing_that_a_case_waits_for(tmp_path: Path) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    status = Status(now, now, reasons=("grow: 2 jobs wait and need 2 more slaves", "enough: no job waits for a slave"))
+    write(file := tmp_path / "status.json", status)
+    said = words(json.loads(file.read_text()))
+    assert "2 jobs wait" in said
+    assert [case.name for case in CASES if case.says and re.search(case.says, said, re.IGNORECASE)] == []
 
 
 def test_a_fault_that_would_not_end_by_itself_is_given_an_end() -> None:

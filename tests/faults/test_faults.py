@@ -81,7 +81,7 @@ def test_the_cluster_survives(case: Case, rig: Rig, limit: int, record_property:
             rig.wait_for_the_moment(case)
             with done(case, rig):
                 if case.says:
-                    rig.wait_for_word(case.says)
+                    rig.wait_for_word(case.says, case.within)
                 time.sleep(case.lasts)
         took = rig.wait_for_rest(2 * limit)
     record_property("seconds", round(took))
