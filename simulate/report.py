@@ -41,8 +41,10 @@ def plot(results: Sequence[Result], path: Path) -> None:
     """Writes one page that needs no network: slaves, CPUs in use and waiting jobs over the hours of the trace.
 
     Raises:
-        PlotError: plotly isn't there, or the file can't be written.
+        PlotError: plotly isn't there, or the file can't be written, or isn't named as a page.
     """
+    if path.suffix not in (".html", ".htm"):
+        raise PlotError(f"no plot - {path} isn't named as a page - name it {path.with_suffix('.html')}")
     if not importlib.util.find_spec("plotly"):
         raise PlotError("no plot - the Python package plotly isn't installed - pip install 'elastic-condor[plot]'")
     from plotly.colors import qualitative  # noqa: PLC0415 - an extra, not always there

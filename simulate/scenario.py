@@ -1,6 +1,7 @@
 """What would have been under other settings: a pool's trace played with each of several sets of them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster.offer import Offer
@@ -14,28 +15,43 @@ if TYPE_CHECKING:
     from cluster.settings import Settings  # at run time it would bring all of Pulumi
 
 
-def compare(
-    trace: Trace, scenarios: Mapping[str, "Settings"], offered: Offer, quota: int | None = None
-) -> list[Result]:
-    """One run of the trace for each set of settings, under its label.
-
-    Args:
-        trace: the jobs.
-        scenarios: label to settings, in the order in which they are to be shown.
-        offered: what a slave of the flavor offers (`cluster.offer.offer`); its `jobs` give way to `jobsPerSlave`.
-        quota: most servers that the project may have beside the master; None for no limit.
-    """
-    return [
-        run(trace, _controller(settings, offered, label), _site(settings, offered, quota))
-        for label, settings in scenarios.items()
-    ]
-
-
-def _site(settings: "Settings", offered: Offer, quota: int | None) -> Site:
-    return Site(_room(offered), settings.jobs_per_slave or offered.jobs, quota)
+PLAYED = frozenset(
+    {
+        "bootVolumeGiB",
+        "idleTime",
+        "jobsPerSlave",
+        "maxSlaves",
+        "minSlaves",
+        "pollInterval",
+        "slaveFlavor",
+        "spareSlots",
+        "waitingJobsThreshold",
+        "waitingJobsTime",
+    }
+)
+"""The settings that make a difference here."""
 
 
-def _controller(settings: "Settings", offered: Offer, label: str) -> Controller:
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Settings, and what a slave offers with them."""
+
+    settings: "Settings"
+    offered: Offer
+    """Of `cluster.offer.offer`; its `jobs` give way to `jobsPerSlave`."""
+
+
+def compare(trace: Trace, scenarios: Mapping[str, Scenario]) -> list[Result]:
+    """One run of the trace for each scenario, under its label and in this order."""
+    return [run(trace, _controller(scenario, label), _site(scenario)) for label, scenario in scenarios.items()]
+
+
+def _site(scenario: Scenario) -> Site:
+    return Site(_room(scenario.offered), scenario.settings.jobs_per_slave or scenario.offered.jobs)
+
+
+def _controller(scenario: Scenario, label: str) -> Controller:
+    settings, offered = scenario.settings, scenario.offered
     limits = Limits(
         min_slaves=settings.min_slaves,
         max_slaves=settings.max_slaves,

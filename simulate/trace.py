@@ -2,7 +2,9 @@
 
 A file of them is what HTCondor's own history prints, so nothing has to be converted:
 
-    condor_history -constraint 'RemoteWallClockTime > 0' -af:h, QDate RequestCpus RequestMemory RemoteWallClockTime
+    condor_history -constraint CONSTRAINT -af:h, QDate RequestCpus RequestMemory RemoteWallClockTime
+
+with `RAN` for the constraint.
 """
 
 import csv
@@ -15,6 +17,8 @@ from controller.model import Room, Seconds
 
 COLUMNS = ("QDate", "RequestCpus", "RequestMemory", "RemoteWallClockTime")
 """Time of submission (seconds, from any origin), CPUs, memory (MiB), time of running (seconds)."""
+RAN = "RemoteWallClockTime > 0 && !member(JobUniverse, {7, 9, 12})"
+"""HTCondor's words for the jobs that ran, and did so on a slave: the universes are scheduler, grid and local."""
 
 
 class TraceError(EcmError):
@@ -72,7 +76,6 @@ def _job(row: dict[str, str], where: str) -> Job:
     if not (runs > 0 and min(whole) >= 0 and whole[0] > 0):
         values = ", ".join(f"{column} {row[column] or 'nothing'}" for column in COLUMNS)
         raise TraceError(
-            f"{where} is no job that ran - it has {values} - leave such jobs out:"
-            " condor_history -constraint 'RemoteWallClockTime > 0'"
+            f"{where} is no job that ran - it has {values} - leave such jobs out: condor_history -constraint '{RAN}'"
         )
     return Job(Seconds(at), Seconds(runs), Room(*whole, disk_kib=0))

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.errors import CommandError
-from cli.laptop.desk import Desk, desk
+from cli.laptop.desk import desk
 from cli.show import WHY, AsJson, report, say
 from cluster import cloud, settings
 from cluster.offer import Offer, offer
 from simulate import report as simulated
 from simulate import trace as traces
-from simulate.scenario import compare
+from simulate.scenario import PLAYED, Scenario, compare
 
 if TYPE_CHECKING:
+    from openstack.connection import Connection
+
     from cluster.settings import Settings
 
 app = typer.Typer()
@@ -38,11 +40,9 @@ def simulate(
     """
     here = desk(context)
     base = {key: value.text for key, value in here.pulumi.config().items() if value.text is not None}
-    scenarios = {"as set": settings.read(base)} | {
-        change: settings.read(base | changed(change)) for change in changes or ()
-    }
-    offered = _offer(here, scenarios["as set"])
-    results = compare(traces.read(trace), scenarios, offered)
+    sets = {"as set": settings.read(base)} | {change: settings.read(base | changed(change)) for change in changes or ()}
+    jobs, connection = traces.read(trace), here.connect()
+    results = compare(jobs, {label: Scenario(wanted, _offer(connection, wanted)) for label, wanted in sets.items()})
     if plot:
         simulated.plot(results, plot)
     plain = [
@@ -62,12 +62,18 @@ def changed(change: str) -> dict[str, str]:
     pairs = [pair.partition("=") for pair in change.split(",")]
     if any(not key or not value for key, _, value in pairs):
         raise CommandError(f"--set {change} is no setting - write it as in --set maxSlaves=50")
+    real = {key.strip() for key, _, _ in pairs} & set(settings.keys())
+    if unplayed := sorted(real - PLAYED):
+        raise CommandError(
+            f"--set {change} would show no difference - {', '.join(unplayed)} is not played - "
+            f"what is: {', '.join(sorted(PLAYED))}"
+        )
     return {f"ecm:{key.strip()}": value.strip() for key, _, value in pairs}
 
 
-def _offer(here: Desk, wanted: "Settings") -> Offer:
-    """What a slave of the stack's flavor offers."""
-    found = cloud.look_up(wanted, here.connect())
+def _offer(connection: "Connection", wanted: "Settings") -> Offer:
+    """What a slave of the settings' flavor offers."""
+    found = cloud.look_up(wanted, connection)
     flavor = found.slave_flavor
     return offer(
         vcpus=flavor.vcpus,

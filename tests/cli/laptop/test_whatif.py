@@ -34,6 +34,19 @@ def test_a_table_and_a_plot_for_people(ecm: Any, trace: Path, tmp_path: Path) ->
     assert page.stat().st_size > 1000
 
 
+def test_a_plot_is_a_page(ecm: Any, trace: Path, tmp_path: Path) -> None:
+    done = ecm("simulate", "--trace", str(trace), "--plot", str(tmp_path / "curves.png"))
+    assert done.exit_code == 1
+    assert "curves.html" in done.stderr
+
+
+def test_a_larger_flavor_is_played_as_one(ecm: Any, trace: Path) -> None:
+    done = ecm("simulate", "--trace", str(trace), "--set", "slaveFlavor=large", "--json")
+    assert done.exit_code == 0, done.output
+    as_set, large = json.loads(done.stdout)
+    assert large["boots"] < as_set["boots"]
+
+
 def test_a_long_set_of_settings_is_shown_whole_in_a_narrow_window(ecm: Any, trace: Path) -> None:
     shown = ecm("simulate", "--trace", str(trace), "--set", "maxSlaves=8,idleTime=60,minSlaves=3").stdout
     labels = "".join(line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│"))
@@ -47,6 +60,8 @@ def test_a_long_set_of_settings_is_shown_whole_in_a_narrow_window(ecm: Any, trac
         ("maxSlaves", "as in --set maxSlaves=50"),
         ("maxSlvaes=3", "did you mean ecm:maxSlaves?"),
         ("maxSlaves=x", "whole number"),
+        ("maxSlaves=3,keyName=other", "keyName is not played - what is: bootVolumeGiB, idleTime"),
+        ("jobsPerSlave=64", "VCPUs"),
     ],
 )
 def test_a_change_that_is_none_is_one_line(ecm: Any, trace: Path, change: str, says: str) -> None:
