@@ -14,6 +14,7 @@ from typing import Any
 
 from bench import common
 from controller.model import Limits, Room, Seconds
+from demo.user import StepFailedError
 from simulate.policies import Controller, Elastiq
 from simulate.pool import Site
 from simulate.run import Result, clairvoyant, run
@@ -50,7 +51,20 @@ PAIRS = {
 
 
 def play(trace: Trace, seed: int) -> dict[str, Result]:
-    """Everything that is compared, over one trace."""
+    """Everything that is compared, over one trace.
+
+    Raises:
+        StepFailedError: a job that fits was never run by somebody: who strands jobs has low costs and short waits.
+    """
+    results = _played(trace, seed)
+    large = sum(not SITE.offer.holds(job.request) for job in trace)
+    for label, result in results.items():
+        if result.never_ran > large or large == len(trace):
+            raise StepFailedError(f"{label}: {result.never_ran} of {len(trace)} jobs never ran")
+    return results
+
+
+def _played(trace: Trace, seed: int) -> dict[str, Result]:
     limits = Limits(0, MOST, SITE.jobs_per_slave, IDLE, Seconds(600), 0, SITE.offer)
     elastiq = Elastiq(MOST, 0, SITE.jobs_per_slave, IDLE)
     theirs = run(trace, replace(elastiq), SITE, seed)
@@ -84,7 +98,7 @@ def show(name: str, runs: Sequence[Mapping[str, Result]]) -> None:
                 *(f"{statistics.median(values):.0f}" for values in times_and_numbers),
             )
         )
-    jobs = statistics.median(results[OURS].jobs for results in runs)
+    jobs = statistics.median(results[OURS].jobs - results[OURS].never_ran for results in runs)
     columns = ("", "VM hours", "from - to", "to elastiq", "mean wait s", "95 % s", "boots", "unused")
     common.tell(f"{name}: {jobs:.0f} jobs, median of {len(runs)} seeds", columns, rows)
 
@@ -103,6 +117,12 @@ def ratios(runs: Sequence[Mapping[str, Result]], ours: str, other: str) -> dict[
     }
 
 
+def largest(runs: Iterable[Mapping[str, Result]], pair: str) -> dict[str, float]:
+    """The largest of these ratios over the seeds."""
+    each = [ratios([results], *PAIRS[pair]) for results in runs]
+    return {key: max(found[key] for found in each) for key in each[0]}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.options("VM hours and waiting: the rule, elastiq's, and the limit.")
     parser.add_argument("--trace", type=Path, action="append", default=[], help="a recorded trace, too (repeatable)")
@@ -117,14 +137,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         runs = [play(trace, seed) for seed, trace in zip(seeds, of_seeds, strict=True)]
         show(name, runs)
         by_trace[name] = {pair: ratios(runs, *who) for pair, who in PAIRS.items()}
+        by_trace[name]["published_largest"] = largest(runs, "published")
     published = [ratio["published"] for ratio in by_trace.values()]
+    worst = [ratio["published_largest"] for ratio in by_trace.values()]
     results = {
         "vm_hours_ratio_max": max(ratio["vm_hours"] for ratio in published),
         "wait_ratio_max": max(max(ratio["wait_mean"], ratio["wait_95"]) for ratio in published),
+        "vm_hours_ratio_max_of_seeds": max(ratio["vm_hours"] for ratio in worst),
+        "wait_ratio_max_of_seeds": max(max(ratio["wait_mean"], ratio["wait_95"]) for ratio in worst),
         "traces": by_trace,
     }
-    largest = "VM hours {vm_hours_ratio_max}, waiting {wait_ratio_max}".format(**results)
-    print(f"largest ratios of {READY!r} to {THEIRS_PUBLISHED!r}: {largest}")
+    print(f"largest ratios of {READY!r} to {THEIRS_PUBLISHED!r}, by the median of the seeds and of all seeds:")
+    print("VM hours {vm_hours_ratio_max}, {vm_hours_ratio_max_of_seeds};".format(**results), end=" ")
+    print("waiting {wait_ratio_max}, {wait_ratio_max_of_seeds}".format(**results))
     common.save(options.json, {"policy": results})
 
 
