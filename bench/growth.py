@@ -27,7 +27,7 @@ from bench.rig.openstack import Pace
 from bench.rig.running import Backend, StandIn
 from cluster.program import Change
 from cluster.report import Shared
-from controller.decide import BATCH
+from controller.decide import BATCH, REMOVED_AT_ONCE
 from controller.state import PARALLEL, State
 
 if TYPE_CHECKING:
@@ -107,10 +107,13 @@ def _updated(act: Callable[[], None], place: Place) -> Run:
 
 
 def grow(new: Mapping[str, str], place: Place) -> Run:
-    names = sorted(new)
-    parts = [names[start : start + place.batch] for start in range(0, len(names), place.batch)]
-    fingerprint = place.settings.fingerprint
-    return update([Change({n: new[n] for n in part}, frozenset(), fingerprint) for part in parts], place)
+    made = [{name: new[name] for name in part} for part in parts(sorted(new), place.batch)]
+    return update([Change(part, frozenset(), place.settings.fingerprint) for part in made], place)
+
+
+def parts(names: Sequence[str], size: int) -> list[Sequence[str]]:
+    """What each of several updates has, one after the other."""
+    return [names[start : start + size] for start in range(0, len(names), size)]
 
 
 def one_less(new: Mapping[str, str], place: Place) -> Run:
@@ -120,7 +123,8 @@ def one_less(new: Mapping[str, str], place: Place) -> Run:
 
 def shrink(new: Mapping[str, str], place: Place) -> Run:
     """Removes the rest."""
-    return update([Change({}, frozenset(new) - {min(new)})], place)
+    rest = sorted(new)[1:]
+    return update([Change({}, frozenset(part)) for part in parts(rest, REMOVED_AT_ONCE)], place)
 
 
 def raw_grow(new: Mapping[str, str], place: Place) -> Run:

@@ -142,7 +142,7 @@ class Here:
             NoPoolError: it doesn't.
         """
         said = json.loads(self.status.read_text())
-        if said["unknown"] or not said["seen_at"]:
+        if said["unknown"] or not said["seenAt"]:
             raise NoPoolError(f"the controller doesn't see its pool: {said['unknown'] or 'it has not looked'}")
 
     def measure(self, windows: Sequence[float]) -> list[Meter]:
