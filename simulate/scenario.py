@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 PLAYED = frozenset(
     {
-        "bootVolumeGiB",
         "idleTime",
         "jobsPerSlave",
+        "joinTimeout",
         "maxSlaves",
         "minSlaves",
         "pollInterval",

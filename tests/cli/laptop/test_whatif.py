@@ -60,7 +60,7 @@ def test_a_long_set_of_settings_is_shown_whole_in_a_narrow_window(ecm: Any, trac
         ("maxSlaves", "as in --set maxSlaves=50"),
         ("maxSlvaes=3", "did you mean ecm:maxSlaves?"),
         ("maxSlaves=x", "whole number"),
-        ("maxSlaves=3,keyName=other", "keyName is not played - what is: bootVolumeGiB, idleTime"),
+        ("maxSlaves=3,keyName=other", "keyName is not played - what is: idleTime, jobsPerSlave"),
         ("jobsPerSlave=64", "VCPUs"),
     ],
 )
