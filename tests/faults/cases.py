@@ -128,14 +128,23 @@ CALLS = (
     ("limits", LIMITS, During.GROW, BLIND, 5),
     ("create", CREATE, During.GROW, FAILED, 2),
     ("delete", DELETE, During.SHRINK, FAILED, 2),
-    ("show", SHOW, During.GROW, FAILED, 2),
+    # Of some of these the provider asks again by itself.
+    ("show", SHOW, During.GROW, f"updating|{FAILED}", 2),
     ("network", NETWORKS, During.GROW, FAILED, 2),
     ("token", TOKENS, During.GROW, FAILED, 2),
     ("token", TOKENS, During.SHRINK, FAILED, 2),
 )
 API = (
     *(
-        Case(f"{call}-{name}-{during}", Kind.API, during, (Rule(request, action, argument),), says=says, jobs=jobs)
+        Case(
+            f"{call}-{name}-{during}",
+            Kind.API,
+            during,
+            (Rule(request, action, argument),),
+            says=says,
+            lasts=10 if call == "show" else 0,
+            jobs=jobs,
+        )
         for (call, request, during, says, jobs), (name, (action, argument)) in product(CALLS, REFUSALS.items())
     ),
     *(
@@ -193,12 +202,14 @@ JOIN = (
         says="not joined",
         jobs=1,
     ),
-    Case("built-late", Kind.JOIN, During.GROW, deed=Deed.NO_COMPUTE, lasts=20),
+    # The service is away before the server's request gets there.
+    Case("built-late", Kind.JOIN, During.GROW, (Rule(CREATE, Action.DELAY, 10),), deed=Deed.NO_COMPUTE, lasts=20),
     # The provider waits for five minutes first.
     Case(
         "never-built",
         Kind.JOIN,
         During.GROW,
+        (Rule(CREATE, Action.DELAY, 10),),
         deed=Deed.NO_COMPUTE,
         says="its server is being built for",
         within=400,
