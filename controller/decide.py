@@ -1,9 +1,9 @@
 """The rule: how many slaves there should be, which of them go, and why.
 
 Five steps: broken slaves go at once; the demand is packed into the free room of the slaves that are there, then of
-those on their way, then of drained ones, then into new ones; drained slaves that something was packed into are revived;
-the number of new ones is held within the limits; slaves that nothing was packed into go when they have been idle for
-long enough. A slave with a claimed slot is never removed.
+those on their way, then of drained ones, then into new ones; drained slaves that something was packed into are revived,
+and those that `minSlaves` lacks; the number of new ones is held within the limits; slaves that nothing was packed into
+go when they have been idle for long enough. A slave with a claimed slot is never removed.
 """
 
 from collections import Counter
@@ -37,9 +37,13 @@ class Backoff:
     longest: Seconds
 
 
-BATCH = 100
-"""Most slaves that one update makes, or removes because they are idle: what the cloud refuses shows after the first
-batch, and no update holds the stack's lock for very long. The next batch follows as soon as the last one is done."""
+BATCH = 250
+"""Most slaves that one update makes: what the cloud refuses shows after the first batch, and no update holds the
+stack's lock for very long. The next batch follows as soon as the last one is done. It is no more than
+`state.PARALLEL`: an update in which nothing is ever built would take its five minutes several times."""
+REMOVED_AT_ONCE = 100
+"""Most idle slaves that one update removes: each is drained before it, which takes half a minute when it doesn't answer
+(`apply.ABREAST` at a time)."""
 
 BACKOFF = {
     Trouble.UPDATES: Backoff(tolerated=0, first=Seconds(10), longest=Seconds(900)),
@@ -203,7 +207,8 @@ def revivals(packing: Packing, sound: tuple[Slave, ...], limits: Limits) -> tupl
     drained = [slave for slave in sound if slave.phase is Phase.DRAINED]
     needed = [slave.name for slave in drained if slave.name in packing.taken]
     lacking = limits.min_slaves - (len(sound) - len(drained)) - len(needed)
-    others = [s.name for s in drained if s.in_state and s.revivable and s.name not in needed]
+    wanted = (s for s in drained if s.in_state and s.revivable and s.free and not (s.unwanted or s.outdated))
+    others = [slave.name for slave in wanted if slave.name not in needed]
     return (*needed, *others[: max(0, lacking)])
 
 
@@ -241,13 +246,14 @@ def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
 
     `taken` of the `maxSlaves` places are occupied: by the living slaves, and by others that can't be removed yet.
     """
-    wanted = max(packing.new, limits.min_slaves - len(living))
+    away = sum(_may_be_back(slave, now) for slave in living)
+    wanted = max(packing.new - away, limits.min_slaves - len(living))
     if wanted <= 0:
-        return 0, (_content(packing.jobs, living, seen),)
+        return 0, (_content(packing, living, seen, away),)
     if wait := backing_off(seen, now, *GROWTH):
         return 0, wait
-    if doubt := doubts(living, seen, now):
-        return 0, doubt
+    if seen.quota_unread:
+        return 0, (Reason(Why.BLIND, f"no slave is made while {seen.quota_unread}"),)
     held: tuple[Reason, ...] = ()
     create = min(wanted, limits.max_slaves - taken)
     if create < wanted:
@@ -270,14 +276,6 @@ def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
     if packing.new:
         return create, (Reason(Why.GROW, _grows(packing, limits)), *held)
     return create, (Reason(Why.MINIMUM, f"{len(living)} slaves, minSlaves is {limits.min_slaves}"), *held)
-
-
-def doubts(living: tuple[Slave, ...], seen: Snapshot, now: datetime) -> tuple[Reason, ...]:
-    """Why nobody knows whether slaves are needed, or may be made."""
-    if seen.quota_unread:
-        return (Reason(Why.BLIND, f"no slave is made while {seen.quota_unread}"),)
-    away = sum(_may_be_back(slave, now) for slave in living)
-    return (Reason(Why.AWAY, f"{away} slaves have just left the pool, and may be back in a minute"),) if away else ()
 
 
 def _may_be_back(slave: Slave, now: datetime) -> bool:
@@ -344,8 +342,10 @@ def retry_at(setback: Setback) -> datetime:
     return setback.at + timedelta(seconds=min(backoff.first * 2 ** min(counted - 1, 10), backoff.longest))
 
 
-def _content(jobs: int, living: tuple[Slave, ...], seen: Snapshot) -> Reason:
-    if jobs:
+def _content(packing: Packing, living: tuple[Slave, ...], seen: Snapshot, away: int) -> Reason:
+    if packing.new:
+        return Reason(Why.AWAY, f"{away} slaves have just left the pool, and may be back in a minute")
+    if jobs := packing.jobs:
         coming = sum(slave.coming for slave in living)
         if coming:
             return Reason(Why.ON_THEIR_WAY, f"{jobs} jobs wait, {coming} slaves are on their way")
@@ -361,7 +361,7 @@ def shrink(
     """The slaves that nothing was packed into and that have been idle for `idleTime`, without those that wait.
 
     One that the pool doesn't hear from wouldn't answer, and growth would wait for that: it goes when it is lost.
-    Outdated ones go first, then the longest idle, down to `minSlaves` joined ones, and `BATCH` at once.
+    Outdated ones go first, then the longest idle, down to `minSlaves` joined ones, and `REMOVED_AT_ONCE`.
     """
     joined = sum(slave.joined for slave in living)
     candidates = sorted(
@@ -375,7 +375,7 @@ def shrink(
     )
     return tuple(
         Removal(s.name, Reason(Why.IDLE, f"idle for {s.idle_for:.0f} s, idleTime is {limits.idle_time:.0f} s"))
-        for s in candidates[: max(0, min(BATCH, joined - limits.min_slaves))]
+        for s in candidates[: max(0, min(REMOVED_AT_ONCE, joined - limits.min_slaves))]
     )
 
 
@@ -436,7 +436,7 @@ def retiring(slaves: tuple[Slave, ...], seen: Snapshot, waiting: Container[str] 
 
 def revived(names: tuple[str, ...]) -> tuple[Reason, ...]:
     """Why drained slaves are taken back."""
-    return (Reason(Why.REVIVED, f"jobs came for {len(names)} slaves that were to go"),) if names else ()
+    return (Reason(Why.REVIVED, f"{len(names)} slaves that were to go are needed again"),) if names else ()
 
 
 def forgotten(names: tuple[str, ...]) -> tuple[Reason, ...]:

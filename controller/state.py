@@ -25,8 +25,8 @@ from controller.masking import masked
 
 ITSELF = "**::pulumi:pulumi:Stack::*"
 """The URN of the stack, of which no provider is asked."""
-PARALLEL = 128
-"""Slaves that are made or removed at once: more than an update of the rule's has (`decide.BATCH`). To wait for a server
+PARALLEL = 250
+"""Slaves that are made or removed at once: all that an update of the rule's has (`decide.BATCH`). To wait for a server
 costs nothing, and the provider looks only now and then: with fewer than an update has, the others begin late."""
 PATIENCE = 15
 """Seconds for a connection to a state in PostgreSQL: one that never answers would hold the controller for minutes."""

@@ -37,7 +37,7 @@ MEANING: Mapping[str, tuple[str, str]] = {
         "ask for less, or take a larger ecm:slaveFlavor",
     ),
     Why.UNMATCHED: ("a slot is free for them, and something else holds them", "condor_q -better-analyze JOB"),
-    Why.REVIVED: ("slaves that were to go are kept for new jobs", ""),
+    Why.REVIVED: ("slaves that were to go are needed again", ""),
     Why.FORGOTTEN: ("the pool listed slaves that are no more", ""),
     Why.STAYS: ("a slave that is to go couldn't be drained or removed", "`ecm explain SLAVE`"),
     Why.BACKING_OFF: ("the last update failed, and is tried again later", "mend the cause; `ecm logs` has more"),

@@ -2,12 +2,24 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.decide import BACK_SOON, BACKOFF, BATCH, decide, demand, pack, removals_over, retry_at, spare
+from controller.decide import (
+    BACK_SOON,
+    BACKOFF,
+    BATCH,
+    REMOVED_AT_ONCE,
+    decide,
+    demand,
+    pack,
+    removals_over,
+    retry_at,
+    spare,
+)
 from controller.model import Claim, JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot, Trouble, Why
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -212,10 +224,10 @@ def test_idle_slaves_above_the_minimum_go_longest_idle_first() -> None:
 
 
 def test_no_more_idle_slaves_go_at_once_than_one_update_is_to_take() -> None:
-    limits = replace(LIMITS, max_slaves=2 * BATCH)
-    idle = tuple(slave(f"s{number:03}", Phase.IDLE, idle_for=100) for number in range(BATCH + 20))
-    assert len(decide(Snapshot(slaves=idle), limits, NOW).remove) == BATCH
-    assert len(decide(Snapshot(slaves=idle[BATCH:]), limits, NOW).remove) == 20
+    limits = replace(LIMITS, max_slaves=2 * REMOVED_AT_ONCE)
+    idle = tuple(slave(f"s{number:03}", Phase.IDLE, idle_for=100) for number in range(REMOVED_AT_ONCE + 20))
+    assert len(decide(Snapshot(slaves=idle), limits, NOW).remove) == REMOVED_AT_ONCE
+    assert len(decide(Snapshot(slaves=idle[REMOVED_AT_ONCE:]), limits, NOW).remove) == 20
 
 
 def test_an_idle_slave_that_is_not_heard_from_is_not_asked_to_go() -> None:
@@ -521,6 +533,18 @@ def test_nothing_is_made_in_the_place_of_slaves_that_have_just_left_the_pool(
     plan = decide(Snapshot(jobs=(jobs(4),), slaves=(left("a", phase, ago), left("b", phase, ago))), LIMITS, NOW)
     assert (plan.create == 0, Why.AWAY in whys(plan)) == (waits, waits)
     assert not plan.remove
+
+
+def test_what_waits_for_more_than_slaves_that_may_be_back_has_others_made() -> None:
+    """One that comes and goes all the time holds up one other, not all."""
+    plan = decide(Snapshot(jobs=(jobs(8),), slaves=(left("a", Phase.MISSING, 5),)), LIMITS, NOW)
+    assert (plan.create, whys(plan)[0]) == (3, Why.GROW)
+
+
+@pytest.mark.parametrize("change", [{"free": None}, {"unwanted": True}, {"outdated": True}, {"in_state": False}])
+def test_for_the_minimum_only_slaves_that_are_good_for_it_are_taken_back(change: dict[str, Any]) -> None:
+    plan = decide(Snapshot(slaves=(replace(drained("a"), **change),)), replace(LIMITS, min_slaves=1), NOW)
+    assert (plan.create, plan.revive) == (1, ())
 
 
 def test_slaves_that_have_just_left_the_pool_hold_up_nothing_while_there_is_room() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from cluster.program import Change
 from controller import command, state
+from controller.decide import BATCH
 from controller.errors import OutsideError, UpdateFailedError
 from tests.controller.made_up import SETTINGS
 
@@ -233,3 +234,8 @@ def test_a_read_leaves_no_log_of_pulumis_and_lets_those_of_updates_be(
     monkeypatch.setattr(of_cluster, "_selected", lambda: SimpleNamespace(workspace=workspace, name="dev"))
     assert of_cluster.read().lacking == state.NO_UP
     assert [log.name for log in logs.iterdir()] == ["pulumi-20260101T000000-8-up.log"]
+
+
+def test_all_that_one_update_makes_is_made_at_once() -> None:
+    """One in which nothing is ever built takes its five minutes, and not several times that."""
+    assert state.PARALLEL >= BATCH
