@@ -88,6 +88,11 @@ class Case:
     reruns: bool = False
     """Whether HTCondor itself starts jobs anew after this, whoever made the slaves."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether it is done to the whole cloud, so that no other cluster's case may run beside it."""
+        return self.deed is Deed.NO_COMPUTE
+
 
 KILLS = {
     "engine": "pkill -9 -x pulumi",

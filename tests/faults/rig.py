@@ -1,15 +1,18 @@
 """The cluster of the fault tests, with a proxy between its controller and the cloud: what is asked of it, and seen."""
 
+import fcntl
 import json
 import os
 import re
 import subprocess
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from openstack.connection import Connection
@@ -261,6 +264,14 @@ class Rig:
         self.put([])
         self.as_root("condor_rm -all || true\nsystemctl restart ecm-controller")
         self.wait_for_rest(PATIENCE)
+
+
+@contextmanager
+def turn(*, alone: bool) -> Iterator[None]:
+    """A turn beside the other processes' cases, or after theirs and before their next."""
+    with Path(tempfile.gettempdir(), "ecm-faults-turn").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
 
 
 def words(status: object) -> str:

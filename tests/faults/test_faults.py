@@ -22,6 +22,7 @@ from tests.faults.rig import (
     doubles,
     holds,
     most,
+    turn,
 )
 
 pytestmark = pytest.mark.cloud
@@ -52,14 +53,16 @@ def cluster(cloud: dict[str, str]) -> Iterator[Rig]:
 
 
 @pytest.fixture
-def rig(cluster: Rig) -> Iterator[Rig]:
+def rig(cluster: Rig, request: pytest.FixtureRequest) -> Iterator[Rig]:
     """The cluster at rest, and again in the end."""
-    began = time.time()
-    yield cluster
-    if not cluster.at_rest():
-        sys.stdout.write(cluster.remains())
-        cluster.recover()
-    sys.stdout.write(cluster.story(began))
+    case: Case | None = request.node.callspec.params.get("case")
+    with turn(alone=case is not None and case.alone):
+        began = time.time()
+        yield cluster
+        if not cluster.at_rest():
+            sys.stdout.write(cluster.remains())
+            cluster.recover()
+        sys.stdout.write(cluster.story(began))
 
 
 @pytest.fixture
