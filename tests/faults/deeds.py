@@ -36,7 +36,7 @@ def up(rig: Rig, *arguments: str) -> AbstractContextManager[None]:
     def succeeds() -> bool:
         answer = rig.user.try_pulumi(*UP, *arguments)
         said = answer.stdout + answer.stderr
-        assert answer.returncode == 0 or LOCKED in said, f"pulumi up fails: {said[-1000:]}"
+        assert answer.returncode == 0 or LOCKED in said, f"pulumi up fails: {said.partition('Diagnostics:')[2][:3000]}"
         return answer.returncode == 0
 
     wait_for("the user's up", STRIKES, succeeds)
