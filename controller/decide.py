@@ -37,10 +37,9 @@ class Backoff:
     longest: Seconds
 
 
-BATCH = 250
+BATCH = 500
 """Most slaves that one update makes: what the cloud refuses shows after the first batch, and no update holds the
-stack's lock for very long. The next batch follows as soon as the last one is done. It is no more than
-`state.PARALLEL`: an update in which nothing is ever built would take its five minutes several times."""
+stack's lock for very long. The next batch follows as soon as the last one is done."""
 REMOVED_AT_ONCE = 100
 """Most idle slaves that one update removes: each is drained before it, which takes half a minute when it doesn't answer
 (`apply.ABREAST` at a time)."""

@@ -26,8 +26,8 @@ from controller.masking import masked
 ITSELF = "**::pulumi:pulumi:Stack::*"
 """The URN of the stack, of which no provider is asked."""
 PARALLEL = 250
-"""Slaves that are made or removed at once: all that an update of the rule's has (`decide.BATCH`). To wait for a server
-costs nothing, and the provider looks only now and then: with fewer than an update has, the others begin late."""
+"""Slaves that are made or removed at once. To wait for a server costs nothing, and the provider looks only now and
+then: with fewer, the others begin late. With more, much is asked of the cloud's API at one moment."""
 PATIENCE = 15
 """Seconds for a connection to a state in PostgreSQL: one that never answers would hold the controller for minutes."""
 ENVIRONMENT = {
