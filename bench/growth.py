@@ -88,21 +88,27 @@ def nothing(_new: Mapping[str, str], place: Place) -> Run:
 def _updated(act: Callable[[], None], place: Place) -> Run:
     if place.cloud:
         place.cloud.reset()
-    before, began = place.backend.written(), time.time()
+    before = place.backend.written()
     with watch.memory() as memory:
-        act()
-    seconds = time.time() - began
+        run = _timed(act, place)
     after = place.backend.written()
-    calls = place.cloud.calls() if place.cloud else None
-    asked = calls.first.get("POST /compute/v2.1/servers") if calls else None
+    return replace(run, files=after.files - before.files, bytes=after.bytes - before.bytes, memory=memory)
+
+
+def _timed(act: Callable[[], None], place: Place) -> Run:
+    """How long it takes, and what the cloud was asked since its calls were last forgotten."""
+    began = time.time()
+    act()
+    seconds = time.time() - began
+    if not place.cloud:
+        return Run(seconds)
+    calls = place.cloud.calls()
+    asked = calls.first.get("POST /compute/v2.1/servers")
     return Run(
         seconds,
-        calls=calls.total if calls else 0,
-        files=after.files - before.files,
-        bytes=after.bytes - before.bytes,
+        calls=calls.total,
         request=asked - began if asked else None,
-        built=calls.built - began if calls and calls.built else None,
-        memory=memory,
+        built=calls.built - began if calls.built else None,
     )
 
 
@@ -162,17 +168,12 @@ def _raw(act: "Callable[[Connection, str], None]", names: Sequence[str], place: 
         place.cloud.reset()
     connection = openstack.connect()
     connection.authorize()
-    began = time.time()
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        list(pool.map(lambda name: act(connection, name), names))
-    seconds = time.time() - began
-    calls = place.cloud.calls() if place.cloud else None
-    return Run(
-        seconds,
-        updates=0,
-        calls=calls.total if calls else 0,
-        built=calls.built - began if calls and calls.built else None,
-    )
+
+    def all_at_once() -> None:
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            list(pool.map(lambda name: act(connection, name), names))
+
+    return replace(_timed(all_at_once, place), updates=0)
 
 
 def measure(size: int, rounds: int, place: Place) -> list[dict[str, Run]]:

@@ -141,9 +141,10 @@ class Here:
         Raises:
             NoPoolError: it doesn't.
         """
-        said = json.loads(self.status.read_text())
-        if said["unknown"] or not said["seenAt"]:
-            raise NoPoolError(f"the controller doesn't see its pool: {said['unknown'] or 'it has not looked'}")
+        said = status.parse(self.status.read_bytes())
+        if said is None or said.unknown or not said.seen_at:
+            why = "; ".join(said.unknown) if said else ""
+            raise NoPoolError(f"the controller doesn't see its pool: {why or 'it has not looked'}")
 
     def measure(self, windows: Sequence[float]) -> list[Meter]:
         """Lets it run for so many seconds each; what was used by the begin, and by the end of each."""

@@ -206,9 +206,9 @@ def revivals(packing: Packing, sound: tuple[Slave, ...], limits: Limits) -> tupl
     drained = [slave for slave in sound if slave.phase is Phase.DRAINED]
     needed = [slave.name for slave in drained if slave.name in packing.taken]
     lacking = limits.min_slaves - (len(sound) - len(drained)) - len(needed)
-    wanted = (s for s in drained if s.in_state and s.revivable and s.free and not (s.unwanted or s.outdated))
-    others = [slave.name for slave in wanted if slave.name not in needed]
-    return (*needed, *others[: max(0, lacking)])
+    others = (slave for slave in drained if slave.name not in packing.taken)
+    good = [s.name for s in others if s.in_state and s.revivable and s.free and not (s.unwanted or s.outdated)]
+    return (*needed, *good[: max(0, lacking)])
 
 
 def spare(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Need:

@@ -19,10 +19,7 @@ MEANING: Mapping[str, tuple[str, str]] = {
     Why.GROW: ("slaves are being made for jobs that wait", "wait a minute"),
     Why.MINIMUM: ("slaves are being made up to ecm:minSlaves", "wait a minute"),
     Why.ON_THEIR_WAY: ("the slaves for the jobs that wait are booting", "wait a minute"),
-    Why.AWAY: (
-        "slaves have just left the pool and may come back, as after a restart",
-        "wait a minute",
-    ),
+    Why.AWAY: ("slaves have just left the pool and may come back, as after a restart", "wait a minute"),
     Why.UPDATING: ("an update of the stack is running", "wait a minute"),
     Why.ENOUGH: ("nothing is to be done", ""),
     Why.WAITING: (

@@ -174,12 +174,14 @@ API = (
     ),
 )
 
+HELD_UP = (Rule(CREATE, Action.DELAY, 10),)
+"""For what has to be so before the request of a server gets to Nova."""
 HALF_DONE = (
     Case(
         "quota-shrinks",
         Kind.HALF_DONE,
         During.GROW,
-        (Rule(CREATE, Action.DELAY, 10),),
+        HELD_UP,
         deed=Deed.NO_QUOTA,
         says="quota exceeded",
     ),
@@ -207,14 +209,13 @@ JOIN = (
         says="not joined",
         jobs=1,
     ),
-    # The service is away before the server's request gets there.
-    Case("built-late", Kind.JOIN, During.GROW, (Rule(CREATE, Action.DELAY, 10),), deed=Deed.NO_COMPUTE, lasts=20),
+    Case("built-late", Kind.JOIN, During.GROW, HELD_UP, deed=Deed.NO_COMPUTE, lasts=20),
     # The provider waits for five minutes first.
     Case(
         "never-built",
         Kind.JOIN,
         During.GROW,
-        (Rule(CREATE, Action.DELAY, 10),),
+        HELD_UP,
         deed=Deed.NO_COMPUTE,
         says="its server is being built for",
         within=400,
