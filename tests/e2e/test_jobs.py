@@ -13,6 +13,7 @@ import pytest
 import yaml
 from openstack.connection import Connection
 
+from controller.metrics import PORT
 from demo.stack import temporary
 from demo.user import ROOT, User, connect, last_line, wait_for
 from tests.e2e import made_up
@@ -67,6 +68,27 @@ def test_root_may_not_submit_and_is_told_what_to_do(cluster: User) -> None:
     refused = cluster.ssh("sudo condor_submit -terse - <<<'queue'")
     assert refused.returncode != 0
     assert "ordinary" in last_line(refused.stdout + refused.stderr)
+
+
+KNOCK = """
+import pwd, socket, time
+owner, seen, end = pwd.getpwnam("ecm").pw_uid, set(), time.monotonic() + 60
+while len(seen) < 4 and time.monotonic() < end:
+    sockets = [line.split() for line in open("/proc/net/tcp").readlines()[1:]]
+    for port in {int(s[1].split(":")[1], 16) for s in sockets if s[3] == "0A" and int(s[7]) == owner} - seen:
+        seen.add(port)
+        try:
+            socket.create_connection(("127.0.0.1", port), 2).close()
+            print("open", port)
+        except OSError:
+            pass
+print(len(seen) >= 4)
+"""
+
+
+def test_no_account_reaches_the_ports_that_pulumi_opens_for_an_update(cluster: User) -> None:
+    cluster.submit(2, 30)
+    assert alice(cluster).on_master("python3 -", stdin=KNOCK).splitlines() == [f"open {PORT}", "True"]
 
 
 def test_no_more_jobs_at_once_than_a_slave_may_have(cluster: User) -> None:
