@@ -23,6 +23,8 @@ def temporary(env: Mapping[str, str], name: str, settings: Mapping[str, object] 
     """
     config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
     config["config"] |= {f"ecm:{key}": value for key, value in (settings or {}).items()}
+    # It goes with one passphrase; the stack gets another for the one of `env`.
+    config.pop("encryptionsalt", None)
     (ROOT / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump(config))
     user = User(env, name)
     user.select()

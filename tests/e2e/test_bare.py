@@ -130,6 +130,9 @@ def looks(cluster: User, slave: str) -> str:
 def test_a_slave_without_a_controller_ends_its_job_takes_no_other_and_powers_off(cluster: User) -> None:
     slave = joined(cluster)
     server = connect(cluster.env).compute
+    assert on_slave(cluster, slave, "systemctl is-active ecm-watch.timer").strip() == "active"
+    fired = "systemctl show --property LastTriggerUSecMonotonic --value ecm-watch.timer"
+    wait_for("the timer", 180, lambda: on_slave(cluster, slave, fired).strip() not in ("", "0"))
     on_slave(cluster, slave, f"sudo sed -i 's/^ECM_ORPHAN_TIME=.*/ECM_ORPHAN_TIME={ORPHAN}/' /etc/ecm/node.env")
     assert looks(cluster, slave) == "", "it is idle, and a slave of the minimum: it stays"
 

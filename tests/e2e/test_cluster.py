@@ -16,6 +16,7 @@ import pytest
 import yaml
 from openstack.connection import Connection
 
+from cluster.servers import CLUSTER_TAG, ROLE_TAG
 from demo.stack import leftovers, temporary
 from demo.user import ROOT, StepFailedError, User, connect, wait_for
 from tests.e2e.made_up import on_slave
@@ -193,6 +194,23 @@ def everything(project: Connection) -> set[str]:
     return rules | {thing.id for thing in things}
 
 
+def tags(project: Connection, stack: str) -> dict[str, str]:
+    """What a slave of the stack has as its metadata."""
+    (master,) = project.compute.servers(name=f"ecm-{stack}-master")
+    return {CLUSTER_TAG: master.metadata[CLUSTER_TAG], ROLE_TAG: "slave"}
+
+
+def by_hand(project: Connection, name: str, metadata: dict[str, str]) -> str:
+    """A server that no update has made; its id."""
+    image: Any = project.image.find_image("debian-13-condor")
+    flavor: Any = project.compute.find_flavor("small")
+    network = next(project.network.networks(is_router_external=False))
+    made = project.compute.create_server(
+        name=name, image_id=image.id, flavor_id=flavor.id, networks=[{"uuid": network.id}], metadata=metadata
+    )
+    return str(made.id)
+
+
 def test_another_stack_in_the_project_lives_beside_it_and_ends_alone(
     cluster: User, neighbour: User, project: Connection
 ) -> None:
@@ -207,7 +225,14 @@ def test_another_stack_in_the_project_lives_beside_it_and_ends_alone(
     assert neighbour.on_master(f"cat job.{theirs}.0.out").startswith(f"ecm-{NEIGHBOUR}-slave-")
     assert before < everything(project)
     assert [slave["jobs"] for slave in slaves(cluster)] == [1], "each sees its own"
+    neighbour.on_master("ecm pause 'servers are made by hand'")
+    stray = by_hand(project, f"ecm-{NEIGHBOUR}-stray", tags(project, NEIGHBOUR))
+    nobodys = by_hand(project, f"ecm-{NEIGHBOUR}-slave-nobodys", {})
     wait_for("the lock", PATIENCE, lambda: neighbour.try_pulumi("destroy", "--yes", "--skip-preview").returncode == 0)
+    left = everything(project) - before
+    assert nobodys in left, "by its name alone nothing is the cluster's"
+    assert stray not in left
+    assert project.delete_server(nobodys, wait=True)
     assert everything(project) == before
     assert cluster.on_master(f"condor_q {ours} -af JobStatus NumShadowStarts").split() == ["2", "1"]
     host = cluster.on_master(f"condor_q {ours} -af RemoteHost").strip()

@@ -1,9 +1,11 @@
 """What users may and may not do: accounts, kinds of jobs, how many at once, who sees what. One cluster for all."""
 
 import json
+import re
 import secrets
 import subprocess
 import time
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +55,8 @@ def cluster(cloud: dict[str, str]) -> Iterator[User]:
         "slaveScript": "tests/e2e/busybox.sh",
         "users": {"alice": [key]},
     }
-    with temporary(cloud, STACK, settings) as user:
+    # A passphrase that is nowhere by chance.
+    with temporary({**cloud, "PULUMI_CONFIG_PASSPHRASE": secrets.token_hex(16)}, STACK, settings) as user:
         user.up()
         wait_for("the master", PATIENCE, user.master_is_ready)
         yield user
@@ -114,6 +117,43 @@ def test_an_account_of_the_settings_submits_and_looks_into_its_job(cluster: User
     assert user.on_master(f"condor_ssh_to_job -auto-retry {number} id -un").strip().startswith("slot1_")
     owner: Any = user.on_master(f"condor_q {number} -af Owner").strip()
     assert owner == "alice"
+
+
+# The end-user's guide of ECM has it so: no requests, no word of files, paths of one's home on the submit node.
+OF_ECM = """Universe   = vanilla
+Executable = /home/alice/test.sh
+Log        = test.log.$(Cluster).$(Process)
+Output     = test.out.$(Cluster).$(Process)
+Error      = test.err.$(Cluster).$(Process)
+Queue 2
+"""
+
+
+def test_a_job_description_of_ecms_users_runs_as_it_is(cluster: User) -> None:
+    user = alice(cluster)
+    user.on_master("cat >test.sh && chmod +x test.sh", stdin="#!/bin/bash\nsleep 5\nhostname; whoami\n")
+    number = submit(user, OF_ECM)
+    codes = f"condor_history {number} -af ExitCode"
+    wait_for("alice's jobs", PATIENCE, lambda: user.on_master(codes).split() == ["0", "0"])
+    for process in (0, 1):
+        host, account = user.on_master(f"cat test.out.{number}.{process}").split()
+        assert host.startswith(f"ecm-{STACK}-slave-")
+        assert account.startswith("slot1_")
+        assert user.on_master(f"cat test.err.{number}.{process}") == ""
+
+
+def test_files_that_a_job_names_come_to_it_but_no_secret_does(cluster: User) -> None:
+    """What the slave fetches for a job, it fetches as the job's account."""
+    cluster.on_master("echo of the master >input.txt")
+    ordinary = job("executable = /bin/cat", "arguments = input.txt", "transfer_input_files = input.txt", output="got")
+    by_url = "transfer_input_files = http://169.254.169.254/openstack/latest/user_data"
+    forbidden = job("executable = /bin/ls", by_url, output="never")
+    number, refused = submit(cluster, ordinary), submit(cluster, forbidden)
+    wait_for("the job", PATIENCE, lambda: done(cluster, number))
+    assert cluster.on_master("cat got") == "of the master\n"
+    why = f"condor_q {refused} -af HoldReason"
+    wait_for("the other one to be held", PATIENCE, lambda: "169.254.169.254" in cluster.on_master(why))
+    cluster.on_master(f"condor_rm {refused}")
 
 
 def test_jobs_in_containers_run_unprivileged_and_see_no_secret(cluster: User) -> None:
@@ -191,13 +231,18 @@ print(*sorted(found), sep="\\n")
 def test_no_secret_is_in_outputs_state_journal_processes_or_files_that_accounts_read(cluster: User) -> None:
     lines = cluster.on_master("sudo cat /etc/ecm/controller.env").splitlines()
     known = {key: value.strip("'") for key, _, value in (line.partition("=") for line in lines)}
-    # Not the passphrase: the local cloud's own is a word that is everywhere.
-    secret = ("PULUMI_BACKEND_URL", "OS_APPLICATION_CREDENTIAL_SECRET")
+    secret = ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "OS_APPLICATION_CREDENTIAL_SECRET")
+    slave = a_slave(cluster)
     hidden = {key: known[key] for key in secret} | {
-        "the signing key": cluster.on_master("sudo cat /etc/condor/passwords.d/POOL").strip()
+        "the signing key": cluster.on_master("sudo cat /etc/condor/passwords.d/POOL").strip(),
+        "a slave's token": on_slave(cluster, slave, "sudo sh -c 'cat /etc/condor/tokens.d/*'").strip(),
     }
     assert all(len(value) >= 8 for value in hidden.values())
-    assert alice(cluster).on_master("python3 -", stdin=READABLE.format(secrets=hidden)).strip() == ""
+    look = READABLE.format(secrets=hidden)
+    assert alice(cluster).on_master("python3 -", stdin=look).strip() == ""
+    by_mail = b64encode(look.encode()).decode()
+    assert on_slave(cluster, slave, f"echo {by_mail} | base64 -d | sudo -u nobody python3 -").strip() == ""
+    on_slave(cluster, slave, "sudo test ! -e /etc/condor/passwords.d/POOL")
     journal = cluster.on_master("sudo journalctl --no-pager --output=cat")
     state = cluster.pulumi("stack", "export")
     shown = cluster.pulumi("stack", "output", "--json")
@@ -206,7 +251,7 @@ def test_no_secret_is_in_outputs_state_journal_processes_or_files_that_accounts_
         assert [what for what, value in hidden.items() if value in text] == []
     resources = json.loads(state)["deployment"]["resources"]
     user_data = [made["inputs"]["userData"] for made in resources if "userData" in made.get("inputs", {})]
-    assert user_data
+    assert len(user_data) > 1, "of the master and of a slave"
     assert all("ciphertext" in data for data in user_data), "a secret of Pulumi's, not the text"
 
 
@@ -225,6 +270,10 @@ calls = {
     "security groups": lambda: list(cloud.network.security_groups()),
     "a new network": lambda: cloud.network.create_network(name="mine"),
     "credentials": lambda: cloud.identity.create_application_credential(cloud.current_user_id, "another"),
+    "a server's stop": lambda: cloud.compute.stop_server("x"),
+    "a keypair": lambda: cloud.compute.create_keypair(name="another"),
+    "a port's end": lambda: cloud.network.delete_port("x", ignore_missing=False),
+    "an image's end": lambda: cloud.image.delete_image("x", ignore_missing=False),
 }
 for what, call in calls.items():
     try:
@@ -241,7 +290,7 @@ def test_the_masters_login_does_what_the_controller_does_and_nothing_else(cluste
     run = "sudo sh -c 'set -a; . /etc/ecm/controller.env; exec /opt/ecm/venv/bin/python -W ignore -'"
     *answers, lists_servers = cluster.on_master(run, stdin=FORBIDDEN).splitlines()
     assert lists_servers == "True"
-    assert len(answers) == 5
+    assert len(answers) == 9
     assert [line for line in answers if not line.endswith((" 401", " 403"))] == []
 
 
@@ -279,9 +328,9 @@ def takes(cluster: User, address: str, port: int) -> bool:
 def test_narrowed_rules_keep_strangers_out_and_slaves_in(cluster: User) -> None:
     """A job that the master submits by itself, while nobody can log in, brings what it needs and ends.
 
-    The master tells on its console, which Nova shows.
+    The master tells on its console, which Nova shows. Then one address is let in.
     """
-    address = cluster.outputs()["masterIp"]
+    address, own = cluster.outputs()["masterIp"], cluster.on_master("echo $SSH_CLIENT").split()[0]
     echo = ("executable = /bin/echo", "transfer_executable = false", "arguments = done", "log = closed.log")
     cluster.on_master("cat >closed.sub", stdin=job(*echo, output="closed.out"))
     cluster.pulumi("config", "set", "--path", "ecm:allowedCidrs[0]", "192.0.2.0/24")
@@ -296,10 +345,26 @@ def test_narrowed_rules_keep_strangers_out_and_slaves_in(cluster: User) -> None:
     (master,) = compute.servers(name=f"ecm-{STACK}-master")
     wait_for("the job", PATIENCE, lambda: word in compute.get_server_console_output(master, length=50)["output"])
     assert [port for port in DOORS if takes(cluster, address, port)] == []
-    cluster.pulumi("config", "rm", "ecm:allowedCidrs")
+    cluster.pulumi("config", "set", "--path", "ecm:allowedCidrs[0]", f"{own}/32")
     cluster.up()
     wait_for("open doors", 60, lambda: takes(cluster, address, 22))
+    assert [port for port in DOORS if takes(cluster, address, port)] == OPEN, "for one address"
     assert cluster.on_master("cat closed.out") == "done\n"
+
+
+def test_the_preview_shows_what_of_a_script_is_new(cluster: User, tmp_path: Path) -> None:
+    script = tmp_path / "script.sh"
+    script.write_text((ROOT / "tests/e2e/busybox.sh").read_text() + "echo a line of mine\n")
+    cluster.pulumi("config", "set", "ecm:slaveScript", str(script))
+    changed = cluster.pulumi("preview", "--diff")
+    cluster.pulumi("config", "set", "ecm:slaveScript", "tests/e2e/busybox.sh")
+    assert re.search(r"\+ *echo a line of mine", changed)
+    fragment = tmp_path / "own.conf"
+    fragment.write_text("# mine\nNUM_SLOTS_TYPE_9 = 0\n")
+    cluster.pulumi("config", "set", "ecm:slaveCondorConfig", str(fragment))
+    new = cluster.pulumi("preview")
+    cluster.pulumi("config", "rm", "ecm:slaveCondorConfig")
+    assert re.search(r"new is ecm:slaveCondorConfig:\n.*\+ # mine\n.*\+ NUM_SLOTS_TYPE_9 = 0\n", new)
 
 
 def test_another_generation_is_another_master_with_the_login_that_the_user_gives(cluster: User, tmp_path: Path) -> None:
