@@ -5,9 +5,9 @@ update. The first declares exactly those; only the second adds and removes.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.runtime.config import is_config_secret
@@ -53,25 +53,13 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     fixed = master is not None and master.generation == settings.master_generation
     own_stays = fixed and credential.is_the_stacks(was)
     swept = was.resources.get((SWEEP_TYPE, SWEEP))
-    known: tuple[Server, ...] = ()
-    if swept:
-        require_project(swept["project"], connection)
-        known = of_cluster(swept["cluster"], connection)
-    there = any(server.role == nodes.MASTER for server in known)
-    shares = quota.shares(
-        settings,
-        found,
-        connection,
-        master_is_there=there,
-        slaves=len(was.slaves),
-        rules=rules_made(settings.allowed_cidrs, was.resources),
-    )
+    known = servers_known(was, connection)
     for warning in (
         *state.warnings,
-        *_plain_text(),
-        *_unlike_systems(found),
+        *plain_text(stack_config(), is_config_secret),
+        *unlike_systems(found),
         *running.warnings(master, known, settings, found),
-        *quota.judge(shares, settings),
+        *room(settings, found, connection, was, known),
         *(_without_consoles(settings, was) if fixed and not ready else ()),
         *(_keypair_of_another(settings, master, was, connection) if master and not ready else ()),
         *([LOGIN_STAYS] if ready and own_stays else ()),
@@ -129,12 +117,46 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     report.export(slaves, network.public_address, settings_output, asdict(payload.release()))
 
 
-def _plain_text() -> Iterator[str]:
-    for key in in_plain_text(stack_config(), is_config_secret):
+def servers_known(was: stack.Remembered, connection: "Connection") -> tuple[Server, ...]:
+    """The cluster's servers, as the cloud has them.
+
+    Raises:
+        CloudError: the login is for another project than the cluster's, or the cloud doesn't answer.
+    """
+    swept = was.resources.get((SWEEP_TYPE, SWEEP))
+    if not swept:
+        return ()
+    require_project(swept["project"], connection)
+    return of_cluster(swept["cluster"], connection)
+
+
+def room(
+    settings: Settings, found: Found, connection: "Connection", was: stack.Remembered, known: Iterable[Server]
+) -> tuple[str, ...]:
+    """What the user should know of the project's quota.
+
+    Raises:
+        CloudError: there is no room, or the cloud doesn't tell.
+    """
+    shares = quota.shares(
+        settings,
+        found,
+        connection,
+        master_is_there=any(server.role == nodes.MASTER for server in known),
+        slaves=len(was.slaves),
+        rules=rules_made(settings.allowed_cidrs, was.resources),
+    )
+    return quota.judge(shares, settings)
+
+
+def plain_text(values: Mapping[str, Any], is_secret: Callable[[str], bool]) -> Iterator[str]:
+    """The secrets that everybody can read in the stack's file, each with how to encrypt it."""
+    for key in in_plain_text(values, is_secret):
         yield f"{key} is in the stack's file in plain text - pulumi config set --secret {key}, which asks for the value"
 
 
-def _unlike_systems(found: Found) -> Iterator[str]:
+def unlike_systems(found: Found) -> Iterator[str]:
+    """Why the systems of master and slaves may not go together."""
     if why := systems.incompatible(found.master_system, found.slave_system):
         yield (
             f"ecm:image and ecm:slaveImage may not go together - {why} - "

@@ -11,7 +11,6 @@ import openstack.exceptions as sdk_errors
 from cluster.cloud import Found
 from cluster.errors import CloudError
 from cluster.login import translated
-from cluster.network import rules_made
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def shares(  # noqa: PLR0913 - what is there already, all by name
     *,
     master_is_there: bool,
     slaves: int,
-    rules: int | None = None,
+    rules: int,
 ) -> list[Share]:
     """The limits that the cluster comes up against. What the cloud doesn't tell is left out.
 
@@ -52,8 +51,7 @@ def shares(  # noqa: PLR0913 - what is there already, all by name
         connection: the user's login.
         master_is_there: whether the master is among what is used.
         slaves: how many slaves are.
-        rules: how many rules are to be made. Where the state isn't read, a new cluster's, and none when the master is
-            there.
+        rules: how many rules are to be made.
 
     Raises:
         CloudError: the quota can't be read, or there is no place for boot volumes.
@@ -73,7 +71,6 @@ def shares(  # noqa: PLR0913 - what is there already, all by name
         )
 
     large, small = found.master_flavor, found.slave_flavor
-    new_rules = masters * rules_made(settings.allowed_cidrs) if rules is None else rules
     with translated():
         limits = connection.compute.get_limits().absolute
         network = _network_details(found.project_id, connection)
@@ -86,7 +83,7 @@ def shares(  # noqa: PLR0913 - what is there already, all by name
             ("ports", masters, 1),
             ("floating_ips", masters if found.floating_network else 0, 0),
             ("security_groups", masters, 0),
-            ("security_group_rules", new_rules, 0),
+            ("security_group_rules", rules, 0),
         ):
             if detail := getattr(network, what, None):
                 used = int(detail["used"]) + int(detail.get("reserved", 0))

@@ -73,6 +73,13 @@ def remembered() -> Remembered:
     return parse(answer["outputs"])
 
 
+def exported(state: Mapping[str, Any]) -> Remembered:
+    """The same out of what `pulumi stack export` prints, outside of any update."""
+    resources = (state.get("deployment") or {}).get("resources") or ()
+    # What is to be deleted after its replacement has the same URN.
+    return parse({r["urn"]: {"outputs": r.get("outputs") or {}} for r in resources if not r.get("delete")})
+
+
 def parse(resources: Mapping[str, Any]) -> Remembered:
     """Sorts a map of URN to a resource's type and outputs.
 

@@ -1,10 +1,9 @@
 """`ecm config check`: all that `pulumi up` would check, before it."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,15 +12,13 @@ from cli.laptop.backend import PHRASE
 from cli.laptop.desk import Desk, desk
 from cli.show import SET_UP, AsJson
 from cloudinit.boot import Additions
-from cluster import additions, backend, cloud, quota, report, settings, stack
+from cluster import additions, backend, cloud, program, report, running, settings, stack
 from cluster.cloud import Found
 from cluster.errors import EcmError
 from cluster.firstboot import FirstBoot
 from cluster.login import access, catalogue
+from cluster.running import Master
 from cluster.settings import Settings
-
-if TYPE_CHECKING:
-    from openstack.connection import Connection
 
 app = typer.Typer()
 SEALED = "sealed"
@@ -63,7 +60,7 @@ def checks(here: Desk) -> Iterator[Check]:
     with ThreadPoolExecutor() as beside:
         # Each run of `pulumi` takes as long as all that the cloud is asked.
         passphrase = beside.submit(attempt, "passphrase", here.pulumi.check_passphrase, f"export {PHRASE}=…")
-        outputs = beside.submit(here.pulumi.outputs)
+        state = beside.submit(here.pulumi.export)
         own = attempt("additions", lambda: _additions(wanted, here.pulumi.folder))
         yield own
         try:
@@ -74,7 +71,14 @@ def checks(here: Desk) -> Iterator[Check]:
             states = [] if sealed else list(_state(wanted, services))
             yield from states
             found = cloud.look_up(wanted, connection)
-            yield from _found(wanted, found, connection, outputs.result())
+            yield from _found(wanted, found)
+            yield from _minded("secrets", lambda: program.plain_text(texts, lambda key: values[key].secret))
+            yield from _minded("systems", lambda: program.unlike_systems(found))
+            was = stack.exported(state.result())
+            servers = program.servers_known(was, connection)
+            yield from _minded("master", lambda: running.warnings(Master.remembered(was), servers, wanted, found))
+            room = f"has room for {wanted.max_slaves} slaves"
+            yield from _minded("quota", lambda: program.room(wanted, found, connection, was, servers), room)
             if not sealed and not any(check.wrong for check in (named, own, *states)):
                 yield attempt("first boot", lambda: _first_boot(wanted, found, services, here))
         except EcmError as error:
@@ -107,20 +111,25 @@ def _first_boot(wanted: Settings, found: Found, services: Mapping[str, Sequence[
     return "Nova takes what nodes boot with"
 
 
-def _found(wanted: Settings, found: Found, connection: "Connection", outputs: Mapping[str, Any]) -> Iterator[Check]:
+def _minded(what: str, look: Callable[[], Iterable[str]], fine: str = "") -> Iterator[Check]:
+    """What `pulumi up` warns of, or refuses; `fine`, if it is said at all, where that is nothing."""
+    try:
+        warnings = tuple(look())
+    except EcmError as error:
+        yield Check(what, wrong=str(error))
+        return
+    yield from (Check(what, f"mind: {warning}") for warning in warnings)
+    if fine and not warnings:
+        yield Check(what, fine)
+
+
+def _found(wanted: Settings, found: Found) -> Iterator[Check]:
     yield Check("image", f"{wanted.image} is {found.image_id}: {found.master_system.name}")
     if found.slave_image_id != found.image_id:
         yield Check("slaveImage", f"{wanted.slave_image} is {found.slave_image_id}: {found.slave_system.name}")
     for what, flavor in (("masterFlavor", found.master_flavor), ("slaveFlavor", found.slave_flavor)):
         yield Check(what, f"{flavor.name}: {flavor.vcpus} VCPUs, {flavor.ram_mib} MiB, {flavor.disk_gib} GiB of disk")
     yield Check("network", f"{found.network_name} is {found.network_id}")
-    slaves = int(outputs.get("slaveCount", 0))
-    shares = quota.shares(wanted, found, connection, master_is_there="masterIp" in outputs, slaves=slaves)
-    tight = [s for s in shares if s.limit >= 0 and s.at_most > s.left]
-    needs = "; ".join(f"{s.what}: {s.at_most} needed, {s.left} of {s.limit} left" for s in tight)
-    yield Check(
-        "quota", f"not for all of maxSlaves now: {needs}" if tight else f"has room for {wanted.max_slaves} slaves"
-    )
 
 
 def _state(wanted: Settings, services: Mapping[str, Sequence[str]]) -> Iterator[Check]:

@@ -107,7 +107,7 @@ class FakePulumi(Pulumi):
     def __init__(self) -> None:
         super().__init__("mycluster")
         self.values: dict[str, Value] = {
-            f"ecm:{key}": Value(text)
+            f"ecm:{key}": Value(text, secret=key == "masterBackendUrl")
             for key, text in {
                 "image": "debian-13-condor",
                 "masterFlavor": "medium",

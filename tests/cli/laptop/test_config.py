@@ -4,6 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,6 +38,81 @@ def test_what_the_cloud_lacks_is_found(ecm: Any, pulumi: Any) -> None:
     assert wrong(ecm("config", "check", "--json")) == [
         "ecm:keyName is 'yours' - there is no such keypair - there is: mykey"
     ]
+
+
+def minded(done: Any) -> list[str]:
+    """What `pulumi up` would warn of, but for the way to the state."""
+    told = [check for check in json.loads(done.stdout) if check["what"] != "master's state"]
+    return [check["found"] for check in told if check["found"].startswith("mind: ")]
+
+
+def test_a_quota_too_small_for_the_master_and_the_minimum_is_wrong(ecm: Any, pulumi: Any, cloud: Any) -> None:
+    pulumi.values["ecm:minSlaves"] = Value("2")
+    cloud.limits.instances = 4
+    done = ecm("config", "check", "--json")
+    assert done.exit_code == 3
+    (line,) = wrong(done)
+    assert "no room for the master and 2 slaves - instances: 3 needed, 2 of 4 left" in line
+
+
+def test_a_quota_too_small_for_the_maximum_is_told(ecm: Any, cloud: Any) -> None:
+    cloud.limits.instances = 4
+    done = ecm("config", "check", "--json")
+    assert done.exit_code == 0
+    (line,) = minded(done)
+    assert "no room for all of maxSlaves 4 - instances: 5 needed, 2 of 4 left" in line
+
+
+RUNNING = {
+    "openstack:compute/instance:Instance::master": {"imageId": "debian-13-condor-id", "metadata": {}},
+    "pulumi-python:dynamic/ecm:Sweep::sweep": {"cluster": "group-id", "project": "project"},
+}
+
+
+def running(pulumi: Any, cloud: Any, status: str = "ACTIVE") -> None:
+    """A cluster with its master, in the state and in the cloud."""
+    resources = [{"urn": f"urn:pulumi:mycluster::ecm::{urn}", "outputs": has} for urn, has in RUNNING.items()]
+    no_outputs = {"urn": "urn:pulumi:mycluster::ecm::pulumi:pulumi:Stack::ecm-mycluster"}
+    pulumi.state["deployment"]["resources"] = [no_outputs, *resources]
+    tags = {"ecm-cluster": "group-id", "ecm-role": "master"}
+    cloud.servers = [SimpleNamespace(id="m", name="m", status=status, fault=None, metadata=tags)]
+
+
+def test_a_master_that_is_there_needs_no_more_room(ecm: Any, pulumi: Any, cloud: Any) -> None:
+    pulumi.values |= {"ecm:minSlaves": Value("2"), "ecm:maxSlaves": Value("2")}
+    cloud.limits.instances = 4
+    running(pulumi, cloud)
+    assert (wrong(done := ecm("config", "check", "--json")), minded(done)) == ([], [])
+
+
+def test_what_a_running_master_does_not_get_is_told(ecm: Any, pulumi: Any, cloud: Any) -> None:
+    pulumi.values["ecm:image"] = Value("Ubuntu 24.04 LTS")
+    running(pulumi, cloud)
+    assert (
+        "the running master keeps what it was made with - ecm:image changed"
+        in minded(ecm("config", "check", "--json"))[0]
+    )
+
+
+def test_a_broken_master_is_wrong(ecm: Any, pulumi: Any, cloud: Any) -> None:
+    running(pulumi, cloud, status="ERROR")
+    (line,) = wrong(ecm("config", "check", "--json"))
+    assert line.startswith("the master's server m is in ERROR")
+
+
+def test_a_master_that_is_being_replaced_is_not_the_one_that_is_looked_at(ecm: Any, pulumi: Any, cloud: Any) -> None:
+    running(pulumi, cloud)
+    old = pulumi.state["deployment"]["resources"][1]
+    pulumi.state["deployment"]["resources"].append({**old, "delete": True, "outputs": {"imageId": "old-id"}})
+    assert minded(ecm("config", "check", "--json")) == []
+
+
+def test_a_secret_in_plain_text_and_systems_that_do_not_go_together_are_told(ecm: Any, pulumi: Any) -> None:
+    pulumi.values["ecm:slaveImage"] = Value("Ubuntu 24.04 LTS")
+    pulumi.values["ecm:masterBackendUrl"] = Value("postgres://master:secret@db/pulumi")
+    plain, unlike = minded(ecm("config", "check", "--json"))
+    assert plain.startswith("mind: ecm:masterBackendUrl is in the stack's file in plain text")
+    assert "the slaves' ubuntu-24.04 gets HTCondor 25.0, the master's debian-13 23.9" in unlike
 
 
 @pytest.mark.parametrize("role", ["master", "slave"])

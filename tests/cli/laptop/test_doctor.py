@@ -80,8 +80,9 @@ def test_a_server_that_is_being_made_is_no_orphan(ecm: Any, pulumi: Any, cloud: 
 
 
 def test_a_rule_that_somebody_removed_is_found(ecm: Any, pulumi: Any, cloud: Any, master: FakeMaster) -> None:
+    kind = "openstack:networking/secGroupRule:SecGroupRule"
     rules = [
-        {"type": "openstack:networking/secGroupRule:SecGroupRule", "urn": f"urn:x::master-{name}", "id": f"{name}-id"}
+        {"type": kind, "urn": f"urn:pulumi:mycluster::ecm::{kind}::master-{name}", "id": f"{name}-id"}
         for name in ("ssh", "condor")
     ]
     pulumi.state = {"deployment": {"resources": rules}}
