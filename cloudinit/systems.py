@@ -63,7 +63,17 @@ _TABLE = (
 )
 SYSTEMS: Mapping[str, System] = MappingProxyType({system.name: system for system in _TABLE})
 
-END_OF_LIFE = "CentOS 6 and SL6 are past their end of life, and have no HTCondor with tokens"
+END_OF_LIFE = "el-6"
+UNUSABLE: Mapping[str, str] = MappingProxyType(
+    {
+        END_OF_LIFE: "CentOS 6 and SL6 are past their end of life, and have no HTCondor with tokens and no systemd",
+        "el-7": "of the systems of version 7 only CentOS is known here, whose archives the others don't use",
+        "centos-8": "CentOS 8 and CentOS Stream 8 are past their end of life, and their repositories are gone",
+        "ostree": "no package can be added to Fedora's CoreOS, Atomic, IoT and Silverblue as to others",
+        "windows": "Windows can be no node",
+    }
+)
+"""What images are known to have beside, and why that is no node's."""
 
 
 def requirements(lock: str) -> tuple[str, ...]:
@@ -80,16 +90,16 @@ BINDINGS: Mapping[str, str] = MappingProxyType(
 )
 """By HTCondor's major version: the bindings that can log in to its daemons, as pip wants them, with their hashes."""
 
-_EL_NAMES = frozenset(
-    {"almalinux", "alma", "rocky", "rockylinux", "rhel", "redhat", "centos", "el", "scientific", "scientificlinux"}
-    | {"sl", "slc"}
+_NEVER = (
+    ("ostree", re.compile(r"coreos|silverblue|fedora[ _-]*(?:atomic|iot)|atomic[ _-]host")),
+    ("windows", re.compile(r"windows")),
 )
+"""Words that end the search: the rest of such an image's name and properties would mislead."""
 _NAMED = re.compile(
-    r"(?<![a-z])(debian|ubuntu|fedora|almalinux|alma|rocky|rhel|red ?hat|centos|scientific|(?:slc?|el)(?![a-z]))"
-    r"[a-z /_-]*?(\d+(?:\.\d+)?)",
+    r"(?<![a-z])(?:(debian|ubuntu|fedora|alma|rocky|rhel|red ?hat|centos|scientific)[a-z /_-]*?"
+    r"|(slc?|el|c[cs]|stream)[ _-]?)"  # CERN's and CentOS's short names
+    r"(\d+(?:\.\d+)?)"
 )
-_NUMBER = re.compile(r"^\d*(?:\.\d+)?")
-"""What a table's name has of a version: of `22.04.5 LTS` the 22.04."""
 _CODENAMES = {
     "bookworm": "debian-12",
     "trixie": "debian-13",
@@ -98,39 +108,46 @@ _CODENAMES = {
 }
 
 
-def find(distro: str | None, version: str | None, name: str | None) -> str | None:
-    """The name of an image's system; None when it can't be told, `el-6` when it is one that nothing supports.
+def find(distro: object, version: object, name: str | None) -> str | None:
+    """The name of an image's system; None when it can't be told, one of `UNUSABLE` when it is one that can't be used.
 
     Args:
-        distro: the image's property `os_distro`.
-        version: its property `os_version`.
+        distro: the image's property `os_distro`, which may be anything.
+        version: its property `os_version`, likewise.
         name: the image's own name, where it has one; it is looked at when the properties don't tell.
     """
-    if distro and version and (found := _named(distro.lower(), version.lower())):
+    said, text = f"{distro or ''} {version or ''}".lower(), (name or "").lower()
+    if never := next((system for system, words in _NEVER if words.search(f"{said} {text}")), None):
+        return never
+    if found := _named(said):
         return found
-    text = (name or "").lower()
-    if re.search(r"cernvm", f"{distro or ''} {text}".lower()):
+    if "cernvm" in f"{said} {text}":
         return "ucernvm"
     for codename, system in _CODENAMES.items():
-        if codename in f"{text} {version}".lower():
+        if codename in f"{said} {text}":
             return system
-    match = _NAMED.search(text)
-    return _named(match[1].replace(" ", ""), match[2]) if match else None
+    return _named(text)
 
 
-def _named(distro: str, version: str) -> str | None:
-    distro = distro.partition("-")[0]
-    number = _NUMBER.findall(version)[0]
+def _named(text: str) -> str | None:
+    found = _NAMED.search(text)
+    if not found:
+        return None
+    distro, number = found[1] or found[2], found[3]
     major = number.partition(".")[0]
-    if distro == "fedora":
-        return "fedora"
-    if distro in _EL_NAMES:
-        name = {"6": "el-6", "7": "centos-7"}.get(major, f"el-{major}")
-        return name if name in SYSTEMS or name == "el-6" else None
-    for name in (f"{distro}-{number}", f"{distro}-{major}"):
-        if name in SYSTEMS:
-            return name
-    return None
+    match distro:
+        case "fedora":
+            system = "fedora"
+        case "ubuntu":
+            # As in ubuntu2204 and ubuntu22, by which the LTS is meant.
+            system = f"ubuntu-{number}" if "." in number else f"ubuntu-{major[:2]}.{major[2:] or '04'}"
+        case "debian":
+            system = f"debian-{major}"
+        case "centos" | "cc" | "cs" | "stream" if major in ("7", "8"):
+            system = f"centos-{major}"
+        case _:
+            system = f"el-{major}"
+    return system if system in SYSTEMS or system in UNUSABLE else None
 
 
 def incompatible(master: System, slave: System) -> str:

@@ -96,8 +96,11 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
     slave_volume = None if slave_flavor.disk_gib else volume
     _fits("image", image, master_flavor, volume)
     _fits("slaveImage" if settings.slave_image else "image", slave_image, slave_flavor, slave_volume)
-    master_system = _system("os", settings.os, image)
-    slave_system = _system("slaveOs", settings.slave_os or (None if settings.slave_image else settings.os), slave_image)
+    master_system = _system("os", settings.os, image, "masterScript", settings.master_script)
+    slaves_os = settings.slave_os or (None if settings.slave_image else settings.os)
+    slave_system = _system(
+        "slaveOs" if settings.slave_image else "os", slaves_os, slave_image, "slaveScript", settings.slave_script
+    )
     if master_system.no_master:
         raise CloudError(
             f"ecm:image has {master_system.name}, which can't be a master's - {master_system.no_master} - "
@@ -127,14 +130,16 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
     )
 
 
-def _system(setting: str, wanted: str | None, image: Any) -> System:  # noqa: ANN401 - openstacksdk is untyped here
-    name = wanted or systems.find(image.os_distro, image.os_version, image.name)
+def _system(setting: str, wanted: str | None, image: Any, script: str, path: str | None) -> System:  # noqa: ANN401 - openstacksdk is untyped here
+    name = systems.find(image.os_distro, image.os_version, image.name)
+    if wanted and (name != systems.END_OF_LIFE or (wanted == systems.CUSTOM and path)):
+        return SYSTEMS[wanted]
     if name and name in SYSTEMS:
         return SYSTEMS[name]
     if name:
         raise CloudError(
-            f"the image {image.name!r} can't be used - {systems.END_OF_LIFE} - "
-            f"take a newer one, or set ecm:{setting} to custom and give a script that installs HTCondor"
+            f"the image {image.name!r} can't be used - {systems.UNUSABLE[name]} - take another one; "
+            f"as ecm:{setting} custom it needs systemd and an ecm:{script} that installs HTCondor"
         )
     raise CloudError(
         f"the system of the image {image.name!r} can't be told - neither its properties os_distro and os_version nor "

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
-from cloudinit.systems import SYSTEMS
+from cloudinit import systems
+from cloudinit.systems import SYSTEMS, UNUSABLE
 
 _SHOWN = 80
 """Characters of a value in a message."""
@@ -48,7 +49,10 @@ def shown(value: object) -> str:
 
 def _system(value: str) -> str:
     if value not in SYSTEMS:
-        near = difflib.get_close_matches(value, SYSTEMS, n=1)
+        found = systems.find(None, None, value)
+        if found and found in UNUSABLE:
+            raise ValueError(f"ecm:KEY is {shown(value)} - {UNUSABLE[found]} - take another image")
+        near = [found] if found else difflib.get_close_matches(value, SYSTEMS, n=1)
         meant = f"did you mean {near[0]}?" if near else f"take one of: {', '.join(SYSTEMS)}"
         raise ValueError(f"ecm:KEY is {shown(value)} - there is no such system here - {meant}")
     return value

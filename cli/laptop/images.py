@@ -1,6 +1,6 @@
 """Whether a cluster can be made of an image, and which account its key opens. Pure."""
 
-from cloudinit.systems import END_OF_LIFE, SYSTEMS
+from cloudinit.systems import SYSTEMS, UNUSABLE
 
 _LOGINS = (
     *((word, word) for word in ("debian", "ubuntu", "fedora", "rocky", "centos")),
@@ -23,8 +23,8 @@ def problem(system: str | None) -> str:
     """
     if system is None:
         return "its system can't be told: ecm:os names it"
-    if system not in SYSTEMS:
-        return END_OF_LIFE
+    if system in UNUSABLE:
+        return UNUSABLE[system]
     why = SYSTEMS[system].no_master
     return f"for slaves only: {why}" if why else ""
 

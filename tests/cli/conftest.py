@@ -39,7 +39,7 @@ class FakeCloud:
     """As much of an openstacksdk connection as the commands use. What they make or delete is in `done`."""
 
     def __init__(self) -> None:
-        self.images = [image("CentOS 6"), image("debian-13-condor"), image("Ubuntu 24.04 LTS"), image("windows")]
+        self.images = [image("CentOS 6"), image("debian-13-condor"), image("Ubuntu 24.04 LTS"), image("ownbuilt")]
         self.flavors = [
             thing("large", vcpus=4, ram=8192, disk=40),
             thing("small", vcpus=1, ram=1024, disk=4),

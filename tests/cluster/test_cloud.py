@@ -153,7 +153,11 @@ def test_the_systems_are_found_from_the_images_or_taken_from_the_settings(cloud:
     ("name", "changes", "says"),
     [
         ("ours", {}, "the system of the image 'ours' can't be told"),
-        ("SL6", {}, "CentOS 6 and SL6 are past their end of life"),
+        ("SL6", {}, "CentOS 6 and SL6 are past their end of life, and have no HTCondor with tokens and no systemd"),
+        ("SL6", {"os": "debian-13"}, "CentOS 6 and SL6 are past their end of life"),
+        ("SL6", {"os": "custom"}, "as ecm:os custom .* needs systemd and an ecm:masterScript that installs HTCondor"),
+        ("SL6", {"os": "custom", "masterScript": "ours.sh"}, "needs systemd and an ecm:slaveScript"),
+        ("fedora-coreos-42", {}, "the image 'fedora-coreos-42' can't be used - no package can be added"),
         ("CentOS-7", {}, "ecm:image has centos-7, which can't be a master's"),
     ],
 )
@@ -164,3 +168,14 @@ def test_a_system_that_will_not_do_is_refused_with_what_to_do(
     with pytest.raises(CloudError, match=says) as raised:
         look_up(cloud, image=name, **changes)
     assert "\n" not in str(raised.value)
+
+
+def test_an_image_past_its_end_of_life_is_taken_with_scripts_of_the_users_own(cloud: Any) -> None:
+    cloud.images = [image("SL6")]
+    found = look_up(cloud, image="SL6", os="custom", masterScript="ours.sh", slaveScript="ours.sh")
+    assert (found.master_system.name, found.slave_system.name) == ("custom", "custom")
+
+
+def test_an_image_that_can_do_more_than_its_name_says_is_what_the_settings_say(cloud: Any) -> None:
+    cloud.images = [image("windows-builder")]
+    assert look_up(cloud, image="windows-builder", os="debian-13").master_system.name == "debian-13"

@@ -12,6 +12,7 @@ from cli.laptop.images import login, problem
         ("fedora", ""),
         ("centos-7", "for slaves only: its C library"),
         ("el-6", "CentOS 6 and SL6 are past their end of life"),
+        ("windows", "Windows"),
         (None, "its system can't be told: ecm:os names it"),
     ],
 )

@@ -180,7 +180,7 @@ def test_the_choices_are_in_columns_with_what_does_not_serve_below_them(ecm: Any
     shown = ecm("init", "fresh", stdin="\n").stdout
     assert " 1  debian-13-condor  debian-13, 1024 MiB     debian-13-condor-id\n" in shown
     assert " 2  Ubuntu 24.04 LTS  ubuntu-24.04, 1024 MiB  Ubuntu 24.04 LTS-id\n" in shown
-    assert " ✗  windows   its system can't be told: ecm:os names it" in shown
+    assert " ✗  ownbuilt  its system can't be told: ecm:os names it" in shown
     assert max(map(len, shown.splitlines())) <= 80
 
 
