@@ -7,8 +7,11 @@ import difflib
 import math
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import openstack.exceptions as sdk_errors
 
 from cloudinit import systems
 from cloudinit.systems import SYSTEMS, System
@@ -23,6 +26,12 @@ SHOWN = 8
 GIB = 1024**3
 IPV4 = 4
 X86_64 = ("x86_64", "amd64")
+ROUTERS_PORTS = (
+    "network:router_interface",
+    "network:router_interface_distributed",
+    "network:ha_router_replicated_interface",
+)
+"""Owners of the ports by which routers are in the networks that they serve."""
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -77,13 +86,11 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         if settings.availability_zone:
             zones = (zone for zone in connection.compute.availability_zones() if zone.state["available"])
             _pick("availabilityZone", "availability zone", settings.availability_zone, zones)
-        floating = None
-        if settings.floating_network:
-            external = connection.network.networks(is_router_external=True)
-            floating = _pick("floatingNetwork", "external network", settings.floating_network, external).name
         groups = connection.network.security_groups(project_id=connection.current_project_id)
         group = _pick("slaveSecurityGroup", "security group", settings.slave_security_group, groups)
-        network = _network(settings, connection)
+        networks = list(connection.network.networks())
+        network = _network(settings, networks, connection)
+        floating = _floating_network(settings.floating_network, network, networks, connection)
         auth_url = connection.session.get_endpoint(
             service_type="identity", interface=settings.endpoints, region_name=connection.config.region_name
         )
@@ -162,8 +169,36 @@ def _image(setting: str, wanted: str, listed: Iterable[Any], connection: "Connec
     return image
 
 
-def _network(settings: Settings, connection: "Connection") -> Any:  # noqa: ANN401 - openstacksdk is untyped here
-    network = _named_or_only_network(settings, connection)
+def _floating_network(wanted: str | None, network: Any, networks: list[Any], connection: "Connection") -> str | None:  # noqa: ANN401 - openstacksdk is untyped here
+    if wanted is None:
+        return None
+    external = _pick("floatingNetwork", "external network", wanted, [n for n in networks if n.is_router_external])
+    if not external.name or [n.name for n in networks].count(external.name) > 1:
+        raise CloudError(
+            f"ecm:floatingNetwork is {wanted!r} - Pulumi's provider goes by its name, "
+            f"{'which another network has, too' if external.name else 'and it has none'} - take another, or rename one"
+        )
+    if _is_cut_off(network, external, connection):
+        raise CloudError(
+            f"ecm:floatingNetwork is {wanted!r} - no router leads from it to the network {network.name!r}, so "
+            "that no address of it can be the master's - openstack router add subnet ROUTER SUBNET, or take another one"
+        )
+    return str(external.name)
+
+
+def _is_cut_off(network: Any, external: Any, connection: "Connection") -> bool:  # noqa: ANN401 - openstacksdk is untyped here
+    """Whether surely no router has both: an operator's network or router may be one that this login can't look into."""
+    there = {p.device_id for p in connection.network.ports(network_id=network.id) if p.device_owner in ROUTERS_PORTS}
+    gateways = {}
+    with suppress(sdk_errors.ForbiddenException):
+        gateways = {r.id: (r.external_gateway_info or {}).get("network_id") for r in connection.network.routers()}
+    if not there:
+        return bool(network.project_id == connection.current_project_id)
+    return there <= gateways.keys() and external.id not in {gateways[router] for router in there}
+
+
+def _network(settings: Settings, networks: list[Any], connection: "Connection") -> Any:  # noqa: ANN401 - openstacksdk is untyped here
+    network = _named_or_only_network(settings, networks)
     if not any(subnet.ip_version == IPV4 for subnet in connection.network.subnets(network_id=network.id)):
         raise CloudError(
             f"the network {network.name!r} can't be used - it has no IPv4 subnet, so that nodes would have no address "
@@ -172,8 +207,7 @@ def _network(settings: Settings, connection: "Connection") -> Any:  # noqa: ANN4
     return network
 
 
-def _named_or_only_network(settings: Settings, connection: "Connection") -> Any:  # noqa: ANN401 - openstacksdk is untyped here
-    networks = list(connection.network.networks())
+def _named_or_only_network(settings: Settings, networks: list[Any]) -> Any:  # noqa: ANN401 - openstacksdk is untyped here
     if settings.network:
         # Nova attaches no server to an external network unless it is shared.
         usable = [n for n in networks if not n.is_router_external or n.is_shared]

@@ -98,7 +98,7 @@ def master_network(  # noqa: PLR0913 - one for each thing that decides on the ne
         network_id: the network of the cluster.
         slave_group_id: the slaves' security group, which is the project's own and gets one rule.
         allowed: CIDRs that users come from.
-        floating_network: name or id of the external network for a public address; None for none.
+        floating_network: name of the external network for a public address; None for none.
         fixed: whether the master is there, and its port stays in its network.
     """
     group = networking.SecGroup(

@@ -70,6 +70,8 @@ class FakeCloud:
                 n for n in self.networks if is_router_external in (None, n.is_router_external)
             ],
             subnets=lambda **_: [thing("lan", ip_version=4)],
+            ports=lambda **_: [thing("port", device_owner="network:router_interface", device_id="router-id")],
+            routers=lambda: [thing("router", external_gateway_info={"network_id": "public-id"})],
             security_groups=lambda **_: [thing("default")],
             security_group_rules=lambda: self.rules,
             get_quota=lambda *_, **__: None,

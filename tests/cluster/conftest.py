@@ -35,8 +35,8 @@ class FakeCloud:
     )
     networks: list[Any] = field(
         default_factory=lambda: [
-            thing("lan", is_router_external=False, is_shared=False),
-            thing("public", is_router_external=True, is_shared=False),
+            thing("lan", is_router_external=False, is_shared=False, project_id="project"),
+            thing("public", is_router_external=True, is_shared=False, project_id="operators"),
         ]
     )
     subnets: tuple[int, ...] = (6, 4)
@@ -46,6 +46,14 @@ class FakeCloud:
     )
     servers: list[Any] = field(default_factory=list)
     ports: list[Any] = field(default_factory=list)
+    """The project's."""
+    router_ports: list[Any] = field(
+        default_factory=lambda: [thing("port", device_owner="network:router_interface", device_id="router-id")]
+    )
+    """Those in the network `lan`."""
+    routers: list[Any] = field(
+        default_factory=lambda: [thing("router", external_gateway_info={"network_id": "public-id"})]
+    )
     token: AccessInfoV3 = field(default_factory=token)
     limits: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(
@@ -96,7 +104,10 @@ class FakeCloud:
             ),
             subnets=lambda network_id: [thing(network_id, ip_version=v) for v in self.subnets],
             security_groups=lambda **_: [thing("default")],
-            ports=lambda project_id: self.ports if project_id == "project" else [],
+            ports=lambda project_id=None, network_id=None: (
+                self.router_ports if network_id == "lan-id" else self.ports if project_id == "project" else []
+            ),
+            routers=lambda: self._answer("routers", self.routers),
             get_quota=self._quota,
         )
         auth = SimpleNamespace(get_access=lambda _session: self.token)

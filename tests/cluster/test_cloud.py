@@ -92,6 +92,48 @@ def test_of_several_networks_one_must_be_named(cloud: Any) -> None:
     assert look_up(cloud, network="b").network_id == "b-id"
 
 
+@pytest.mark.parametrize("kind", ["router_interface_distributed", "ha_router_replicated_interface"])
+def test_a_router_of_any_kind_serves_for_a_floating_address(cloud: Any, kind: str) -> None:
+    cloud.router_ports[0].device_owner = f"network:{kind}"
+    assert look_up(cloud, floatingNetwork="public").floating_network == "public"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "owner"),
+    [
+        ({"network_id": "other-id"}, "network:router_interface"),
+        (None, "network:router_interface"),
+        ({"network_id": "public-id"}, "compute:nova"),
+    ],
+)
+def test_a_floating_address_that_no_router_would_lead_to_the_master_is_refused(
+    cloud: Any, gateway: Any, owner: str
+) -> None:
+    cloud.routers[0].external_gateway_info, cloud.router_ports[0].device_owner = gateway, owner
+    with pytest.raises(
+        CloudError, match="ecm:floatingNetwork is 'public' - no router leads from it to the network 'lan'"
+    ):
+        look_up(cloud, floatingNetwork="public")
+    assert look_up(cloud).floating_network is None
+
+
+def test_routers_that_this_login_does_not_see_are_trusted(cloud: Any) -> None:
+    cloud.routers = []
+    assert look_up(cloud, floatingNetwork="public").floating_network == "public"
+    cloud.refuses = {"routers": 403}
+    assert look_up(cloud, floatingNetwork="public").floating_network == "public"
+    cloud.router_ports, cloud.networks[0].project_id = [], "operators"
+    assert look_up(cloud, floatingNetwork="public").floating_network == "public"
+
+
+@pytest.mark.parametrize("external", [True, False])
+def test_an_external_network_that_the_provider_could_take_for_another_is_refused(cloud: Any, external: bool) -> None:
+    cloud.networks.append(thing("public", is_router_external=external, is_shared=False, project_id="operators"))
+    cloud.networks[-1].id = "other-id"
+    with pytest.raises(CloudError, match="ecm:floatingNetwork is 'public-id' - Pulumi's provider goes by its name"):
+        look_up(cloud, network="lan", floatingNetwork="public-id")
+
+
 @pytest.mark.parametrize("versions", [(), (6,)])
 def test_a_network_that_gives_nodes_no_ipv4_address_is_refused(cloud: Any, versions: tuple[int, ...]) -> None:
     cloud.subnets = versions
