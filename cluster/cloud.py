@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SHOWN = 8
 GIB = 1024**3
 IPV4 = 4
-X86_64 = ("x86_64", "amd64")
+X86_64 = "x86_64"
 ROUTERS_PORTS = (
     "network:router_interface",
     "network:router_interface_distributed",
@@ -84,7 +84,9 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         slave_flavor = _flavor(_pick("slaveFlavor", "flavor", settings.slave_flavor, flavors))
         _pick("keyName", "keypair", settings.key_name, connection.compute.keypairs())
         if settings.availability_zone:
-            zones = (zone for zone in connection.compute.availability_zones() if zone.state["available"])
+            zones = (
+                z for z in connection.compute.availability_zones() if (z.state or {"available": True})["available"]
+            )
             _pick("availabilityZone", "availability zone", settings.availability_zone, zones)
         groups = connection.network.security_groups(project_id=connection.current_project_id)
         group = _pick("slaveSecurityGroup", "security group", settings.slave_security_group, groups)
@@ -104,16 +106,14 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
     _fits("image", image, master_flavor, volume)
     _fits("slaveImage" if settings.slave_image else "image", slave_image, slave_flavor, slave_volume)
     master_system = _system("os", settings.os, image, "masterScript", settings.master_script)
-    slaves_os = settings.slave_os or (None if settings.slave_image else settings.os)
-    slave_system = _system(
-        "slaveOs" if settings.slave_image else "os", slaves_os, slave_image, "slaveScript", settings.slave_script
-    )
+    slaves_os = ("slaveOs", settings.slave_os) if settings.slave_image else ("os", settings.os)
+    slave_system = _system(*slaves_os, slave_image, "slaveScript", settings.slave_script)
     if master_system.no_master:
         raise CloudError(
             f"ecm:image has {master_system.name}, which can't be a master's - {master_system.no_master} - "
             "take another image, and set this one as ecm:slaveImage"
         )
-    if image.architecture not in (None, "", *X86_64):
+    if (image.architecture or X86_64).lower().replace("-", "_") not in (X86_64, "amd64"):
         raise CloudError(
             f"ecm:image is {image.name!r} - it is for {image.architecture}, and the controller's Pulumi for x86_64 - "
             "take another image, and set this one as ecm:slaveImage"
@@ -124,7 +124,7 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         master_flavor=master_flavor,
         slave_flavor=slave_flavor,
         network_id=network.id,
-        network_name=network.name,
+        network_name=network.name or network.id,
         slave_group_id=group.id,
         master_volume_gib=volume,
         slave_volume_gib=slave_volume,
@@ -154,10 +154,11 @@ def _system(setting: str, wanted: str | None, image: Any, script: str, path: str
     )
 
 
-def _image(setting: str, wanted: str, listed: Iterable[Any], connection: "Connection") -> Any:  # noqa: ANN401 - openstacksdk is untyped here
+def _image(setting: str, wanted: str, listed: list[Any], connection: "Connection") -> Any:  # noqa: ANN401 - openstacksdk is untyped here
     """The image of that name or id; one that isn't listed (hidden, or a community's) is found by its id."""
+    active = [image for image in listed if image.name == wanted and image.status == "active"]
     try:
-        image = _pick(setting, "image", wanted, listed)
+        image = _pick(setting, "image", wanted, active or listed)
     except CloudError:
         image = connection.image.find_image(wanted, ignore_missing=True) if _ID.fullmatch(wanted) else None
         if image is None:
@@ -215,10 +216,11 @@ def _named_or_only_network(settings: Settings, networks: list[Any]) -> Any:  # n
     ours = [n for n in networks if not n.is_router_external]
     if len(ours) == 1:
         return ours[0]
-    have = ", ".join(sorted(n.name for n in ours)) or "none"
-    raise CloudError(
-        f"ecm:network is not set - the project has not one network but: {have} - pulumi config set ecm:network NAME"
-    )
+    if not (there := ours or [n for n in networks if n.is_shared]):
+        raise CloudError("ecm:network is not set - the project has none - openstack network create, with a subnet")
+    have = "several networks" if ours else "none of its own but"
+    shown = _shown(_labels(there))
+    raise CloudError(f"ecm:network is not set - the project has {have}: {shown} - pulumi config set ecm:network NAME")
 
 
 def _pick(setting: str, kind: str, wanted: str, there: Iterable[Any]) -> Any:  # noqa: ANN401 - openstacksdk is untyped here
@@ -227,12 +229,23 @@ def _pick(setting: str, kind: str, wanted: str, there: Iterable[Any]) -> Any:  #
     if len(hits) == 1:
         return hits[0]
     if hits:
-        ids = ", ".join(thing.id for thing in hits)
+        ids = _shown(thing.id for thing in hits)
         raise CloudError(f"ecm:{setting} is {wanted!r} - the cloud has {len(hits)} of that name - set its id: {ids}")
-    names = sorted(thing.name for thing in everything if thing.name)
-    near = difflib.get_close_matches(wanted, names, n=SHOWN, cutoff=0.3)
-    shown = ", ".join([*near, *(name for name in names if name not in near)][:SHOWN]) or "none"
-    raise CloudError(f"ecm:{setting} is {wanted!r} - there is no such {kind} - there is: {shown}")
+    labels = _labels(everything)
+    near = difflib.get_close_matches(wanted, labels, n=SHOWN, cutoff=0.3)
+    there = _shown([*near, *(label for label in labels if label not in near)]) or "none"
+    raise CloudError(f"ecm:{setting} is {wanted!r} - there is no such {kind} - there is: {there}")
+
+
+def _labels(things: list[Any]) -> list[str]:
+    """What each is called in the settings: its id where the name is none or that of others, too."""
+    names = [thing.name for thing in things]
+    return sorted(thing.name if thing.name and names.count(thing.name) == 1 else thing.id for thing in things)
+
+
+def _shown(labels: Iterable[str]) -> str:
+    listed = list(labels)
+    return ", ".join([*listed[:SHOWN], *(["…"] if len(listed) > SHOWN else [])])
 
 
 def _flavor(flavor: Any) -> Flavor:  # noqa: ANN401 - openstacksdk is untyped here
@@ -246,7 +259,7 @@ def _fits(setting: str, image: Any, flavor: Flavor, volume_gib: int | None) -> N
             f"the flavor {flavor.name} has no disk - a server needs one to boot from - "
             "pulumi config set ecm:bootVolumeGiB 20, or take another flavor"
         )
-    least_gib = max(image.min_disk or 0, math.ceil((image.virtual_size or 0) / GIB))
+    least_gib = max(image.min_disk or 0, math.ceil((image.virtual_size or image.size or 0) / GIB))
     if flavor.ram_mib < (image.min_ram or 0) or disk_gib < least_gib:
         raise CloudError(
             f"ecm:{setting} is {image.name!r} - it needs {image.min_ram or 0} MiB of RAM and {least_gib} GiB of "

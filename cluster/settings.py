@@ -117,6 +117,15 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _one_image_has_one_system(self) -> Self:
+        if self.slave_os and not self.slave_image:
+            raise ValueError(
+                f"ecm:slaveOs is {self.slave_os} and ecm:slaveImage isn't set - one image has one system - "
+                "set ecm:os in its place, or ecm:slaveImage too"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _credential_is_whole(self) -> Self:
         if bool(self.application_credential_id) != bool(self.application_credential_secret):
             raise ValueError(

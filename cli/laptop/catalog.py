@@ -102,7 +102,7 @@ def networks(connection: "Connection") -> list[Network]:
     with translated():
         there = list(connection.network.networks())
     return sorted(
-        (Network(n.name, n.id, bool(n.is_router_external)) for n in there), key=lambda n: (n.external, n.name)
+        (Network(n.name or "", n.id, bool(n.is_router_external)) for n in there), key=lambda n: (n.external, n.name)
     )
 
 

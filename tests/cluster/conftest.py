@@ -18,7 +18,7 @@ def thing(name: str, **more: Any) -> SimpleNamespace:
 
 
 def image(name: str, **more: Any) -> SimpleNamespace:
-    usual = {"min_ram": 512, "min_disk": 2, "virtual_size": None, "status": "active"}
+    usual = {"min_ram": 512, "min_disk": 2, "virtual_size": None, "size": 2**30, "status": "active"}
     return thing(name, **usual | {"os_distro": None, "os_version": None, "architecture": None} | more)
 
 

@@ -17,7 +17,7 @@ def thing(name: str, **more: Any) -> SimpleNamespace:
 
 def image(name: str) -> SimpleNamespace:
     """An image that says nothing of its system but by its name."""
-    says = {"min_ram": 512, "min_disk": 2, "virtual_size": None, "status": "active"}
+    says = {"min_ram": 512, "min_disk": 2, "virtual_size": None, "size": 2**30, "status": "active"}
     return thing(name, **says, os_distro=None, os_version=None, architecture=None)
 
 
@@ -79,15 +79,53 @@ def test_what_is_not_there_or_does_not_fit_is_one_line(cloud: Any, changes: dict
 def test_a_name_that_is_there_twice_is_not_guessed(cloud: Any) -> None:
     cloud.images = [
         image("debian"),
-        SimpleNamespace(id="other", name="debian", min_ram=0, min_disk=0),
+        SimpleNamespace(id="other", name="debian", min_ram=0, min_disk=0, status="active"),
     ]
     with pytest.raises(CloudError, match="the cloud has 2 of that name - set its id: debian-id, other"):
         look_up(cloud)
 
 
+def test_of_two_images_of_one_name_the_active_one_is_taken(cloud: Any) -> None:
+    cloud.images = [image("debian-13"), image("debian-13")]
+    cloud.images[0].id, cloud.images[0].status = "old-id", "deactivated"
+    assert look_up(cloud, image="debian-13").image_id == "debian-13-id"
+    with pytest.raises(CloudError, match="ecm:image is 'old-id' - the image is deactivated, not active"):
+        look_up(cloud, image="old-id")
+
+
+def unnamed(id_: str, name: str | None) -> SimpleNamespace:
+    return SimpleNamespace(id=id_, name=name, is_router_external=False, is_shared=False)
+
+
+@pytest.mark.parametrize(
+    ("networks", "says"),
+    [
+        ([], "the project has none - openstack network create"),
+        (
+            [thing("open", is_router_external=True, is_shared=True)],
+            "the project has none of its own but: open - pulumi",
+        ),
+        ([unnamed("x", "a"), unnamed("y", "a")], "the project has several networks: x, y - pulumi config set"),
+        ([unnamed("x", ""), unnamed("y", None)], "the project has several networks: x, y - pulumi config set"),
+        ([unnamed(f"{i}", f"n{i}") for i in range(10)], "several networks: n0, n1, n2, n3, n4, n5, n6, n7, … - pulumi"),
+    ],
+)
+def test_networks_to_choose_from_are_told_by_what_names_them(cloud: Any, networks: list[Any], says: str) -> None:
+    cloud.networks = networks
+    with pytest.raises(CloudError) as raised:
+        look_up(cloud)
+    assert str(raised.value).startswith("ecm:network is not set - ")
+    assert says in str(raised.value)
+
+
+def test_a_network_without_a_name_is_told_by_its_id(cloud: Any) -> None:
+    cloud.networks = [unnamed("x", None)]
+    assert look_up(cloud).network_name == "x"
+
+
 def test_of_several_networks_one_must_be_named(cloud: Any) -> None:
     cloud.networks = [thing("b", is_router_external=False), thing("a", is_router_external=False)]
-    with pytest.raises(CloudError, match="ecm:network is not set - the project has not one network but: a, b"):
+    with pytest.raises(CloudError, match="ecm:network is not set - the project has several networks: a, b"):
         look_up(cloud)
     assert look_up(cloud, network="b").network_id == "b-id"
 
@@ -148,14 +186,39 @@ def test_an_image_that_is_larger_than_it_says_needs_the_room(cloud: Any) -> None
     assert look_up(cloud, slaveFlavor="volume", bootVolumeGiB="6").slave_volume_gib == 6
 
 
+def test_an_image_that_does_not_say_how_large_it_is_needs_as_much_as_its_file(cloud: Any) -> None:
+    cloud.images[0].size = 10 * 1024**3
+    with pytest.raises(CloudError, match="10 GiB of disk, the flavor small has 1024 and 4"):
+        look_up(cloud)
+    cloud.images[0].virtual_size = 4 * 1024**3
+    assert look_up(cloud).image_id == "debian-id", "a qcow2 file has its own tables beside"
+
+
+def test_the_slaves_flavor_must_hold_the_image_too(cloud: Any) -> None:
+    with pytest.raises(CloudError, match="2 GiB of disk, the flavor tiny has 256 and 1 - take a larger flavor or"):
+        look_up(cloud, slaveFlavor="tiny")
+
+
+def test_a_flavor_is_found_by_its_id_too(cloud: Any) -> None:
+    found = look_up(cloud, masterFlavor="small-id", slaveFlavor="volume-id", bootVolumeGiB="20")
+    assert (found.master_flavor.name, found.slave_flavor.name) == ("small", "volume")
+
+
+def test_what_the_cloud_leaves_open_is_no_traceback(cloud: Any) -> None:
+    cloud.compute.availability_zones = lambda: [thing("nova", state=None)]
+    cloud.images[0].os_distro = 13
+    assert look_up(cloud, os="debian-13", availabilityZone="nova").master_system.name == "debian-13"
+
+
 def test_an_image_for_other_processors_can_be_the_slaves_and_not_the_masters(cloud: Any) -> None:
     cloud.images = [image("debian-13"), image("debian-13-arm64")]
     cloud.images[1].architecture = "aarch64"
     with pytest.raises(CloudError, match="ecm:image is 'debian-13-arm64' - it is for aarch64, and the controller's"):
         look_up(cloud, image="debian-13-arm64")
     assert look_up(cloud, image="debian-13", slaveImage="debian-13-arm64").slave_image_id == "debian-13-arm64-id"
-    cloud.images[0].architecture = "x86_64"
-    assert look_up(cloud, image="debian-13").image_id == "debian-13-id"
+    for ours in ("x86_64", "AMD64", "x86-64"):
+        cloud.images[0].architecture = ours
+        assert look_up(cloud, image="debian-13").image_id == "debian-13-id"
 
 
 def test_an_image_that_is_not_active_is_said_to_be_so(cloud: Any) -> None:
