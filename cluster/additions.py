@@ -44,11 +44,15 @@ def _text(setting: str, path: str | None, project: Path) -> str:
         return ""
     try:
         content = (project / path).read_bytes()
-        text = content.decode()
     except OSError as error:
         raise SettingsError(f"ecm:{setting} is {path!r} - {error.strerror} - name a file in the project") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"ecm:{setting} is {path!r} - it isn't text - name a text file in UTF-8") from None
+    except ValueError:  # of a NUL
+        raise SettingsError(
+            f"ecm:{setting} is {path!r} - no file can have that name - name one in the project"
+        ) from None
+    text = content.decode(errors="replace")
+    if content != text.encode() or "\0" in text:
+        raise SettingsError(f"ecm:{setting} is {path!r} - it isn't text - name a text file in UTF-8")
     if not text.strip():
         raise SettingsError(f"ecm:{setting} is {path!r} - it is empty - pulumi config rm ecm:{setting}")
     if len(content) > LARGEST:
@@ -71,7 +75,8 @@ def _check_script(setting: str, path: str, text: str) -> None:
             f"sed -i 's/\\r$//' {path}"
         )
     shell = first.removeprefix("#!").split()
-    name = next((word for word in (Path(part).name for part in shell) if word != "env"), "")
+    # What env itself takes may come before: `env -S NAME=value bash -e`.
+    name = next((Path(word).name for word in shell if not re.search(r"(^|/)env$|^-|=", word)), "")
     program = which(name) if name in SHELLS else None
     if program:
         checked = subprocess.run([program, "-n"], input=text, capture_output=True, text=True, check=False)

@@ -14,9 +14,19 @@ from pydantic.alias_generators import to_camel
 from cluster.errors import SettingsError
 from cluster.values import Cidrs, FilePath, Name, Packages, Proxy, System, Users, shown
 
+ECM_NAMES = {
+    "FLAVOR_VMS": "slaveFlavor",
+    "MAX_VMS": "maxSlaves",
+    "MIN_VMS": "minSlaves",
+    "JOBS_PER_VM": "jobsPerSlave",
+    "IDLE_TIME": "idleTime",
+    "KEY_NAME": "keyName",
+}
+"""ECM's name of a setting, and ours."""
+
 
 class Settings(BaseModel):
-    """What the user wants. Names are ECM's where it had them: `slaveFlavor` was FLAVOR_VMS, `maxSlaves` MAX_VMS."""
+    """What the user wants."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, str_strip_whitespace=True)
 
@@ -198,7 +208,7 @@ def _problem(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, of w
         case "missing":
             return f"ecm:{key} is not set - {meaning} - pulumi config set ecm:{key} VALUE"
         case "extra_forbidden":
-            near = difflib.get_close_matches(key, keys(), n=1)
+            near = [ECM_NAMES[key]] if key in ECM_NAMES else difflib.get_close_matches(key, keys(), n=1)
             meant = f"did you mean ecm:{near[0]}?" if near else f"the settings are: {', '.join(keys())}"
             return f"ecm:{key} is no setting - {meant} - pulumi config rm ecm:{key}"
         case "value_error":

@@ -19,15 +19,18 @@ from cloudinit.systems import SYSTEMS, UNUSABLE
 
 _SHOWN = 80
 """Characters of a value in a message."""
-_PACKAGE = re.compile(r"[A-Za-z0-9@][A-Za-z0-9@:.+_~=*-]*")
+# Not `git-`, by which apt would remove it.
+_PACKAGE = re.compile(r"[A-Za-z0-9@]([A-Za-z0-9@:.+_~=-]*[A-Za-z0-9.+_~])?")
+_MOST_CIDRS = 64
 _PROXY = re.compile(r"http://[A-Za-z0-9.-]+:[0-9]+/?")
-_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_ACCOUNT = re.compile(r"(?!systemd-|slot\d)[a-z_]([a-z0-9_-]{0,30}[a-z0-9_])?")
+"""Not systemd's own accounts, nor those that HTCondor runs jobs by, a slot's each."""
 _NAMES = """
 root ecm condor nobody admin administrator almalinux cloud-user debian ubuntu fedora centos rocky ec2-user cernvm
 adm audio avahi backup bin cdrom chrony daemon dbus dialout disk docker floppy ftp games gdm gnats groups halt input
 irc kmem kvm lock lp lxd mail man messagebus mysql named netdev news nogroup operator plugdev podman polkitd postfix
-postgres proxy render rpc rpcuser shadow shutdown src sshd sshd-keygen sssd staff sudo sync sys syslog systemd-network
-systemd-resolve systemd-timesync tape tcpdump tss tty users utmp uucp uuidd video voice wheel www-data _apt
+postgres proxy render rpc rpcuser shadow shutdown src sshd sshd-keygen sssd staff sudo sync sys syslog
+tape tcpdump tss tty users utmp uucp uuidd video voice wheel www-data _apt
 _chrony
 """
 # Ours, and those that systems and images have: a key would open another one's account, or a group of its name.
@@ -137,9 +140,15 @@ def _cidrs(value: object) -> tuple[str, ...]:
         raise ValueError(f"ecm:allowedCidrs is {shown(listed)} - it should be a list of networks - {hint}")
     try:
         # The same network twice would be the same rule twice, which Neutron refuses.
-        return tuple(dict.fromkeys(str(IPv4Network(str(cidr))) for cidr in listed))
+        networks = tuple(dict.fromkeys(str(IPv4Network(str(cidr))) for cidr in listed))
     except ValueError as error:
         raise ValueError(f"ecm:allowedCidrs is {shown(listed)} - {error} - {hint}") from None
+    if len(networks) > _MOST_CIDRS:
+        raise ValueError(
+            f"ecm:allowedCidrs has {len(networks)} networks - each takes several rules of the project's quota - "
+            f"join them to {_MOST_CIDRS} or fewer"
+        )
+    return networks
 
 
 def _proxy(value: str) -> str:
@@ -161,5 +170,5 @@ System = Annotated[str, BeforeValidator(_system)]
 Packages = Annotated[tuple[str, ...], BeforeValidator(_packages)]
 Users = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_users)]
 FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
-Cidrs = Annotated[tuple[str, ...], Field(max_length=64), BeforeValidator(_cidrs)]
+Cidrs = Annotated[tuple[str, ...], BeforeValidator(_cidrs)]
 Proxy = Annotated[str, BeforeValidator(_proxy)]

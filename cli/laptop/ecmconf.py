@@ -15,18 +15,9 @@ from cli.laptop.desk import desk
 from cli.laptop.proposals import problem
 from cli.show import SET_UP, AsJson, report, say, table
 from cluster.errors import SettingsError
+from cluster.settings import ECM_NAMES
 
 app = typer.Typer()
-
-NAMES = {
-    "FLAVOR_VMS": "slaveFlavor",
-    "MAX_VMS": "maxSlaves",
-    "MIN_VMS": "minSlaves",
-    "JOBS_PER_VM": "jobsPerSlave",
-    "IDLE_TIME": "idleTime",
-    "KEY_NAME": "keyName",
-}
-"""ECM's name of a setting, and ours."""
 
 _NUMBERS = ("MAX_VMS", "MIN_VMS", "JOBS_PER_VM", "IDLE_TIME")
 _NEAR = 0.85
@@ -63,8 +54,8 @@ def parse(text: str, name: str = "ecm.conf") -> Imported:
         slip = _slip(key, found["sign"], value)
         if slip or key in values:
             slips.append(f"{where}: {slip or f'{key} is there twice - remove one of the lines'}")
-        elif key not in NAMES or not value:
-            why = "is empty" if key in NAMES else "has no counterpart here"
+        elif key not in ECM_NAMES or not value:
+            why = "is empty" if key in ECM_NAMES else "has no counterpart here"
             remarks.append(f"{where}: {key} {why} and is left out")
         else:
             values[key] = value
@@ -73,13 +64,13 @@ def parse(text: str, name: str = "ecm.conf") -> Imported:
         slips.append(f"{name}: MIN_VMS is {least} and MAX_VMS {most} - no number fits both - change one of them")
     if slips:
         raise SettingsError("\n".join(slips))
-    return Imported({NAMES[key]: value for key, value in values.items()}, tuple(remarks))
+    return Imported({ECM_NAMES[key]: value for key, value in values.items()}, tuple(remarks))
 
 
 def _slip(key: str, sign: str, value: str) -> str:
     """What is wrong with a line, and what to write; empty when nothing is."""
-    if key not in NAMES:
-        near = difflib.get_close_matches(key.upper(), NAMES, n=1, cutoff=_NEAR)
+    if key not in ECM_NAMES:
+        near = difflib.get_close_matches(key.upper(), ECM_NAMES, n=1, cutoff=_NEAR)
         return f"{key} is no setting of ECM's - did you mean {near[0]}?" if near else ""
     if len(sign) > 1:
         return f"{key}{sign}{value} has more than one '=' - write {key}={value or 'VALUE'}"
@@ -89,7 +80,7 @@ def _slip(key: str, sign: str, value: str) -> str:
         return f"KEY_NAME is a key's name in the cloud, no file - write KEY_NAME={value.removesuffix('.pem')}"
     if key in _NUMBERS and value and not (value.isascii() and value.isdecimal()):
         return f"{key} is {value!r}, which is no whole number - write {key}=NUMBER"
-    why = problem(NAMES[key], value) if value else ""
+    why = problem(ECM_NAMES[key], value) if value else ""
     return f"{key} is {value!r} - {why} - write {key}={'NUMBER' if key in _NUMBERS else 'NAME'}" if why else ""
 
 
@@ -137,7 +128,7 @@ def _text(file: Path) -> str:
 
 def view(imported: Imported) -> RenderableType:
     rows = table("ECM", "here", "value")
-    old = {ours: ecms for ecms, ours in NAMES.items()}
+    old = {ours: ecms for ecms, ours in ECM_NAMES.items()}
     for key, value in imported.settings.items():
         rows.add_row(old[key], f"ecm:{key}", Text(value))
     return Group(rows, *(Text(remark, "dim") for remark in imported.remarks))

@@ -28,6 +28,9 @@ def test_nothing_set_is_nothing_added() -> None:
         (b"#!/bin/sh\r\necho done\r\n", "its lines end as on Windows"),
         (b"#!/usr/bin/env bash\nfi\n", "syntax error"),
         (b"#! /bin/bash\nfi\n", "syntax error"),
+        (b"#!/usr/bin/env -S bash -e\nfi\n", "syntax error"),
+        (b"#!/usr/bin/env -S A=1 bash\nfi\n", "syntax error"),
+        (b"#!/bin/sh\necho \0\n", "it isn't text"),
         (b"", "it is empty - pulumi config rm ecm:slaveScript"),
         (b"#!/bin/sh\n\xff", "it isn't text"),
         (b"#!/bin/sh\n" + b"#" * additions.LARGEST, "a node takes 16384 - let a small script fetch the large part"),
@@ -56,6 +59,11 @@ def test_a_script_in_another_language_is_taken_as_it_is(tmp_path: Path) -> None:
     script = tmp_path / "setup"
     script.write_text("#! /usr/bin/env python3\nif True: print()\n")
     assert additions.read("slave", (), None, str(script)).script == script.read_text()
+
+
+def test_a_path_that_cannot_be_one_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^ecm:slaveScript is 'a\\x00b' - no file can have that name - [^\n]*$"):
+        additions.read("slave", (), None, "a\0b", tmp_path)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

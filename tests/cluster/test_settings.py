@@ -1,5 +1,7 @@
 """What a user may write, and what they are told when it is wrong."""
 
+import json
+
 import pytest
 
 from cluster import settings
@@ -73,6 +75,15 @@ def test_other_namespaces_are_not_ours() -> None:
         ({"ecm:allowedCidrs": '["2001:db8::/32"]'}, "Expected 4 octets"),
         ({"ecm:allowedCidrs": '["everywhere"]'}, "Expected 4 octets in 'everywhere'"),
         ({"ecm:allowedCidrs": "[" * 100_000}, "[[[… - it should be a list of networks"),
+        (
+            {"ecm:allowedCidrs": json.dumps([f"192.0.2.{i}" for i in range(65)])},
+            "ecm:allowedCidrs has 65 networks - each takes several rules of the project's quota - join them to 64",
+        ),
+        (
+            {"ecm:MAX_VMS": "3"},
+            "ecm:MAX_VMS is no setting - did you mean ecm:maxSlaves? - pulumi config rm ecm:MAX_VMS",
+        ),
+        ({"ecm:FLAVOR_VMS": "m"}, "did you mean ecm:slaveFlavor?"),
         ({"ecm:slaveOs": "debian-99"}, 'ecm:slaveOs is "debian-99" - there is no such system here - did you mean'),
         (
             {"ecm:os": "el-6"},
@@ -89,9 +100,14 @@ def test_other_namespaces_are_not_ours() -> None:
         ({"ecm:masterPackages": "git"}, "it should be a list or map - in the stack's file write it as YAML's"),
         ({"ecm:masterPackages": "[1]"}, "ecm:masterPackages is [1] - it should be a list of packages"),
         ({"ecm:masterPackages": "[1]"}, "pulumi config set --path 'ecm:masterPackages[0]' NAME"),
+        *(({"ecm:slavePackages": f'["{name}"]'}, "list of packages") for name in ("git-", "git=", "git*", "*", "-git")),
         ({"ecm:slavePackages": "[" * 100_000}, "it should be a list or map"),
         ({"ecm:users": '{"sudo": ["ssh-rsa AAAA"]}'}, 'an account "sudo" - no account can be made of that name'),
         ({"ecm:users": '{"debian": ["ssh-rsa AAAA"]}'}, 'an account "debian" - no account can be made'),
+        *(
+            ({"ecm:users": f'{{"{name}": ["{KEY}"]}}'}, f'an account "{name}" - no account can be made of that name')
+            for name in ("systemd-coredump", "alice-", "slot1", "slot1_1", "-", "Alice")
+        ),
         ({"ecm:users": '{"alice": ["ssh-rsa ä"]}'}, "ecm:users.alice is no list of public ssh keys"),
         ({"ecm:users": f'{{"alice": ["{KEY[:40]} alice@home"]}}'}, "ecm:users.alice is no list of public ssh keys"),
         ({"ecm:users": f'{{"alice": ["{KEY[:-8]} alice@home"]}}'}, "ecm:users.alice is no list of public ssh keys"),
@@ -117,6 +133,16 @@ def test_a_wrong_setting_is_named_with_what_to_do(change: dict[str, str], says: 
         settings.read(GOOD | change)
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_packages_are_named_as_their_systems_name_them() -> None:
+    names = ("git", "g++", "R", "libc6:amd64", "git=1:2.39.5-0+deb12u2", "@development", "python3.11")
+    assert settings.read(GOOD | {"ecm:slavePackages": json.dumps(names)}).slave_packages == names
+
+
+def test_accounts_are_named_as_people_are() -> None:
+    names = {"alice", "a", "_b", "slots", "a-b", "systemd"}
+    assert settings.read(GOOD | {"ecm:users": json.dumps({name: [KEY] for name in names})}).users.keys() == names
 
 
 def test_accounts_come_with_their_keys() -> None:
