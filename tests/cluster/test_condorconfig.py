@@ -23,6 +23,17 @@ READ = [
     "@use ROLE : Execute\n@include ifexist : /etc/nowhere\n@warning : mind the gap\n",
     "[section]\nSTART = 1\n",
     "FOO = $(BAR) \\\n# $(BAZ) \\\n$(START)\n",
+    "use role : execute, SUBMIT\nuse ROLE:Execute Personal\nA = Role\nuse $(A):Submit\n",
+    "use policy:Hold_If_Memory_Exceeded\nuse feature : PartitionableSlot(1, 50%), GPUs\nuse role:\nuse = 1\n",
+    "if defined NOWHERE\nerror : x\nuse role:Nonsense\nif nonsense words\nendif\nendif\nerror.x = 1\nerror = x : y\n",
+    *(
+        f"if {condition}\nendif\n"
+        for condition in (
+            *("true", "No", "!t", "! FALSE", "0", "-1.5", "1e3", "$(START)", "!$(A:1)", "$INT(START)"),
+            *("defined", "! defined A.B", "defined $(A)", "defined use", "defined use role:Execute"),
+            *("version >= 8.0", "Version <99.0.1", "!version != 8.0", "version = 8.0"),
+        )
+    ),
 ]
 NOT_READ = [
     ("START True\n", "line 1, 'START True', is neither NAME = VALUE nor another word"),
@@ -43,6 +54,22 @@ NOT_READ = [
     ("else\n", "line 1, 'else', has no if before it"),
     ("if true\nA = 1\nendif\nendif\n", "line 4, 'endif', has no if before it"),
     ("FOO @=end\na\n", "line 1, 'FOO @=end', begins a text, and no line @end ends it"),
+    ("START = 1\nerror : x\n", "line 2, 'error : x', is an error by itself"),
+    ("@ERROR:\n", "line 1, '@ERROR:', is an error by itself"),
+    ("error x : y\n", "line 1, 'error x : y', is an error by itself"),
+    ("use nonsense : x\n", "line 1, 'use nonsense : x', names nothing that HTCondor has: ROLE, FEATURE,"),
+    ("@use role x:Execute\n", "line 1, '@use role x:Execute', names nothing that HTCondor has"),
+    ("use role:Nonsense\n", "line 1, 'use role:Nonsense', names no role that HTCondor has: CentralManager, Execute,"),
+    ("use role:Execute Nonsense\n", "line 1, 'use role:Execute Nonsense', names no role"),
+    ("if true\nelse\nA = 1\nelse\nendif\n", "line 4, 'else', comes after an else"),
+    ("if false\nif true\nelse\nelif x\nendif\nendif\n", "line 4, 'elif x', comes after an else"),
+    *(
+        (f"if {condition}\nendif\n", f"line 1, {f'if {condition}'.strip()!r}, has no condition that HTCondor knows")
+        for condition in (
+            *("", "!", "nonsense words", "nonsense", "y", "off", "+1", "true # why", "1 == 1", "not true", "!!true"),
+            *("defined A B", "defined(A)", "version", "version >= 8", "version>=8.0", "version => 8.0", "= 1"),
+        )
+    ),
 ]
 
 
