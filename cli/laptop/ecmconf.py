@@ -20,9 +20,10 @@ from cluster.settings import ECM_NAMES
 app = typer.Typer()
 
 _NUMBERS = ("MAX_VMS", "MIN_VMS", "JOBS_PER_VM", "IDLE_TIME")
+_TYPOGRAPHIC = "“”„‟‘’‚‛«»‹›"  # noqa: RUF001 - these are meant
 _NEAR = 0.85
 """How like a setting's name another must be to be meant for it."""
-_LINE = re.compile(r"^\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*(?P<sign>=+)\s*(?P<value>.*?)\s*$")
+_LINE = re.compile(r"^\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*(?P<sign>=(?:\s*=)*)\s*(?P<value>.*?)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +73,24 @@ def _slip(key: str, sign: str, value: str) -> str:
     if key not in ECM_NAMES:
         near = difflib.get_close_matches(key.upper(), ECM_NAMES, n=1, cutoff=_NEAR)
         return f"{key} is no setting of ECM's - did you mean {near[0]}?" if near else ""
-    if len(sign) > 1:
-        return f"{key}{sign}{value} has more than one '=' - write {key}={value or 'VALUE'}"
-    if value.startswith(("'", '"')):
-        return f"{key}={value} has a quote without its other one - write {key}=VALUE"
-    if key == "KEY_NAME" and value.endswith(".pem"):
-        return f"KEY_NAME is a key's name in the cloud, no file - write KEY_NAME={value.removesuffix('.pem')}"
-    if key in _NUMBERS and value and not (value.isascii() and value.isdecimal()):
-        return f"{key} is {value!r}, which is no whole number - write {key}=NUMBER"
+    single, unquoted = value.rstrip("= "), value.strip(_TYPOGRAPHIC)
+    name = re.split(r"[/\\]", value)[-1].removesuffix(".pem")
+    for slipped, what, meant in (
+        (len(sign) > 1 or single != value, f"{key}{sign}{value} has more than one '='", single),
+        (value.startswith(("'", '"')), f"{key}={value} has a quote without its other one", ""),
+        (unquoted != value, f"{key}={value} has quotes that are a text's", unquoted),
+        ("$" in value, f"{key}={value} has a variable, which isn't known here", ""),
+        (key == "KEY_NAME" and name != value, "KEY_NAME is a key's name in the cloud, no file", name),
+        (_no_number(key, value), f"{key} is {value!r}, which is no whole number", "NUMBER"),
+    ):
+        if slipped:
+            return f"{what} - write {key}={meant or 'VALUE'}"
     why = problem(ECM_NAMES[key], value) if value else ""
     return f"{key} is {value!r} - {why} - write {key}={'NUMBER' if key in _NUMBERS else 'NAME'}" if why else ""
+
+
+def _no_number(key: str, value: str) -> bool:
+    return key in _NUMBERS and bool(value) and not (value.isascii() and value.isdecimal())
 
 
 def _unquoted(value: str) -> str:

@@ -38,6 +38,17 @@ def test_every_setting_has_its_counterpart() -> None:
         ("KEY_NAME==mykey", "ecm.conf line 1: KEY_NAME==mykey has more than one '=' - write KEY_NAME=mykey"),
         ("KEY_NAME==", "ecm.conf line 1: KEY_NAME== has more than one '=' - write KEY_NAME=VALUE"),
         ("KEY_NAME=mykey.pem", "line 1: KEY_NAME is a key's name in the cloud, no file - write KEY_NAME=mykey"),
+        ("KEY_NAME= =k", "line 1: KEY_NAME= =k has more than one '=' - write KEY_NAME=k"),
+        ("KEY_NAME = = k", "line 1: KEY_NAME= =k has more than one '=' - write KEY_NAME=k"),
+        ("KEY_NAME=k=", "line 1: KEY_NAME=k= has more than one '=' - write KEY_NAME=k"),
+        ("KEY_NAME=“k”", "line 1: KEY_NAME=“k” has quotes that are a text's - write KEY_NAME=k"),
+        ("FLAVOR_VMS=„m.small“", "has quotes that are a text's - write FLAVOR_VMS=m.small"),
+        ("KEY_NAME=$KEY", "line 1: KEY_NAME=$KEY has a variable, which isn't known here - write KEY_NAME=VALUE"),
+        ("MAX_VMS=${N}", "line 1: MAX_VMS=${N} has a variable, which isn't known here - write MAX_VMS=VALUE"),
+        ("KEY_NAME=~/.ssh/k", "line 1: KEY_NAME is a key's name in the cloud, no file - write KEY_NAME=k"),
+        ("KEY_NAME=/home/me/k.pem", "no file - write KEY_NAME=k"),
+        ("KEY_NAME=C:\\keys\\k.pem", "no file - write KEY_NAME=k"),
+        ("KEY_NAME=~/.ssh/", "no file - write KEY_NAME=VALUE"),
         ("MAX_VMS=ten", "line 1: MAX_VMS is 'ten', which is no whole number - write MAX_VMS=NUMBER"),
         ("MAX_VMS=1\nMAX_VMS=2", "line 2: MAX_VMS is there twice"),
         ("MAX_VMS=٣", "line 1: MAX_VMS is '٣', which is no whole number - write MAX_VMS=NUMBER"),
@@ -82,9 +93,9 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_brackets_in_a_value_are_shown_as_they_are(ecm: Any, pulumi: Any, file: Path) -> None:
-    file.write_text("KEY_NAME=[/red]\n")
+    file.write_text("FLAVOR_VMS=[/red]\n")
     assert "[/red]" in ecm("import", "--yes", str(file)).stdout
-    assert pulumi.values["ecm:keyName"].text == "[/red]"
+    assert pulumi.values["ecm:slaveFlavor"].text == "[/red]"
 
 
 def test_the_stack_gets_them_after_a_yes(ecm: Any, pulumi: Any, file: Path) -> None:
