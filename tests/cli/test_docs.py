@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from cluster import settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -59,3 +60,9 @@ def test_every_command_is_in_the_guide(arguments: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("arguments", every_command(), ids=" ".join)
 def test_every_command_but_a_login_prints_json(arguments: tuple[str, ...]) -> None:
     assert ("--json" in help_of(*arguments)) == (arguments != ("ssh",))
+
+
+def test_every_setting_is_in_the_readmes_table_and_no_other_is() -> None:
+    table = (ROOT / "README.md").read_text().partition("| `ecm:` |")[2].partition("\n\n")[0]
+    named = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(named) == sorted(settings.keys())

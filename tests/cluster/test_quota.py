@@ -37,6 +37,14 @@ def test_no_limit_is_no_lack(cloud: Any) -> None:
     assert judged(cloud, maxSlaves=9999) == ()
 
 
+def test_no_limit_of_networks_and_volumes_is_no_lack_either(cloud: Any) -> None:
+    kinds = ("ports", "floating_ips", "security_groups", "security_group_rules")
+    cloud.network_quota = SimpleNamespace(**{kind: {"limit": -1, "used": 5, "reserved": 0} for kind in kinds})
+    cloud.volume_limits = volumes(-1, -1)
+    on_volumes = replace(FOUND, master_volume_gib=20, slave_volume_gib=20)
+    assert judged(cloud, on_volumes, minSlaves=2, maxSlaves=9999) == ()
+
+
 @pytest.mark.parametrize(
     ("limits", "lacks"),
     [
