@@ -229,6 +229,26 @@ def test_a_preview_shows_new_texts_of_the_users_line_by_line() -> None:
     )
 
 
+def test_a_preview_shows_the_new_texts_of_slaves_and_of_a_master_that_gets_them(
+    run: Run, cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "setup").write_text("#!/bin/sh\necho done\n")
+    own = {"slave_script": str(tmp_path / "setup"), "master_script": str(tmp_path / "setup")}
+    wanted = SETTINGS.model_copy(update=own)
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", said.append)
+    run(Engine({}), lambda: program.cluster(wanted, FOUND, cloud))
+    assert said == [], "an update has shown it before it asks"
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
+    run(Engine({}), lambda: program.cluster(wanted, FOUND, cloud))
+    shown = ":\n    + #!/bin/sh\n    + echo done\n"
+    assert said == [f"new is ecm:slaveScript{shown}", f"new is ecm:masterScript{shown}"]
+    said.clear()
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    run(Engine(running_state()), lambda: program.cluster(wanted, FOUND, cloud))
+    assert said == [f"new is ecm:slaveScript{shown}"], "the running master has had its first boot"
+
+
 BOOT_VOLUME = {
     "sourceType": "image",
     "destinationType": "volume",
