@@ -30,8 +30,12 @@ USERS = {"ada": 2001, "bob": 2002, "ecm": 2003}
 _CONFIG = (
     "cloudinit/files/common/etc/condor/config.d/10-ecm-pool.conf",
     "cloudinit/files/master/etc/condor/config.d/20-ecm-master.conf",
+    "cloudinit/files/master/etc/condor/config.d/90-ecm-master.conf",
 )
-_SLAVES_CONFIG = "cloudinit/files/slave/etc/condor/config.d/20-ecm-slave.conf"
+_SLAVES_CONFIG = (
+    "cloudinit/files/slave/etc/condor/config.d/20-ecm-slave.conf",
+    "cloudinit/files/slave/etc/condor/config.d/90-ecm-slave.conf",
+)
 _HERE = """
 CONDOR_HOST = 127.0.0.1
 COLLECTOR_HOST = 127.0.0.1:{port}
@@ -145,12 +149,15 @@ def image() -> Path:
 
 
 @contextmanager
-def real_pool(slaves: tuple[str, ...] = (), settings: str = "", *, guarded: bool = False) -> Iterator[RealPool]:
+def real_pool(
+    slaves: tuple[str, ...] = (), settings: str = "", *, of_user: str = "", guarded: bool = False
+) -> Iterator[RealPool]:
     """Starts one, and asks with `htcondor2` go there meanwhile.
 
     Args:
         slaves: names of startds, of two CPUs each.
         settings: more configuration, read last.
+        of_user: a user's configuration, read where the product reads it.
         guarded: whether it asks everybody who they are, as the product does, instead of believing what they say.
 
     Raises:
@@ -165,9 +172,10 @@ def real_pool(slaves: tuple[str, ...] = (), settings: str = "", *, guarded: bool
     own = work / "upper/etc/condor/config.d"
     for folder in (own, work / "over", work / "root"):
         folder.mkdir(parents=True)
-    for name in (*_CONFIG, _SLAVES_CONFIG) if slaves else _CONFIG:
+    for name in (*_CONFIG, *_SLAVES_CONFIG) if slaves else _CONFIG:
         shutil.copy(REPO / name, own)
     startds = _SLAVES + "".join(_SLAVE.format(name=name, up=name.upper()) for name in slaves)
+    (own / "60-ecm-user.conf").write_text(of_user)
     (own / "90-here.conf").write_text(here + (startds if slaves else "") + settings)
     accounts = "".join(f"{user}:x:{uid}:{uid}::/tmp:/bin/sh\n" for user, uid in USERS.items())
     (work / "upper/etc/passwd").write_text((rootfs / "etc/passwd").read_text() + accounts)

@@ -32,8 +32,8 @@ IDLE = " && ".join(("JobStatus == 1", *(f"JobUniverse != {universe}" for univers
 # Atomic at the startd: it refuses when any slot has been claimed or matched in the meantime.
 NO_CLAIM = 'SlotType =!= "Dynamic" && State =!= "Claimed" && State =!= "Matched" && State =!= "Preempting"'
 
-# Ten years by our configuration (20-ecm-slave.conf); another one may have less, and a startd whose drain was undone too
-# early has none (`revive`).
+# Ten years by our configuration (90-ecm-slave.conf); a policy of the user's may leave a job less, and a startd whose
+# drain was undone too early has none (`revive`).
 JOBS_MAY_STAY = "(MaxJobRetirementTime > 100000000) =?= true"
 
 UPDATE_EVERY = 60

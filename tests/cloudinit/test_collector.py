@@ -1,4 +1,7 @@
-"""Who may say what to the master's collector: asked of a real one, with the product's own configuration."""
+"""Who may say what to the master's collector: asked of a real one, with the product's own configuration.
+
+With a user's beside it, who sets what he had better added to.
+"""
 
 import re
 import subprocess
@@ -26,10 +29,28 @@ FORGED = {
 STARTD, MASTER = "UPDATE_STARTD_AD", "UPDATE_MASTER_AD"
 
 
+OF_USER = """
+ALLOW_READ = bob@pool
+ALLOW_WRITE = ada@pool
+ALLOW_DAEMON = carol@pool
+ALLOW_NEGOTIATOR = carol@pool
+ALLOW_ADMINISTRATOR = carol@pool
+ALLOW_ADVERTISE_STARTD = carol@pool
+ALLOW_ADVERTISE_MASTER = carol@pool
+ALLOW_ADVERTISE_SCHEDD = carol@pool
+COLLECTOR.ALLOW_DAEMON = carol@pool
+COLLECTOR.ALLOW_NEGOTIATOR = carol@pool
+COLLECTOR_REQUIREMENTS = Name =!= "slot1@unwanted.pool"
+JOB_TRANSFORM_NAMES = Mark
+JOB_TRANSFORM_Mark = SET Marked true
+ADD_SIGNIFICANT_ATTRIBUTES = Marked
+SEC_TOKEN_REVOCATION_EXPR = ($(SEC_TOKEN_REVOCATION_EXPR)) || member(sub, {"leaked@slaves.pool"})
+"""
+
+
 @pytest.fixture(scope="module")
 def condor() -> Iterator[RealPool]:
-    revoked = 'SEC_TOKEN_REVOCATION_EXPR = ($(SEC_TOKEN_REVOCATION_EXPR)) || member(sub, {"leaked@slaves.pool"})\n'
-    with real_pool(guarded=True, settings=revoked) as running:
+    with real_pool(guarded=True, of_user=OF_USER) as running:
         yield running
 
 
@@ -164,3 +185,20 @@ def test_a_token_that_an_account_fetches_serves_nowhere(condor: RealPool) -> Non
         condor, fetched, "condor_status", "-any"
     )
     condor.submit("ada", "executable = /bin/true\nqueue\n")
+
+
+def test_a_users_configuration_takes_nothing_from_what_the_controller_relies_on_and_holds_beside_it(
+    condor: RealPool,
+) -> None:
+    job = "executable = /bin/true\nmax_job_retirement_time = 0\nhold = true\nqueue\n"
+    for user in "ada", "ecm":
+        condor.submit(user, job)
+    jobs = condor.run("condor_q", "-all", "-af", "Owner", "Marked", "MaxJobRetirementTime", user="ecm").splitlines()
+    assert sorted({line for line in jobs if "true" in line}) == ["ada true undefined", "ecm true undefined"]
+    with pytest.raises(subprocess.CalledProcessError):
+        condor.submit("bob", job)
+    grouped_by = condor.run("condor_config_val", "ADD_SIGNIFICANT_ATTRIBUTES")
+    assert {"Marked", "Owner", "RequestGPUs"} <= set(re.split(r"[,\s]+", grouped_by))
+    unwanted = {"Machine": '"unwanted.pool"', "Name": '"slot1@unwanted.pool"', "EcmSlave": '"unwanted"'}
+    advertise(condor, "unwanted", STARTD, FORGED | unwanted)
+    assert seen(condor, "-constraint", 'EcmSlave == "unwanted"', "-af", "Name") == []
