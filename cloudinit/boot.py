@@ -20,6 +20,8 @@ LIMIT = 65_535
 """Bytes of base64 that Nova takes as user-data."""
 METADATA = "169.254.169.254"
 UV_VERSION = "0.13.9"
+MODES = {"bin": "0755", "sbin": "0755", "sudoers.d": "0440"}
+"""By folder; of all other files 0644."""
 
 
 class UserDataError(ValueError):
@@ -207,7 +209,7 @@ def _trees(role: str, system: System) -> Iterable[File]:
     files: dict[str, File] = {}
     for root in (FILES / tree for tree in ("common", *system.trees, role)):
         for path in sorted(p for p in root.rglob("*") if p.is_file()):
-            mode = "0755" if path.parent.name in ("bin", "sbin") else "0644"
+            mode = MODES.get(path.parent.name, "0644")
             target = f"/{path.relative_to(root)}"
             files[target] = File(target, path.read_bytes(), mode)
     return files.values()

@@ -173,3 +173,14 @@ def test_without_docker_an_images_docker_is_not_offered() -> None:
     of_slave = files(boot.slave(replace(SLAVE, docker=False)))
     assert of_slave["/etc/condor/config.d/15-ecm-node.conf"]["content"].endswith("DOCKER = \n")
     assert "ECM_DOCKER='no'\n" in of_slave["/etc/ecm/node.env"]["content"]
+
+
+@pytest.mark.parametrize("system", ["el-8", "el-9", "el-10"])
+def test_sudo_on_enterprise_linux_finds_ecm_and_our_condor_submit_before_htcondors(system: str) -> None:
+    of_master = files(boot.master(master(system=SYSTEMS[system])))
+    sudoers = of_master["/etc/sudoers.d/ecm"]
+    assert sudoers["permissions"] == "0440", "visudo -c complains of any other"
+    searched = sudoers["content"].split("\nDefaults secure_path = ")[1].strip().split(":")
+    for ours in "/usr/local/sbin/condor_submit", "/usr/local/bin/ecm":
+        assert ours in of_master
+        assert searched.index(str(Path(ours).parent)) < searched.index("/usr/bin")
