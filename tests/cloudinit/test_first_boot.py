@@ -1,9 +1,12 @@
 """Parts of the first boot, run on folders of a test, and the order of the whole."""
 
+import hashlib
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from cloudinit.systems import SYSTEMS
 
 FILES = Path(__file__).parents[2] / "cloudinit" / "files"
 FIRST_BOOT = "usr/local/sbin/ecm-first-boot"
@@ -23,11 +26,48 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(root: Path, role: str, function: str) -> None:
-    """Calls one function of a role's first boot."""
+def said(root: Path, role: str, function: str) -> "subprocess.CompletedProcess[str]":
+    """Calls one function of a role's first boot; gives its exit status and what it says."""
     script = f". {NODE}; eval \"$(sed -n '/^[a-z_]*() {{/,/^}}/p' {FILES / role / FIRST_BOOT})\"; {function}"
     environment = {"PATH": f"{root}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "ECM_ROOT": str(root)}
-    subprocess.run(["bash", "-c", script], env=environment, check=True, capture_output=True)
+    return subprocess.run(["bash", "-c", script], env=environment, check=False, capture_output=True, text=True)
+
+
+def run(root: Path, role: str, function: str) -> None:
+    """Calls one that succeeds."""
+    done = said(root, role, function)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def has(root: Path, program: str, text: str) -> None:
+    """Puts a stand-in there: by its path, or found by its name."""
+    path = root / (program if "/" in program else f"bin/{program}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def notes(root: Path, *programs: str) -> None:
+    """Has stand-ins note what they are asked."""
+    for program in programs:
+        has(root, program, f'echo "{program} $*" >>{root}/asked')
+
+
+def asked(root: Path) -> list[str]:
+    """What stand-ins have noted."""
+    note = root / "asked"
+    return note.read_text().splitlines() if note.exists() else []
+
+
+def is_system(root: Path, name: str, os_release: str = "") -> None:
+    """Gives the node a system of the table's."""
+    system = SYSTEMS[name]
+    for folder in "etc/apt/sources.list.d", "etc/yum.repos.d":
+        (root / folder).mkdir(parents=True)
+    script = FILES / system.trees[-1] / "usr/local/sbin/ecm-system"
+    (root / "usr/local/sbin/ecm-system").write_text(script.read_text())
+    (root / "etc/os-release").write_text(os_release)
+    notes(root, "apt-get", "dnf", "yum", "subscription-manager")
 
 
 def identities(root: Path) -> list[str]:
@@ -116,3 +156,35 @@ def test_what_flushes_the_firewall_closes_the_metadata_service_again() -> None:
     again = "=/usr/sbin/nft -f /etc/ecm/metadata.nft"
     for after in ("ExecStartPost", "ExecReload", "ExecStopPost"):
         assert f"{after}{again}\n" in drop_in
+
+
+REFUSED = "ecm: first boot failed: "
+
+
+def has_condor(root: Path, version: str) -> None:
+    has(root, "usr/bin/condor_version", f"echo '$CondorVersion: {version} 2026-01-01 BuildID: x $'")
+
+
+SAYS_NOTHING = "exit 1"
+SAYS_IT_LATE = """echo asked >>"$0.tries"; [ "$(wc -l <"$0.tries")" = 3 ] && echo '$CondorVersion: 23.9.6 2025 x $'"""
+
+
+CHTC, CS = "https://htcss-downloads.chtc.wisc.edu", "https://research.cs.wisc.edu/htcondor"
+
+
+def test_a_centos_7_without_centos_repositories_as_rhel_has_boots_on(root: Path) -> None:
+    is_system(root, "centos-7")
+    redhat = root / "etc/yum.repos.d/redhat.repo"
+    redhat.write_text("mirrorlist=http://mirror.centos.org\n")
+    run(root, "slave", "prepare_system")
+    assert redhat.read_text() == "mirrorlist=http://mirror.centos.org\n"
+    base = root / "etc/yum.repos.d/CentOS-Base.repo"
+    base.write_text("mirrorlist=http://x\n#baseurl=http://mirror.centos.org/centos/$releasever/os/$basearch/\n")
+    run(root, "slave", "prepare_system")
+    assert base.read_text() == "#mirrorlist=http://x\nbaseurl=http://vault.centos.org/7.9.2009/os/$basearch/\n"
+
+
+FETCH = """
+for word; do case $last in -o) to=$word ;; esac; last=$word; done
+case $last in *.sha256 | *checksums.txt) echo "{digest}  {name}" >"$to" ;; *) cp {archive} "$to" ;; esac
+"""
