@@ -169,6 +169,38 @@ SAYS_NOTHING = "exit 1"
 SAYS_IT_LATE = """echo asked >>"$0.tries"; [ "$(wc -l <"$0.tries")" = 3 ] && echo '$CondorVersion: 23.9.6 2025 x $'"""
 
 
+@pytest.mark.parametrize(
+    ("ours", "master", "why"),
+    [
+        ("25.0.14", "echo '$CondorVersion: 25.0.2 2025 x $'", ""),
+        ("23.9.6", "echo '$CondorVersion: 25.0.2 2025 x $'", ""),
+        ("25.0.14", "echo '$CondorVersion: 23.9.6 2025 x $'", "HTCondor 25.0.14 is newer than the master's 23.9.6"),
+        ("25.0.14", SAYS_IT_LATE, "HTCondor 25.0.14 is newer than the master's 23.9.6"),
+        ("25.0.14", SAYS_NOTHING, ""),
+    ],
+)
+def test_a_slave_that_is_newer_than_the_master_ends_its_first_boot(
+    root: Path, ours: str, master: str, why: str
+) -> None:
+    has_condor(root, ours)
+    has(root, "condor_status", master)
+    has(root, "sleep", "")
+    done = said(root, "slave", "not_newer_than_the_master")
+    assert (REFUSED + why in done.stdout) == (done.returncode != 0) == bool(why), done.stdout
+    assert ("going on without" in done.stdout) == (master == SAYS_NOTHING)
+
+
+@pytest.mark.parametrize(("version", "fits"), [("23.9.6", True), ("25.0.14", True), ("10.9.0", False), ("2.5", False)])
+def test_a_master_whose_htcondor_has_no_bindings_ends_its_first_boot(root: Path, version: str, fits: bool) -> None:
+    (root / "opt/ecm").mkdir(parents=True)
+    (root / "opt/ecm/bindings").write_text("23 htcondor==23.10.29\n24 htcondor==24.0.1\n25 htcondor==25.0.99\n")
+    has_condor(root, version)
+    done = said(root, "master", "has_bindings")
+    assert (done.returncode == 0) == fits
+    assert fits or f"{REFUSED}the controller has no bindings for HTCondor {version}, only for 23 24 25" in done.stdout
+    assert steps("master").index("get_condor") < steps("master").index("has_bindings")
+
+
 CHTC, CS = "https://htcss-downloads.chtc.wisc.edu", "https://research.cs.wisc.edu/htcondor"
 
 
