@@ -220,3 +220,29 @@ FETCH = """
 for word; do case $last in -o) to=$word ;; esac; last=$word; done
 case $last in *.sha256 | *checksums.txt) echo "{digest}  {name}" >"$to" ;; *) cp {archive} "$to" ;; esac
 """
+
+
+@pytest.mark.parametrize(
+    ("account", "why"),
+    [
+        ("", ""),
+        ("alice:x:1001:1001::{root}/home/alice:/bin/bash", ""),
+        ("alice:x:994:990::/:/sbin/nologin", "uid 994, home /"),
+        ("alice:x:1001:1001::/:/bin/bash", "uid 1001, home /"),
+        ("alice:x:65534:65534::/nonexistent:/sbin/nologin", "uid 65534, home /nonexistent"),
+    ],
+)
+def test_an_account_of_the_systems_own_gets_nobodys_keys(root: Path, account: str, why: str) -> None:
+    (root / "etc/ecm/users").mkdir()
+    (root / "etc/ecm/users/alice").write_text("ssh-ed25519 AAAA\n")
+    passwd = root / "passwd"
+    passwd.write_text(f"{account.format(root=root)}\n" if account else "")
+    made = f"alice:x:1002:1002::{root}/home/alice:/bin/bash"
+    has(root, "getent", f'grep "^$2:" {passwd}')
+    has(root, "useradd", f"echo {made} >>{passwd}; echo useradd >>{root}/asked")
+    notes(root, "install")
+    done = said(root, "master", "make_users")
+    assert (REFUSED in done.stdout) == (done.returncode != 0) == bool(why), done.stdout + done.stderr
+    assert why in done.stdout
+    assert (asked(root)[:1] == ["useradd"]) == (not account)
+    assert any(line.endswith(f"{root}/home/alice/.ssh/authorized_keys") for line in asked(root)) == (not why)
