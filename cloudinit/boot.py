@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from cloudinit.systems import BINDINGS, LEAST_CONDOR, UV_PYTHON, System
+from cloudinit.systems import BINDINGS, KEYS, LEAST_CONDOR, UV_PYTHON, System
 
 FILES = Path(__file__).parent / "files"
 LIMIT = 65_535
@@ -238,6 +238,7 @@ def _node_env(system: System, own: Additions, **values: str) -> File:
     of_all = {
         "ECM_SYSTEM": system.name,
         "ECM_CONDOR_REPOSITORY": system.repository,
+        "ECM_CONDOR_KEY": KEYS.get(system.repository, ""),
         "ECM_LEAST_CONDOR": LEAST_CONDOR,
         "ECM_PACKAGES": " ".join(own.packages),
     }

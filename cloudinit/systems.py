@@ -63,6 +63,15 @@ _TABLE = (
 )
 SYSTEMS: Mapping[str, System] = MappingProxyType({system.name: system for system in _TABLE})
 
+KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "23.0": "4A56C5BBCDB0AAA2DDE9A690BDEEE24C92897C00",
+        "25.0": "962A9BCDD330245F2703C88B74E5BE22D4E9B1FC",
+    }
+)
+"""By series, the fingerprint of the key that signs HTCondor's repository: of "OSG 23" and of "OSG 25 Developer Signing
+Key", as OSG's page "Release Signing Information" has them."""
+
 END_OF_LIFE = "el-6"
 UNUSABLE: Mapping[str, str] = MappingProxyType(
     {

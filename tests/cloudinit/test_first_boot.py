@@ -201,7 +201,92 @@ def test_a_master_whose_htcondor_has_no_bindings_ends_its_first_boot(root: Path,
     assert steps("master").index("get_condor") < steps("master").index("has_bindings")
 
 
+@pytest.mark.parametrize(("version", "old"), [("8.8.17", True), ("9.0.0", False), ("23.9.6", False), ("", True)])
+def test_an_htcondor_without_tokens_is_refused(root: Path, version: str, old: bool) -> None:
+    (root / "etc/ecm/node.env").write_text("ECM_LEAST_CONDOR=9.0\nECM_CONDOR_REPOSITORY=25.0\n")
+    has(root, "usr/sbin/condor_master", "")
+    has_condor(root, version)
+    done = said(root, "slave", "get_condor")
+    assert (REFUSED in done.stdout) == (done.returncode != 0) == old, done.stdout
+
+
 CHTC, CS = "https://htcss-downloads.chtc.wisc.edu", "https://research.cs.wisc.edu/htcondor"
+KEY = "962A9BCDD330245F2703C88B74E5BE22D4E9B1FC"
+
+
+def has_key(root: Path, *fingerprints: str) -> None:
+    """The node expects `KEY`, and the file that it fetches, which is its URL here, has these, as gpg tells."""
+    (root / "etc/ecm/node.env").write_text(f"ECM_CONDOR_KEY={KEY}\n")
+    has(root, "curl", 'while [ $# -gt 1 ]; do [ "$1" != -o ] || to=$2; shift; done; echo "$1" >"$to"')
+    said = "".join(
+        f"pub:-:4096:1:{key[24:]}:1756938538:::-:\nfpr:::::::::{key}:\nuid:::::::::One:\nsub:-:4096:1:FF:1756938538::::\n"
+        for key in fingerprints
+    )
+    has(root, "gpg", f"printf '%s' '{said}'")
+
+
+OTHER = "4A56C5BBCDB0AAA2DDE9A690BDEEE24C92897C00"
+
+
+@pytest.mark.parametrize("keys", [(), (OTHER,), (OTHER, KEY), (KEY, OTHER)])
+@pytest.mark.parametrize("system", ["debian-12", "el-9", "centos-7"])
+def test_nothing_comes_from_a_repository_with_another_key_than_the_known_one(
+    root: Path, system: str, keys: tuple[str, ...]
+) -> None:
+    is_system(root, system, "ID=x\nVERSION_ID=9\nVERSION_CODENAME=x\n")
+    has(root, "rpm", "printf x86_64")
+    has_key(root, *keys)
+    done = said(root, "slave", "add_condor_repository 25.0")
+    assert done.returncode != 0
+    assert f"isn't the key {KEY}" in done.stdout
+    assert not list(root.glob("etc/*/*/htcondor.*"))
+    assert not (root / "etc/ecm/htcondor.asc").exists()
+
+
+@pytest.mark.parametrize(
+    ("system", "os_release", "url"),
+    [
+        ("debian-12", "ID=debian\nVERSION_CODENAME=bookworm\n", "repo/debian/25.0 bookworm main"),
+        ("ubuntu-24.04", "ID=ubuntu\nVERSION_CODENAME=noble\n", "repo/ubuntu/25.0 noble main"),
+    ],
+)
+def test_apt_takes_from_htcondors_repository_only_what_its_key_has_signed(
+    root: Path, system: str, os_release: str, url: str
+) -> None:
+    is_system(root, system, os_release)
+    has_key(root, KEY)
+    run(root, "slave", "add_condor_repository 25.0")
+    assert (root / "etc/ecm/htcondor.asc").read_text() == f"{CHTC}/repo/keys/HTCondor-25.0-Key\n"
+    line = f"deb [signed-by=/etc/ecm/htcondor.asc] https://htcss-downloads.chtc.wisc.edu/{url}\n"
+    assert (root / "etc/apt/sources.list.d/htcondor.list").read_text() == line
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "url", "needs"),
+    [
+        ("el-8", "almalinux 8.10 x86_64", f"{CHTC}/repo/25.0/el8/x86_64/release", "powertools"),
+        ("el-9", "rocky 9.4 x86_64", f"{CHTC}/repo/25.0/el9/x86_64/release", "crb"),
+        ("el-9", "rhel 9.4 x86_64", f"{CHTC}/repo/25.0/el9/x86_64/release", "builder-for-rhel-9-x86_64-rpms"),
+        ("el-10", "almalinux 10 x86_64_v2", f"{CHTC}/repo/25.0/el10/x86_64_v2/release", "crb"),
+        ("centos-7", "centos 7 x86_64", f"{CS}/repo/23.0/el7/x86_64/release", "epel-release"),
+    ],
+)
+def test_dnf_takes_from_htcondors_repository_only_what_its_key_has_signed(
+    root: Path, system: str, machine: str, url: str, needs: str
+) -> None:
+    distro, version, arch = machine.split()
+    is_system(root, system, f"ID={distro}\nVERSION_ID={version}\n")
+    has(root, "rpm", f"printf {arch}")
+    has_key(root, KEY)
+    repository = root / "etc/yum.repos.d/htcondor.repo"
+    repository.write_text("[htcondor]\nbaseurl=http://elsewhere\ngpgcheck=0\n")
+    run(root, "slave", f"add_condor_repository {SYSTEMS[system].repository}")
+    section, *lines = repository.read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines)
+    assert (section, settings["baseurl"], settings["gpgkey"]) == ("[htcondor]", url, "file:///etc/ecm/htcondor.asc")
+    assert (settings["gpgcheck"], settings["repo_gpgcheck"]) == ("1", "1")
+    assert int(settings["priority"]) < 99, "EPEL has an HTCondor, too"
+    assert needs in "\n".join(asked(root))
 
 
 def test_a_centos_7_without_centos_repositories_as_rhel_has_boots_on(root: Path) -> None:
@@ -216,10 +301,78 @@ def test_a_centos_7_without_centos_repositories_as_rhel_has_boots_on(root: Path)
     assert base.read_text() == "#mirrorlist=http://x\nbaseurl=http://vault.centos.org/7.9.2009/os/$basearch/\n"
 
 
+@pytest.mark.parametrize(
+    ("brought", "in_container", "installed", "becomes"),
+    [
+        ("", False, "install docker.io docker-cli", "enable docker.service"),
+        ("", True, "install podman crun", "podman"),
+        ("docker", False, "", "enable docker.service"),
+        ("podman", False, "", "podman"),
+        ("nothing to be had", False, "", ""),
+    ],
+)
+def test_a_slave_gets_docker_or_what_stands_for_it(
+    root: Path, brought: str, in_container: bool, installed: str, becomes: str
+) -> None:
+    packages = "" if brought == "nothing to be had" else "docker.io docker-cli"
+    (root / "etc/ecm/node.env").write_text(f"ECM_DOCKER=yes\nECM_DOCKER_PACKAGES='{packages}'\n")
+    unit, podman = root / "docker.service", root / "usr/bin/podman"
+    podman.parent.mkdir(parents=True)
+    notes(root, "groupadd", "usermod")
+    has(root, "systemctl", f'echo "$*" >>{root}/asked; [ $1 != cat ] || [ -e {unit} ]')
+    has(root, "systemd-detect-virt", "exit 0" if in_container else "exit 1")
+    if brought == "docker":
+        unit.touch()
+    if brought in ("docker", "podman"):
+        has(root, f"usr/bin/{brought}", "")
+    install = (
+        f'install_packages() {{ echo "install $*" >>{root}/asked; '
+        f"case $1 in podman) install -m 755 /bin/true {podman} ;; *) touch {unit} ;; esac; }}; "
+    )
+    stand_in = f"podman_for_docker() {{ echo podman >>{root}/asked; }}; "
+    done = said(root, "slave", install + stand_in + "get_docker")
+    assert (REFUSED in done.stdout) == (done.returncode != 0) == (not becomes)
+    assert [line for line in asked(root) if line.startswith("install")] == [installed] * bool(installed)
+    assert not becomes or becomes in asked(root)
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_a_firewall_of_the_images_is_opened_for_htcondor_and_leaves_the_metadata_closed(
+    root: Path, active: bool
+) -> None:
+    notes(root, "firewall-cmd")
+    has(root, "systemctl", f'[ $1 != is-active ] || exit {int(not active)}; echo "$*" >>{root}/asked')
+    run(root, "master", "open_firewall")
+    opened = [
+        "firewall-cmd --quiet --permanent --add-port=9618/tcp --add-port=41000-42000/tcp",
+        "firewall-cmd --quiet --reload",
+        "reload ecm-metadata.service",
+    ]
+    assert asked(root) == (opened if active else [])
+
+
 FETCH = """
 for word; do case $last in -o) to=$word ;; esac; last=$word; done
 case $last in *.sha256 | *checksums.txt) echo "{digest}  {name}" >"$to" ;; *) cp {archive} "$to" ;; esac
 """
+
+
+@pytest.mark.parametrize(("function", "program"), [("get_uv", "uv"), ("get_pulumi", "pulumi")])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_program_that_is_fetched_is_taken_with_its_sum_only(
+    root: Path, function: str, program: str, whole: bool
+) -> None:
+    (root / "etc/ecm/node.env").write_text("ECM_UV=0.1 ECM_PULUMI=3.1 ECM_PROVIDER=5.5\n")
+    has(root, f"inside/{program}", "")
+    archive = root / "archive.tar.gz"
+    subprocess.run(["tar", "-czf", archive, "-C", root, f"inside/{program}"], check=True)
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest() if whole else "0" * 64
+    names = {"uv": "uv-x86_64-unknown-linux-musl.tar.gz", "pulumi": "pulumi-v3.1-linux-x64.tar.gz"}
+    has(root, "curl", FETCH.format(digest=digest, name=names[program], archive=archive))
+    done = said(root, "master", function)
+    assert (done.returncode == 0) == whole, done.stdout + done.stderr
+    assert (root / "opt/ecm/bin" / program).exists() == whole
+    assert whole or f"{names[program]}: FAILED" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -113,3 +113,8 @@ def test_the_pinned_bindings_are_those_of_their_series() -> None:
     for system in SYSTEMS.values():
         if system.condor and not system.no_master:
             assert system.condor.partition(".")[0] in systems.BINDINGS, system.name
+
+
+def test_the_key_of_every_repository_is_known() -> None:
+    assert set(systems.KEYS) == {system.repository for system in SYSTEMS.values() if system.repository}
+    assert all(re.fullmatch("[0-9A-F]{40}", key) for key in systems.KEYS.values())
