@@ -261,6 +261,14 @@ def test_apt_takes_from_htcondors_repository_only_what_its_key_has_signed(
     assert (root / "etc/apt/sources.list.d/htcondor.list").read_text() == line
 
 
+def test_apt_is_asked_again_while_another_one_has_its_lists(root: Path) -> None:
+    is_system(root, "debian-12")
+    has(root, "sleep", "")
+    has(root, "apt-get", f'echo "$*" >>{root}/asked; case $* in *update) [ "$(wc -l <{root}/asked)" = 3 ] ;; esac')
+    run(root, "slave", "install_packages htop")
+    assert [line.split()[-1] for line in asked(root)] == ["update", "update", "update", "htop"]
+
+
 @pytest.mark.parametrize(
     ("system", "machine", "url", "needs"),
     [
