@@ -1,5 +1,6 @@
 """The `pulumi` command, ended when it takes too long: a state that never answers would hold the controller for ever."""
 
+import os
 import signal
 import threading
 import time
@@ -97,8 +98,12 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def is_engine(pid: int) -> bool:
-    """Whether a process is Pulumi's. After a reboot another one may have the number of an engine that was killed."""
+    """Whether a process is a Pulumi of this account's.
+
+    After a reboot another one may have the number of an engine that was killed, and any account may call its own so.
+    """
     try:
-        return psutil.Process(pid).name().startswith("pulumi")
+        process = psutil.Process(pid)
+        return process.name().startswith("pulumi") and process.uids().real == os.getuid()
     except psutil.NoSuchProcess:
         return False

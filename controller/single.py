@@ -9,6 +9,8 @@ from typing import IO
 from controller.disk import BestEffort
 from controller.errors import OutsideError
 
+PRIVATE = 0o600
+
 
 def only_one(path: Path, now: datetime) -> IO[bytes]:
     """Holds the lock until the file that is returned is closed, or the process ends in whatever way.
@@ -20,8 +22,10 @@ def only_one(path: Path, now: datetime) -> IO[bytes]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Never unlinked: who opened it before would hold the lock of a file that is gone.
-        file = path.open("ab+", buffering=0)
+        # Never unlinked: who opened it before would hold the lock of a file that is gone. And this account's alone, for
+        # whoever may read it may hold it; also one that an earlier version made.
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, PRIVATE), "ab+", buffering=0)
+        os.fchmod(file.fileno(), PRIVATE)
     except OSError as error:
         raise OutsideError(
             f"{path} can't be opened - {error.strerror} - without it a second controller could run: make room for it"

@@ -1,7 +1,10 @@
-"""Settings that several tests of the controller share."""
+"""Values that several tests of the controller share."""
 
 from cluster.cloud import Flavor
 from cluster.report import Shared, SlaveTemplate
+
+NOBODY = 65534
+"""An account that owns nothing."""
 
 SETTINGS = Shared(
     min_slaves=0,

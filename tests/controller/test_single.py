@@ -1,5 +1,7 @@
 """One controller on a master, held by a real lock of the kernel."""
 
+import errno
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -7,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from controller import single
 from controller.errors import OutsideError
 from controller.single import only_one
+from tests.controller.made_up import NOBODY
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -27,10 +31,29 @@ def test_it_is_free_when_the_first_has_ended(tmp_path: Path) -> None:
             pass
 
 
-def test_a_full_disk_is_no_reason_not_to_hold_it() -> None:
+def test_a_full_disk_is_no_reason_not_to_hold_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock is there already, and nothing can be written into it."""
-    with only_one(Path("/dev/full"), NOW) as lock:
-        assert not lock.closed
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(single, "_sign", full)
+    with only_one(tmp_path / "lock", NOW), pytest.raises(OutsideError, match="another controller runs here - unknown"):
+        only_one(tmp_path / "lock", NOW)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="takes another account")
+@pytest.mark.parametrize("left", [False, True])
+def test_another_account_cannot_hold_it(open_to_all: Path, *, left: bool) -> None:
+    """The kernel gives a lock to whoever may read the file; an earlier version left one that all may."""
+    lock = open_to_all / "controller.lock"
+    if left:
+        lock.touch(0o644)
+    only_one(lock, NOW).close()
+    hold = ["flock", "--nonblock", str(lock), "true"]
+    theirs = subprocess.run(hold, user=NOBODY, capture_output=True, text=True, check=False)
+    assert "Permission denied" in theirs.stderr
+    only_one(lock, NOW).close()
 
 
 def test_a_lock_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:

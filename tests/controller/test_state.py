@@ -19,7 +19,7 @@ from cluster.program import Change
 from controller import command, state
 from controller.decide import BATCH
 from controller.errors import OutsideError, UpdateFailedError
-from tests.controller.made_up import SETTINGS
+from tests.controller.made_up import NOBODY, SETTINGS
 
 INSTANCE = "openstack:compute/instance:Instance"
 
@@ -82,12 +82,23 @@ def test_another_process_with_the_number_of_a_killed_engine_does_not_keep_its_lo
     assert not command.is_engine(2**22 + 1)
 
 
-def test_an_engine_that_runs_keeps_its_lock(tmp_path: Path) -> None:
-    engine = tmp_path / "pulumi"
+@pytest.mark.parametrize(
+    ("account", "is_one"),
+    [
+        (os.getuid(), True),
+        pytest.param(NOBODY, False, marks=pytest.mark.skipif(os.getuid() != 0, reason="takes another account")),
+    ],
+)
+def test_an_engine_that_runs_keeps_its_lock_and_another_accounts_process_of_its_name_does_not(
+    open_to_all: Path, account: int, *, is_one: bool
+) -> None:
+    engine = open_to_all / "pulumi"
     engine.symlink_to(which("sleep") or "")
-    with subprocess.Popen([engine, "60"]) as process:
-        assert command.is_engine(process.pid)
-        process.kill()
+    with subprocess.Popen([engine, "60"], user=account) as process:
+        try:
+            assert command.is_engine(process.pid) is is_one
+        finally:
+            process.kill()
 
 
 class Stack:
