@@ -6,6 +6,7 @@ some clouds its URL has the project's id in it.
 """
 
 import json
+import re
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -23,12 +24,14 @@ from cluster.login import Login, access, connect_as, translated
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from keystoneauth1.access.access import AccessInfoV3
     from openstack.connection import Connection
 
     from cluster.stack import Remembered
+
+    Rule = Mapping[str, Any]
 
 RULES = Path(__file__).with_name("access-rules.json")
 CREDENTIAL_TYPE = "openstack:identity/applicationCredential:ApplicationCredential"
@@ -38,6 +41,11 @@ CONSOLE_RULE = {"service": "compute", "method": "POST", "path": "/v2.1/servers/*
 WITHOUT_RULES = "master-without-rules"
 MEMBER = "member"
 """The role that making and deleting servers takes."""
+USUAL_ROLES = (MEMBER, "_member_", "reader")
+"""That, by its old name too, and what it implies."""
+NAMED = 3
+"""Of a longer list, as many are named."""
+_WILD = re.compile(r"(\*\*|\*|\{[^}]*\})")
 MAKE_ONE = (
     "openstack application credential create --role member --access-rules cluster/access-rules.json ecm-master, then "
     "pulumi config set ecm:applicationCredentialId ID and "
@@ -81,10 +89,16 @@ def given(settings: Settings, connection: "Connection") -> Login | None:
         )
     if administers(theirs):
         _warn_of_admin(f"the application credential {login.id} has")
-    if excess := too_wide(_credential_in(theirs)):
+    said, needed = _credential_in(theirs), rules(consoles=settings.console_logs)
+    for excess in too_wide(said, theirs.role_names or [], needed):
         pulumi.log.warn(
             f"the master's login can do more than it needs to - the application credential {login.id} {excess} - "
             f"a narrower one: {MAKE_ONE}"
+        )
+    if (had := said.get("access_rules")) and (lacking := _let_down(had, needed)):
+        pulumi.log.warn(
+            "calls of the controller will be refused - "
+            f"the application credential {login.id} has no rule for {listed(lacking)} - one that has all: {MAKE_ONE}"
         )
     if refused := refused_by(as_master):
         raise CloudError(
@@ -120,11 +134,55 @@ def _credential_in(token: "AccessInfoV3") -> "Mapping[str, Any]":
     return said
 
 
-def too_wide(token: Any) -> str:  # noqa: ANN401 - what Keystone says of an application credential in its token
-    """What a credential can do beyond its need, as its own token tells; empty when nothing."""
-    if not token.get("restricted", True):
-        return "is unrestricted: it can make further credentials"
-    return "" if token.get("access_rules") else "has no access rules: it can do whatever its user can"
+def too_wide(said: "Mapping[str, Any]", roles: "Iterable[str]", needed: "Iterable[Rule]") -> "Iterator[str]":
+    """What a credential can do beyond its need.
+
+    Args:
+        said: what Keystone says of it in its token.
+        roles: the token's.
+        needed: the rules that it has to have; any other is more, whatever it stands for.
+    """
+    if not said.get("restricted", True):
+        yield "is unrestricted: it can make further credentials"
+    if not (had := said.get("access_rules")):
+        yield "has no access rules: it can do whatever its user can"
+    ours = {_identity(rule) for rule in needed}
+    if more := [_call(rule) for rule in had or () if _identity(rule) not in ours]:
+        yield f"has rules for {listed(more)}"
+    # An administrator's are warned of apart.
+    if others := [name for name in roles if name.lower() not in USUAL_ROLES and "admin" not in name.lower()]:
+        yield f"has the roles {listed(others)}"
+
+
+def listed(names: "Sequence[str]") -> str:
+    """The first names, and how many more there are."""
+    *first, last = (*names[:NAMED], f"{len(names) - NAMED} more") if len(names) > NAMED else names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _identity(rule: "Rule") -> tuple[str, str, str]:
+    return rule["service"], rule["method"], rule["path"]
+
+
+def _call(rule: "Rule") -> str:
+    return f"{rule['method']} {rule['path']}"
+
+
+def _let_down(had: "Iterable[Rule]", needed: "Iterable[Rule]") -> list[str]:
+    """The calls that no rule lets through. Of the two paths of a call to Nova a cloud has one."""
+    let: dict[str, bool] = {}
+    for rule in needed:
+        call = _call(rule).replace("/v2.1/*/", "/v2.1/")
+        let[call] = let.get(call, False) or any(_lets(other, rule) for other in had)
+    return [call for call, so in let.items() if not so]
+
+
+def _lets(rule: "Rule", call: "Rule") -> bool:
+    """Whether a rule lets a call of another rule through, as the services see it: `{…}` is one segment, too."""
+    parts = enumerate(_WILD.split(rule["path"]))
+    pattern = "".join((".*" if part == "**" else "[^/]+") if at % 2 else re.escape(part) for at, part in parts)
+    path = call["path"].replace("**", "a/b").replace("*", "a")
+    return _identity(rule)[:2] == _identity(call)[:2] and bool(re.fullmatch(pattern, path))
 
 
 def refused_by(connection: "Connection") -> str:
@@ -210,9 +268,9 @@ def made(  # noqa: PLR0913 - all that it depends on, two of them by name
 
 def rules(*, consoles: bool) -> list[dict[str, str]]:
     """Service, method and path of every call that the master makes."""
-    listed: list[dict[str, str]] = json.loads(RULES.read_text())
+    always: list[dict[str, str]] = json.loads(RULES.read_text())
     project_in_path = {**CONSOLE_RULE, "path": CONSOLE_RULE["path"].replace("/v2.1/", "/v2.1/*/")}
-    return [*listed, CONSOLE_RULE, project_in_path] if consoles else listed
+    return [*always, CONSOLE_RULE, project_in_path] if consoles else always
 
 
 def is_the_stacks(was: "Remembered") -> bool:
@@ -220,12 +278,15 @@ def is_the_stacks(was: "Remembered") -> bool:
     return (CREDENTIAL_TYPE, RULED) in was.resources or _has_second(was)
 
 
-def lacks_consoles(was: "Remembered") -> bool:
-    """Whether the stack has made the master that is there a login that can't read consoles."""
+def lacks(was: "Remembered", *, consoles: bool) -> list[str]:
+    """The calls of the controller that the login which the stack has made for the master doesn't let through.
+
+    It keeps the rules that it was made with, as long as the master stays; the controller is as new as the last `up`.
+    """
     made_one = was.resources.get((CREDENTIAL_TYPE, RULED))
     if made_one is None or _has_second(was):
-        return False
-    return CONSOLE_RULE["path"] not in {rule["path"] for rule in made_one.get("accessRules") or ()}
+        return []
+    return _let_down(made_one.get("accessRules") or (), rules(consoles=consoles))
 
 
 def is_anothers(was: "Remembered", connection: "Connection") -> bool:

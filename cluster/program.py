@@ -60,7 +60,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         *unlike_systems(found),
         *running.warnings(master, known, settings, found),
         *room(settings, found, connection, was, known),
-        *(_without_consoles(settings, was) if fixed and not ready else ()),
+        *(_narrow_login(settings, master, was) if master and fixed and own_stays else ()),
         *(_keypair_of_another(settings, master, was, connection) if master and not ready else ()),
         *([LOGIN_STAYS] if ready and own_stays else ()),
     ):
@@ -164,11 +164,12 @@ def unlike_systems(found: Found) -> Iterator[str]:
         )
 
 
-def _without_consoles(settings: Settings, was: stack.Remembered) -> Iterator[str]:
-    if settings.console_logs and credential.lacks_consoles(was):
+def _narrow_login(settings: Settings, master: Master, was: stack.Remembered) -> Iterator[str]:
+    lacks = credential.lacks(was, consoles=settings.console_logs)
+    if lacks:
         yield (
-            "ecm:consoleLogs is true - the running master keeps its login, which can't read consoles - "
-            "docs/operations.md says how to replace the master"
+            f"the running master keeps its login, which has no rule for {credential.listed(lacks)} - the cloud refuses "
+            f"these calls of the controller's, and it logs so - {master.anew}; its queue is lost"
         )
 
 

@@ -49,6 +49,11 @@ class Master:
             network_id=was.resources.get((PORT_TYPE, MASTER), {}).get("networkId", ""),
         )
 
+    @property
+    def anew(self) -> str:
+        """What replaces it."""
+        return f"pulumi config set ecm:masterGeneration {self.generation + 1} && pulumi up makes a new one"
+
     def without(self, settings: Settings, found: Found) -> tuple[str, ...]:
         """The settings whose new value this master doesn't have."""
         pairs: dict[str, tuple[Any, Any]] = {
@@ -97,7 +102,7 @@ def warnings(master: Master | None, servers: Iterable[Server], settings: Setting
     if master.generation != settings.master_generation:
         word = f"ecm:masterGeneration was {master.generation} and is {settings.master_generation}"
         return (f"the master is replaced - {word} - the jobs in its queue are lost, and the slaves are made anew",)
-    anew = f"pulumi config set ecm:masterGeneration {master.generation + 1} && pulumi up makes a new one"
+    anew = master.anew
     if not there:
         raise MasterError(f"the master's server is gone - the state has it, the cloud hasn't - {anew}")
     said = []

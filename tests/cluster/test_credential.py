@@ -11,7 +11,10 @@ from cluster.errors import CloudError
 from cluster.stack import Remembered
 from tests.cluster.made_up import settings, token
 
-NARROW = {"id": "cred", "restricted": True, "access_rules": [{"path": "/v2.1/servers"}]}
+RULES = [{"id": f"{number}-id", **rule} for number, rule in enumerate(credential.rules(consoles=False))]
+NARROW = {"id": "cred", "restricted": True, "access_rules": RULES}
+"""As Keystone tells it in a token."""
+SERVICES = ("compute", "image", "network")
 READY = {"applicationCredentialId": "cred", "applicationCredentialSecret": "hush"}
 
 
@@ -56,6 +59,14 @@ def test_a_federated_login_is_warned_that_it_may_be_refused(cloud: Any, warned: 
     assert "this login is a federated one" in warned[0]
 
 
+def rule(method: str, path: str, service: str = "compute") -> dict[str, str]:
+    return {"id": "a-id", "service": service, "method": method, "path": path}
+
+
+def without(*paths: str) -> dict[str, Any]:
+    return NARROW | {"access_rules": [rule for rule in RULES if rule["path"] not in paths]}
+
+
 def test_a_ready_credential_is_taken(cloud: Any, master: Any, warned: list[str]) -> None:
     cloud.token = token(credential={"id": "mine", "restricted": True})
     master.token = token(credential=NARROW)
@@ -71,6 +82,15 @@ def test_a_ready_credential_is_taken(cloud: Any, master: Any, warned: list[str])
         (NARROW | {"restricted": False}, "the application credential cred is unrestricted"),
         (NARROW | {"access_rules": []}, "the application credential cred has no access rules"),
         ({"id": "cred", "restricted": True}, "the application credential cred has no access rules"),
+        (
+            NARROW | {"access_rules": [*RULES, rule("POST", "/**"), rule("POST", "/v2.1/servers/*/action")]},
+            "the application credential cred has rules for POST /** and POST /v2.1/servers/*/action - a narrower one:",
+        ),
+        (
+            NARROW | {"access_rules": [*RULES, *(rule("PUT", f"/{letter}") for letter in "abcde")]},
+            "has rules for PUT /a, PUT /b, PUT /c and 2 more - ",
+        ),
+        (NARROW | {"access_rules": [*RULES, rule("GET", "/v2/images", "compute")]}, "has rules for GET /v2/images - "),
     ],
 )
 def test_a_ready_one_that_is_wider_than_needed_is_warned_of(
@@ -78,7 +98,56 @@ def test_a_ready_one_that_is_wider_than_needed_is_warned_of(
 ) -> None:
     master.token = token(credential=theirs)
     assert credential.given(settings(**READY), cloud)
-    assert says in warned[0]
+    (said,) = warned
+    assert says in said
+
+
+@pytest.mark.parametrize(
+    ("theirs", "lacks"),
+    [
+        (without("/v2.1/servers", "/v2.1/*/servers"), "has no rule for POST /v2.1/servers - "),
+        (without("/v2/images"), "has no rule for GET /v2/images - "),
+        (without("/v2.1/servers"), ""),
+        (without("/v2.1/*/servers"), ""),
+        (without("/v2.1/servers/detail"), ""),
+        (NARROW | {"access_rules": [rule("GET", "/v2.1/servers/{id}")]}, "has no rule for POST /v2.1/servers, GET "),
+        (
+            NARROW | {"access_rules": [rule(m, "/**", s) for m in ("GET", "POST", "DELETE") for s in SERVICES]},
+            "",
+        ),
+    ],
+)
+def test_a_ready_one_that_lets_the_controller_not_make_its_calls_is_warned_of(
+    cloud: Any, master: Any, warned: list[str], theirs: dict[str, Any], lacks: str
+) -> None:
+    master.token = token(credential=theirs)
+    assert credential.given(settings(**READY), cloud)
+    said = [line for line in warned if "has no rule for" in line]
+    assert len(said) == bool(lacks)
+    assert all(f"the application credential cred {lacks}" in line for line in said)
+
+
+@pytest.mark.parametrize("consoles", [True, False])
+def test_a_ready_one_needs_the_rule_for_consoles_where_they_are_wanted(
+    cloud: Any, master: Any, warned: list[str], *, consoles: bool
+) -> None:
+    master.token = token(credential=NARROW | {"access_rules": credential.rules(consoles=True)})
+    credential.given(settings(**READY, consoleLogs=consoles), cloud)
+    assert [line for line in warned if "POST /v2.1/servers/*/action" in line] == warned
+    assert len(warned) == (not consoles)
+    master.token = token(credential=NARROW)
+    warned.clear()
+    credential.given(settings(**READY, consoleLogs=consoles), cloud)
+    assert len(warned) == consoles
+
+
+def test_a_ready_one_with_roles_that_the_controller_does_not_need_is_warned_of(
+    cloud: Any, master: Any, warned: list[str]
+) -> None:
+    master.token = token(credential=NARROW, roles=("Member", "reader", "creator", "heat_stack_owner"))
+    assert credential.given(settings(**READY), cloud)
+    (said,) = warned
+    assert "the application credential cred has the roles creator and heat_stack_owner - a narrower one" in said
 
 
 def test_a_ready_one_of_another_user_gives_slaves_that_users_keypair(
@@ -130,18 +199,25 @@ def changes(*, consoles: bool) -> set[tuple[str, str, str]]:
     return {(r["service"], r["method"], r["path"]) for r in listed if r["method"] != "GET"}
 
 
+ACTION = "POST /v2.1/servers/*/action"
+OLDER = [rule for rule in credential.rules(consoles=False) if not rule["path"].endswith("/limits")]
+
+
 @pytest.mark.parametrize(
     ("resources", "lacks"),
     [
-        ({}, False),
-        ({credential.RULED: {"accessRules": credential.rules(consoles=False)}}, True),
-        ({credential.RULED: {"accessRules": credential.rules(consoles=True)}}, False),
-        ({credential.RULED: {"accessRules": credential.rules(consoles=False)}, credential.WITHOUT_RULES: {}}, False),
+        ({}, []),
+        ({credential.RULED: {"accessRules": credential.rules(consoles=False)}}, [ACTION]),
+        ({credential.RULED: {"accessRules": credential.rules(consoles=True)}}, []),
+        ({credential.RULED: {"accessRules": OLDER}}, ["GET /v2.1/limits", ACTION]),
+        ({credential.RULED: {"accessRules": OLDER}, credential.WITHOUT_RULES: {}}, []),
     ],
 )
-def test_a_running_master_keeps_a_login_that_cannot_read_consoles(resources: dict[str, Any], *, lacks: bool) -> None:
+def test_a_running_masters_login_lacks_the_rules_that_came_after_it(
+    resources: dict[str, Any], lacks: list[str]
+) -> None:
     was = Remembered({(credential.CREDENTIAL_TYPE, name): outputs for name, outputs in resources.items()})
-    assert credential.lacks_consoles(was) is lacks
+    assert credential.lacks(was, consoles=True) == lacks
 
 
 OF_STACK = (credential.CREDENTIAL_TYPE, credential.RULED)

@@ -389,7 +389,7 @@ def running_state(generation: int = 1, **master: Any) -> dict[str, Any]:
     return {
         urn("master"): of_master,
         urn("master", PORT): {"networkId": "net-id"},
-        urn("master", CREDENTIAL): {},
+        urn("master", CREDENTIAL): {"accessRules": credential.rules(consoles=False)},
         urn("sweep", sweep.SWEEP_TYPE): {"cluster": "group-id", "project": "project"},
     }
 
@@ -403,15 +403,27 @@ def test_the_running_master_its_port_and_its_login_stay_as_they_are(run: Run, cl
     assert engine.options[CREDENTIAL, "master"].ignore_changes == ["*"]
 
 
-def test_a_running_master_that_cannot_read_consoles_is_warned_of(
-    run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("consoles", "had", "lacks"),
+    [
+        (False, credential.rules(consoles=False), ""),
+        (True, credential.rules(consoles=False), "POST /v2.1/servers/*/action"),
+        (False, credential.rules(consoles=False)[1:-1], ""),
+        (False, [], "POST /v2.1/servers, GET /v2.1/servers/*, GET /v2.1/servers/*/** and 12 more"),
+    ],
+)
+def test_a_running_master_whose_login_lacks_rules_of_the_controller_is_warned_of(
+    run: Run, cloud: Any, monkeypatch: pytest.MonkeyPatch, had: list[dict[str, str]], lacks: str, *, consoles: bool
 ) -> None:
     warned: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warned.append)
     cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
-    wanted = SETTINGS.model_copy(update={"console_logs": True})
-    run(Engine(running_state()), lambda: program.cluster(wanted, FOUND, cloud))
-    assert [line for line in warned if "can't read consoles" in line]
+    wanted = SETTINGS.model_copy(update={"console_logs": consoles})
+    state = running_state() | {urn("master", CREDENTIAL): {"accessRules": had}}
+    run(Engine(state), lambda: program.cluster(wanted, FOUND, cloud))
+    said = [line for line in warned if "has no rule for" in line]
+    assert len(said) == bool(lacks)
+    assert all(f"has no rule for {lacks} - " in line and "ecm:masterGeneration 2 && " in line for line in said)
 
 
 @pytest.mark.parametrize(
