@@ -58,7 +58,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
         *state.warnings,
         *plain_text(stack_config(), is_config_secret),
         *unlike_systems(found),
-        *running.warnings(master, known, settings, found),
+        *running.warnings(master, known, settings, found, was.outputs.get("settings", {})),
         *room(settings, found, connection, was, known),
         *(_narrow_login(settings, master, was) if master and fixed and own_stays else ()),
         *(_keypair_of_another(settings, master, was, connection) if master and not ready else ()),
@@ -112,6 +112,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     if changed := running.changed_additions(additions_had, additions_wanted):
         pulumi.log.warn(changed)
     settings_output["master"] = additions_had
+    settings_output["masterGeneration"] = settings.master_generation
     if pulumi.runtime.is_dry_run():
         _show_new_texts(was, slaves_own, None if fixed else own)
     report.export(slaves, network.public_address, settings_output, asdict(payload.release()))
@@ -169,7 +170,7 @@ def _narrow_login(settings: Settings, master: Master, was: stack.Remembered) -> 
     if lacks:
         yield (
             f"the running master keeps its login, which has no rule for {credential.listed(lacks)} - the cloud refuses "
-            f"these calls of the controller's, and it logs so - {master.anew}; its queue is lost"
+            f"these calls of the controller's, and it logs so - {running.anew(master.generation)}; its queue is lost"
         )
 
 

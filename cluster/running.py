@@ -6,6 +6,7 @@ the master stays what it was made as.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Self
 
 from cluster.cloud import Found
@@ -49,11 +50,6 @@ class Master:
             network_id=was.resources.get((PORT_TYPE, MASTER), {}).get("networkId", ""),
         )
 
-    @property
-    def anew(self) -> str:
-        """What replaces it."""
-        return f"pulumi config set ecm:masterGeneration {self.generation + 1} && pulumi up makes a new one"
-
     def without(self, settings: Settings, found: Found) -> tuple[str, ...]:
         """The settings whose new value this master doesn't have."""
         pairs: dict[str, tuple[Any, Any]] = {
@@ -68,6 +64,11 @@ class Master:
         return tuple(name for name, (has, wanted) in pairs.items() if has not in ("", wanted))
 
 
+def anew(generation: int) -> str:
+    """What replaces a master of this generation."""
+    return f"pulumi config set ecm:masterGeneration {generation + 1} && pulumi up makes a new one"
+
+
 def is_broken_master(server: Server) -> bool:
     """Whether this is a master that Nova has given up."""
     return server.role == MASTER and server.status == "ERROR"
@@ -78,7 +79,13 @@ def goes_before_a_new_master(server: Server) -> bool:
     return server.role != MASTER or is_broken_master(server)
 
 
-def warnings(master: Master | None, servers: Iterable[Server], settings: Settings, found: Found) -> tuple[str, ...]:
+def warnings(
+    master: Master | None,
+    servers: Iterable[Server],
+    settings: Settings,
+    found: Found,
+    told: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[str, ...]:
     """What the user should know of the master before the update goes on.
 
     Args:
@@ -86,6 +93,7 @@ def warnings(master: Master | None, servers: Iterable[Server], settings: Setting
         servers: all of this cluster's, as the cloud has them.
         settings: what is wanted.
         found: what the settings' names stand for.
+        told: the stack's output `settings`, which outlives a master that a refresh takes out of the state.
 
     Raises:
         MasterError: its server is lost or broken, or one is there that the state doesn't know.
@@ -98,18 +106,17 @@ def warnings(master: Master | None, servers: Iterable[Server], settings: Setting
                 "an interrupted update has left a master that the state doesn't know - a second one would collide with "
                 f"it - openstack server delete --wait {ids}, then pulumi up"
             )
-        return ()
+        return _lost(told, settings)
     if master.generation != settings.master_generation:
-        word = f"ecm:masterGeneration was {master.generation} and is {settings.master_generation}"
-        return (f"the master is replaced - {word} - the jobs in its queue are lost, and the slaves are made anew",)
-    anew = master.anew
+        return (_replaced(_word(master.generation, settings)),)
+    new = anew(master.generation)
     if not there:
-        raise MasterError(f"the master's server is gone - the state has it, the cloud hasn't - {anew}")
+        raise MasterError(f"the master's server is gone - the state has it, the cloud hasn't - {new}")
     said = []
     for server in there:
         if is_broken_master(server):
             why = server.fault or "the cloud doesn't say why"
-            raise MasterError(f"the master's server {server.id} is in ERROR - {why} - {anew}")
+            raise MasterError(f"the master's server {server.id} is in ERROR - {why} - {new}")
         if server.status in HALTED:
             said.append(
                 f"the master's server is {server.status} - no job starts, no slave comes or goes "
@@ -117,8 +124,28 @@ def warnings(master: Master | None, servers: Iterable[Server], settings: Setting
             )
     if unlike := master.without(settings, found):
         named = ", ".join(f"ecm:{name}" for name in unlike)
-        said.append(f"the running master keeps what it was made with - {named} changed - {anew}; its queue is lost")
+        said.append(f"the running master keeps what it was made with - {named} changed - {new}; its queue is lost")
     return tuple(said)
+
+
+def _lost(told: Mapping[str, Any], settings: Settings) -> tuple[str, ...]:
+    """The same where the state has no master, though it may have had one: only a whole update tells its settings."""
+    if not told:
+        return ()
+    lost = "the state has no master any more: its server was gone"
+    if "masterGeneration" not in told:
+        return (_replaced(lost),)
+    if (was := int(told["masterGeneration"])) != settings.master_generation:
+        return (_replaced(_word(was, settings)),)
+    raise MasterError(f"{lost} - the queue went with it, and the slaves know its key only - {anew(was)}")
+
+
+def _word(was: int, settings: Settings) -> str:
+    return f"ecm:masterGeneration was {was} and is {settings.master_generation}"
+
+
+def _replaced(why: str) -> str:
+    return f"the master is replaced - {why} - the jobs in its queue are lost, and the slaves are made anew"
 
 
 def changed_additions(had: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

@@ -76,7 +76,8 @@ def checks(here: Desk) -> Iterator[Check]:
             yield from _minded("systems", lambda: program.unlike_systems(found))
             was = stack.exported(state.result())
             servers = program.servers_known(was, connection)
-            yield from _minded("master", lambda: running.warnings(Master.remembered(was), servers, wanted, found))
+            master, told = Master.remembered(was), was.outputs.get("settings", {})
+            yield from _minded("master", lambda: running.warnings(master, servers, wanted, found, told))
             room = f"has room for {wanted.max_slaves} slaves"
             yield from _minded("quota", lambda: program.room(wanted, found, connection, was, servers), room)
             if not sealed and not any(check.wrong for check in (named, own, *states)):

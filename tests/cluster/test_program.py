@@ -442,6 +442,28 @@ def test_a_new_keypair_is_warned_of_where_slaves_are_made_by_another_users_login
     assert bool(said) is warns
 
 
+def test_a_master_that_a_refresh_took_out_of_the_state_is_not_made_anew_without_a_word(run: Run, cloud: Any) -> None:
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    outputs = run(Engine(running_state(2)), lambda: program.cluster(second(), FOUND, cloud))
+    cloud.servers.clear()
+    cloud.server("ecm-dev-slave-b")
+    refreshed = {**running_state(), urn("ecm-dev-slave-b"): {"id": "b-id"}, STACK_URN: outputs}
+    del refreshed[urn("master")]
+    engine = Engine(refreshed)
+    with pytest.raises(MasterError, match="the state has no master any more"):
+        run(engine, lambda: program.cluster(second(), FOUND, cloud))
+    assert engine.resources == {}
+    assert cloud.servers, "nor is a slave removed"
+    run(engine, lambda: program.cluster(second(masterGeneration=3), FOUND, cloud))
+    assert engine.resources[INSTANCE, "master"]["metadata"]["ecm-generation"] == "3"
+    assert not cloud.servers
+
+
+def second(**changes: Any) -> Any:
+    """The settings of a master that has been replaced before."""
+    return settings(floatingNetwork="public", **({"masterGeneration": 2} | changes))
+
+
 def test_another_generation_lets_everything_reach_a_new_master(run: Run, cloud: Any) -> None:
     cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
     engine = Engine(running_state())

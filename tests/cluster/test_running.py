@@ -104,6 +104,28 @@ def test_a_master_that_an_interrupted_update_left_is_named_with_what_removes_it(
         running.warnings(None, [SERVER], settings(), FOUND)
 
 
+def test_a_master_that_a_refresh_has_taken_out_of_the_state_is_not_made_anew_without_the_word() -> None:
+    """Its server was gone; the queue is lost with it, and the slaves know the old key only."""
+    with pytest.raises(MasterError) as raised:
+        running.warnings(None, [], settings(masterGeneration=3), FOUND, {"masterGeneration": 3.0})
+    assert "the state has no master any more" in str(raised.value)
+    assert "pulumi config set ecm:masterGeneration 4 && pulumi up makes a new one" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "word"),
+    [
+        ({"masterGeneration": 1.0}, "ecm:masterGeneration was 1 and is 2"),
+        ({"maxSlaves": 4.0}, "the state has no master any more: its server was gone"),  # an earlier version's
+    ],
+)
+def test_with_the_word_or_where_none_is_known_a_lost_master_is_made_anew_and_the_preview_says_so(
+    told: dict[str, Any], word: str
+) -> None:
+    (said,) = running.warnings(None, [], settings(masterGeneration=2), FOUND, told)
+    assert f"the master is replaced - {word} - the jobs in its queue are lost" in said
+
+
 @pytest.mark.parametrize("servers", [[SERVER], [replace(SERVER, status="ERROR")], []])
 def test_the_word_replaces_the_master_whatever_it_is_like_and_the_preview_says_so(servers: list[Server]) -> None:
     (said,) = running.warnings(MASTER, servers, settings(masterGeneration=2), FOUND)
