@@ -17,6 +17,7 @@ from cluster.program import Change
 from cluster.report import Shared
 from controller import pool, tokens
 from controller.errors import LockedError, OutsideError, UpdateFailedError
+from controller.masking import masked
 from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Trouble, Why
 from controller.observe import DRAINED_BY_US
 from controller.pool import Drain
@@ -224,7 +225,7 @@ def _by_hand(slave: Slave) -> bool:
 
 
 def _consoles(going: Iterable[Removal], slaves: Mapping[str, Slave], tools: Tools) -> dict[str, tuple[str, ...]]:
-    """The last words of slaves that failed, logged too: nobody can ask them later."""
+    """The last words of slaves that failed, logged too: nobody can ask them later. Masked, as the journal isn't."""
     told = {}
     for removal in going:
         if removal.reason.why in (Why.NOT_JOINED, Why.FAILED, Why.LOST):
@@ -232,7 +233,7 @@ def _consoles(going: Iterable[Removal], slaves: Mapping[str, Slave], tools: Tool
                 tail = tools.cloud.console_tail(slaves[removal.slave].server_id)
             except OutsideError as error:
                 tail = str(error)
-            told[removal.slave] = tuple(tail.splitlines())
+            told[removal.slave] = tuple(masked(tail.splitlines()))
             log.warning("console of a slave that failed", slave=removal.slave, console=told[removal.slave])
     return told
 

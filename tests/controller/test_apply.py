@@ -83,7 +83,7 @@ class Outside:
 
     def console_tail(self, server_id: str) -> str:
         self.asked.append(("console", server_id))
-        return "Kernel panic"
+        return "proxy is http://ada:hunter2@proxy:3128\nKernel panic"
 
 
 @pytest.fixture
@@ -214,7 +214,8 @@ def test_slaves_that_never_joined_are_told_with_their_last_words(
     plan = Plan(remove=(Removal("a", Reason(Why.NOT_JOINED, "not in the pool after 601 s")),))
     outcome = run(outside, tmp_path, plan, late, settings=SETTINGS.model_copy(update={"console_logs": True}))
     assert ("console", "id-a") in outside.asked
-    assert outcome.consoles == {"a": ("Kernel panic",)}
+    shown = ("proxy is http://ada:***@proxy:3128", "Kernel panic")
+    assert outcome.consoles == {"a": shown}, "the journal is for everybody to read"
     assert outcome.never_joined == ({} if known else {"a": "not in the pool after 601 s"})
 
 
