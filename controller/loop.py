@@ -80,9 +80,11 @@ class Loop:
 
     def run(self) -> None:
         """Ticks until it is stopped, then has a running update end."""
-        with heartbeat.beating(), self._hurrying(), self.worker:
+        with heartbeat.beating() as ticked, self._hurrying(), self.worker:
             while not self.tools.stop.is_set():
-                self._rest(self.tick())
+                rest = self.tick()
+                ticked()
+                self._rest(rest)
             if not self.proved:
                 self.attempt("end of the release", self.releases.forgive)
             if self.applying:
