@@ -16,8 +16,8 @@ TRUST_DOMAIN = "pool"
 KEY_NAME = "POOL"
 SLAVE_DOMAIN = "slaves.pool"
 SLAVE_SCOPE = "condor:/ADVERTISE_STARTD condor:/ADVERTISE_MASTER condor:/READ"
-LIFE = timedelta(days=365)
-"""Longer than any slave lives: a slave whose token has ended would leave the pool with its jobs."""
+LIFE = timedelta(days=3650)
+"""Longer than any slave lives, though nothing ends one by its age: it would leave the pool with its jobs."""
 
 _SCRAMBLE = bytes.fromhex("deadbeef")
 
