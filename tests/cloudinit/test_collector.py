@@ -158,6 +158,31 @@ def test_a_slave_cannot_forge_the_controllers_heartbeat(condor: RealPool) -> Non
     assert seen(condor, "-subsystem", "EcmController", "-af", "Name") == []
 
 
+def as_account(condor: RealPool, *command: str, stdin: str = "") -> str:
+    """Runs a command as an ordinary account of the master; gives what it says."""
+    try:
+        return condor.run("sh", "-c", 'exec "$@" 2>&1', "sh", *command, user="bob", stdin=stdin)
+    except subprocess.CalledProcessError as error:
+        return f"refused: {error.stdout}"
+
+
+@pytest.mark.parametrize(
+    ("command", "ad"),
+    [
+        ("UPDATE_AD_GENERIC", {"MyType": '"EcmController"', "Name": '"controller"'}),
+        (STARTD, FORGED),
+        (MASTER, {"MyType": '"DaemonMaster"', "Machine": '"b.pool"', "Name": '"b.pool"', "EcmSlave": '"b"'}),
+    ],
+)
+def test_an_ordinary_account_advertises_neither_a_controller_nor_a_slave(
+    condor: RealPool, command: str, ad: dict[str, str]
+) -> None:
+    text = "".join(f"{attribute} = {value}\n" for attribute, value in ad.items())
+    assert "Sent 0 of 1" in as_account(condor, "condor_advertise", "-tcp", command, "-", stdin=text)
+    forged = 'MyType == "EcmController" || State =?= "Forged" || EcmSlave =?= "b"'
+    assert seen(condor, "-any", "-constraint", forged, "-af", "Name") == []
+
+
 def test_slaves_see_a_heartbeat_until_it_ends_and_no_longer(condor: RealPool) -> None:
     (alive,) = re.findall(r"^alive='(.*)'$", WATCH.read_text(), re.MULTILINE)
     heartbeat = 'MyType = "EcmController"\nName = "controller"\nClassAdLifetime = {}\n'
@@ -168,9 +193,31 @@ def test_slaves_see_a_heartbeat_until_it_ends_and_no_longer(condor: RealPool) ->
     assert seen(condor, "-subsystem", "EcmController", "-af", "Name") == ["controller"], "it is still there"
 
 
-def test_a_slave_cannot_have_the_pools_queue_or_daemons_do_anything(condor: RealPool) -> None:
-    for command in (("condor_submit", "-"), ("condor_drain", "master.pool"), ("condor_off", "-name", "master.pool")):
-        assert "refused" in as_slave(condor, "a", *command, stdin="executable = /bin/true\nqueue\n")
+def test_a_slave_cannot_use_the_pools_queue(condor: RealPool) -> None:
+    assert "refused" in as_slave(condor, "a", "condor_submit", "-", stdin="executable = /bin/true\nqueue\n")
+
+
+@pytest.mark.parametrize(
+    "command", [("condor_off",), ("condor_off", "-daemon", "schedd"), ("condor_reconfig",), ("condor_restart",)]
+)
+def test_neither_a_slave_nor_an_ordinary_account_has_the_masters_daemons_do_anything(
+    condor: RealPool, command: tuple[str, ...]
+) -> None:
+    for said in (as_slave(condor, "a", *command), as_account(condor, *command)):
+        assert 'Received "DENIED" from server' in said
+    assert seen(condor, "-schedd", "-af", "Name") == ["master.pool"]
+
+
+def test_neither_another_slave_nor_an_ordinary_account_drains_a_slave() -> None:
+    slot = "slot1@a@master.pool"
+    with real_pool(("a",), guarded=True) as condor:
+        for _ in range(60):
+            if slot in seen(condor, "-af", "Name"):
+                break
+            time.sleep(0.5)
+        for said in (as_slave(condor, "b", "condor_drain", slot), as_account(condor, "condor_drain", slot)):
+            assert "Failed to start DRAIN_JOBS" in said
+        assert "Sent request to drain" in condor.run("condor_drain", slot, user="ecm"), "it was there to be asked"
 
 
 def test_a_leaked_token_can_be_revoked(condor: RealPool) -> None:
