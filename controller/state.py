@@ -248,7 +248,9 @@ def parse(deployment: Mapping[str, Any]) -> View:
 def stale(message: str, *, user: str, host: str, alive: Any) -> bool:  # noqa: ANN401 - a predicate on a pid
     """Whether an error message of Pulumi's tells of one lock, of this user on this host, by a process that is gone.
 
-    `pulumi cancel` deletes all locks, so that two of them are never stale.
+    `pulumi cancel` deletes all locks, so that two of them are never stale. While one is there nobody gets another, for
+    Pulumi looks before and after it makes its own: only who cancels the stale one by hand in this very moment, and
+    begins an update, could lose theirs.
     """
     locks = list(_LOCK.finditer(message))
     return len(locks) == 1 and locks[0]["user"] == user and locks[0]["host"] == host and not alive(int(locks[0]["pid"]))
