@@ -3,7 +3,6 @@
 import json
 import socket
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -83,8 +82,9 @@ def _version(here: Desk) -> str:
 
 
 def _orphans(here: Desk, outputs: Mapping[str, Any]) -> str:
-    found = sweep.strays(here.connect(), sweep.cluster_id(outputs), sweep.known(here.pulumi.export()))
-    ripe = sweep.ripe(found, datetime.now(UTC))
+    connection = here.connect()
+    found = sweep.strays(connection, sweep.cluster_id(outputs), sweep.known(here.pulumi.export()))
+    ripe = sweep.ripe(found, sweep.clock(connection))
     if ripe:
         names = ", ".join(stray.name for stray in ripe)
         raise CommandError(f"servers outside the state: {names} - an update was interrupted - sweep them")

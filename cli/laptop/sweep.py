@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,12 +53,18 @@ def sweep(
         return
     connection = here.connect()
     found = strays(connection, cluster, known(here.pulumi.export()))
-    now = datetime.now(UTC)
+    now = clock(connection)
     report(found, view(found, now), as_json=as_json)
     old = ripe(found, now)
     if as_json or not old or not (yes or typer.confirm(f"Delete {len(old)} of them?", default=False)):
         return
     delete(connection, old)
+
+
+def clock(connection: "Connection") -> datetime:
+    """What time it is for Nova, which says when a server was made: this machine's clock may be minutes off."""
+    with translated():
+        return parsedate_to_datetime(connection.compute.get("/limits").headers["Date"])
 
 
 def ripe(found: list[Stray], now: datetime) -> list[Stray]:

@@ -1,6 +1,8 @@
 """A user's machine with nothing real behind it: hand-written fakes of a cloud, of Pulumi and of the master."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from subprocess import CompletedProcess
 from types import SimpleNamespace
 from typing import Any
@@ -56,6 +58,7 @@ class FakeCloud:
             instances=10, instances_used=2, total_cores=20, total_cores_used=4, total_ram=-1, total_ram_used=4096
         )
         self.done: list[str] = []
+        self.clock = datetime.now(UTC)
         self.image = SimpleNamespace(images=lambda **_: self.images)
         self.compute = SimpleNamespace(
             flavors=lambda: self.flavors,
@@ -64,6 +67,7 @@ class FakeCloud:
             servers=lambda **_: self.servers,
             delete_server=self._delete_server,
             create_keypair=self._make_key,
+            get=lambda _path: SimpleNamespace(headers={"Date": format_datetime(self.clock, usegmt=True)}),
         )
         self.network = SimpleNamespace(
             networks=lambda is_router_external=None: [

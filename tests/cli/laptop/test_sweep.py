@@ -36,6 +36,18 @@ def test_strays_are_listed_and_the_young_are_left_alone(ecm: Any, cloud: Any) ->
     assert cloud.done == ["delete server stray-id"]
 
 
+@pytest.mark.parametrize(
+    ("ahead", "done"),
+    [(timedelta(hours=-2), []), (timedelta(hours=2), ["delete server stray-id", "delete server young-id"])],
+)
+def test_what_is_young_is_told_by_the_clouds_clock_which_made_the_server(
+    ecm: Any, cloud: Any, ahead: timedelta, done: list[str]
+) -> None:
+    cloud.clock += ahead
+    ecm("sweep", "--yes")
+    assert cloud.done == done
+
+
 def test_nothing_is_deleted_without_a_yes(ecm: Any, cloud: Any) -> None:
     assert ecm("sweep", stdin="\n").exit_code == 0
     assert cloud.done == []
