@@ -1,7 +1,9 @@
 """`ecm destroy`: takes the cluster down, whatever its controller is doing and whether or not its master lives."""
 
+import re
 import time
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +18,15 @@ app = typer.Typer()
 PAUSE = 5.0
 PATIENCE = 900.0
 LOCKED = "currently locked by"
+_FAILED = re.compile(r"openstack:\w+:(\w+) (\S+) \*\*deleting failed\*\*")
+_BY_HAND = {
+    "ApplicationCredential": "application credential",
+    "FloatingIp": "floating ip",
+    "Port": "port",
+    "SecGroup": "security group",
+    "SecGroupRule": "security group rule",
+}
+"""What the command line calls it, by Pulumi's word."""
 
 
 @app.command(rich_help_panel=SET_UP)
@@ -64,7 +75,8 @@ def _destroy(here: Desk) -> None:
     end = time.monotonic() + PATIENCE
     while (done := here.pulumi.stream("destroy", "--yes", "--skip-preview")).returncode:
         if LOCKED not in done.stdout:
-            raise CommandError("the destroy failed - see above - mend it and run `ecm destroy` again; or `ecm resume`")
+            said = " - ".join(("see above", *_by_hand(done.stdout, here.pulumi.export())))
+            raise CommandError(f"the destroy failed - {said} - mend it and run `ecm destroy` again; or `ecm resume`")
         if time.monotonic() > end:
             raise CommandError(
                 f"another update holds the stack's lock for {PATIENCE / 60:.0f} minutes - see above - "
@@ -72,3 +84,12 @@ def _destroy(here: Desk) -> None:
             )
         say("An update is running; it is waited for …")
         time.sleep(PAUSE)
+
+
+def _by_hand(output: str, state: Mapping[str, Any]) -> Iterator[str]:
+    """What removes each thing that the provider, by Pulumi's output, could not; the sweep names its own."""
+    failed = set(_FAILED.findall(output))
+    for resource in (state.get("deployment") or {}).get("resources") or ():
+        kind, name = resource["type"].rpartition(":")[2], resource["urn"].split("::", 3)[3]
+        if (kind, name) in failed and kind in _BY_HAND:
+            yield f"openstack {_BY_HAND[kind]} delete {resource['id']}"

@@ -77,6 +77,30 @@ def test_a_failure_that_is_no_lock_is_told(ecm: Any, pulumi: Any) -> None:
     assert "the destroy failed" in done.stderr
 
 
+GROUP_FAILS = """\
+ -  openstack:networking:SecGroup master deleting (601s) error: deleting urn:pulumi:dev::ecm::x::master: 1 error:
+ -  openstack:networking:SecGroup master **deleting failed** error: deleting urn:pulumi:dev::ecm::x::master: 1 error
+ -  pulumi-python:dynamic/ecm:Sweep sweep **deleting failed** error: servers of this cluster are left - openstack server
+"""
+
+
+@pytest.mark.usefixtures("master")
+def test_what_the_provider_cannot_remove_is_named_with_the_command_that_does(ecm: Any, pulumi: Any) -> None:
+    kinds = ("networking/secGroup:SecGroup", "networking/port:Port")
+    pulumi.state["deployment"]["resources"] = [
+        {
+            "urn": f"urn:pulumi:dev::ecm::openstack:{kind}::{name}",
+            "type": f"openstack:{kind}",
+            "id": f"{kind[-4:]}-{name}",
+        }
+        for kind in kinds
+        for name in ("master", "other")
+    ]
+    pulumi.answers = [CompletedProcess([], 1, GROUP_FAILS)]
+    said = " ".join(ecm("destroy", "--yes").stderr.split())
+    assert "the destroy failed - see above - openstack security group delete roup-master - mend it" in said
+
+
 def test_nothing_happens_without_a_yes(ecm: Any, pulumi: Any, master: FakeMaster) -> None:
     assert ecm("destroy", stdin="n\n").exit_code == 1
     assert (pulumi.ran, master.asked) == ([], [])
