@@ -27,7 +27,7 @@ from bench.rig.openstack import Pace
 from bench.rig.running import Backend, StandIn
 from cluster.program import Change
 from cluster.report import Shared
-from controller.decide import BATCH, REMOVED_AT_ONCE
+from controller.decide import BATCH
 from controller.state import PARALLEL, State
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def one_less(new: Mapping[str, str], place: Place) -> Run:
 def shrink(new: Mapping[str, str], place: Place) -> Run:
     """Removes the rest."""
     rest = sorted(new)[1:]
-    return update([Change({}, frozenset(part)) for part in parts(rest, REMOVED_AT_ONCE)], place)
+    return update([Change({}, frozenset(part)) for part in parts(rest, place.batch)], place)
 
 
 def raw_grow(new: Mapping[str, str], place: Place) -> Run:
@@ -306,7 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.options("Updates of N slaves, beside plain API calls.")
     parser.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")], default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of sizes below {LARGE}")
-    parser.add_argument("--batch", type=int, default=BATCH, help="slaves that one update makes at most")
+    parser.add_argument("--batch", type=int, default=BATCH, help="slaves that one update makes or removes at most")
     for each in fields(Pace):
         parser.add_argument(f"--{each.name}", type=type(each.default), default=each.default, help="of the stand-in")
     parser.add_argument("--cloud", action="store_true", help="the cloud of OS_*, with real servers")

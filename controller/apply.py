@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +29,9 @@ log = structlog.get_logger()
 ABREAST = 16
 """Slaves that are drained or deleted at a time: one that doesn't answer holds up none of the others, but the update
 that follows waits for it."""
+DRAINING = timedelta(seconds=60)
+"""How long drains are begun before an update. Who is left waits for the next one: many that don't answer, half a minute
+each, would hold up whatever else is to be decided."""
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _LETTERS = 6
@@ -53,7 +56,7 @@ class Outcome:
     """What came of a plan, beyond what the next look will show."""
 
     refused: frozenset[str] = frozenset()
-    """Slaves that were to go and stay: a job came first, or no answer."""
+    """Slaves that were to go and stay: a job came first, or no answer, or no time to ask."""
     stayed: Mapping[str, str] = field(default_factory=dict)
     """Slaves that couldn't be drained or removed, and why: to ask again at once would be in vain."""
     updated: bool = False
@@ -95,11 +98,18 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     A slave is removed only when its startd has taken a drain, or has none.
     """
     slaves = {slave.name: slave for slave in seen.slaves}
+    until = tools.clock() + DRAINING
+
+    def asked(removal: Removal) -> _Verdict:
+        if tools.clock() > until:
+            return _Verdict(clear=False)
+        return _clear(slaves[removal.slave], removal.reason, tools)
+
     # HTCondor's bindings keep Python's lock while they ask: from several threads that is safe, and one call after the
     # other. What takes its time, condor_drain and Nova, waits outside of it.
     with ThreadPoolExecutor(ABREAST) as crew:
         retired = {name: crew.submit(_retire, slaves[name], tools) for name in plan.retire}
-        clear = crew.map(lambda removal: _clear(slaves[removal.slave], removal.reason, tools), plan.remove)
+        clear = crew.map(asked, plan.remove)
         # Last, for a drain has to be complete before it is undone.
         revived = [crew.submit(_revive, name, tools) for name in plan.revive]
         verdicts = dict(zip(plan.remove, clear, strict=True))

@@ -38,11 +38,8 @@ class Backoff:
 
 
 BATCH = 500
-"""Most slaves that one update makes: what the cloud refuses shows after the first batch, and no update holds the
-stack's lock for very long. The next batch follows as soon as the last one is done."""
-REMOVED_AT_ONCE = 100
-"""Most idle slaves that one update removes: each is drained before it, which takes half a minute when it doesn't answer
-(`apply.ABREAST` at a time)."""
+"""Most slaves that one update makes, and most idle ones that it removes: what the cloud refuses shows after the first
+batch, and no update holds the stack's lock for very long. The next batch follows as soon as the last one is done."""
 
 BACKOFF = {
     Trouble.UPDATES: Backoff(tolerated=0, first=Seconds(10), longest=Seconds(900)),
@@ -360,7 +357,7 @@ def shrink(
     """The slaves that nothing was packed into and that have been idle for `idleTime`, without those that wait.
 
     One that the pool doesn't hear from wouldn't answer, and growth would wait for that: it goes when it is lost.
-    Outdated ones go first, then the longest idle, down to `minSlaves` joined ones, and `REMOVED_AT_ONCE`.
+    Outdated ones go first, then the longest idle, down to `minSlaves` joined ones, and `BATCH`.
     """
     joined = sum(slave.joined for slave in living)
     candidates = sorted(
@@ -374,7 +371,7 @@ def shrink(
     )
     return tuple(
         Removal(s.name, Reason(Why.IDLE, f"idle for {s.idle_for:.0f} s, idleTime is {limits.idle_time:.0f} s"))
-        for s in candidates[: max(0, min(REMOVED_AT_ONCE, joined - limits.min_slaves))]
+        for s in candidates[: max(0, min(BATCH, joined - limits.min_slaves))]
     )
 
 

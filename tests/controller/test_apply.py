@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from cloudinit.systems import SYSTEMS
 from cluster.program import Change
 from cluster.report import Shared, SlaveTemplate
 from controller import pool
-from controller.apply import Outcome, Tools, apply
+from controller.apply import ABREAST, Outcome, Tools, apply
 from controller.errors import LockedError, OutsideError, UpdateFailedError
 from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Trouble, Why
 from controller.pool import Drain
@@ -103,11 +104,12 @@ def run(
     *slaves: Slave,
     settings: Shared = SETTINGS,
     stop: threading.Event | None = None,
+    clock: Callable[[], datetime] = lambda: NOW,
 ) -> Outcome:
     key = tmp_path / "key"
     key.write_bytes(b"key")
     fake: Any = outside
-    tools = Tools(fake, fake, key, "ecm-dev-slave-", lambda: NOW, stop or threading.Event())
+    tools = Tools(fake, fake, key, "ecm-dev-slave-", clock, stop or threading.Event())
     return apply(plan, Snapshot(slaves=slaves), settings, tools)
 
 
@@ -117,6 +119,20 @@ def slave(name: str, phase: Phase, *, in_state: bool = True) -> Slave:
 
 def remove(*names: str) -> Plan:
     return Plan(remove=tuple(Removal(name, Reason(Why.IDLE, "idle")) for name in names))
+
+
+def test_slaves_that_cannot_be_asked_in_time_stay_for_the_next_update(outside: Outside, tmp_path: Path) -> None:
+    """Here 40 s go by with each of as many as are asked at a time."""
+    names = [f"s{number:03}" for number in range(3 * ABREAST)]
+    passed = count()
+    clock = lambda: NOW + timedelta(seconds=40) * (next(passed) // ABREAST)  # noqa: E731
+    outcome = run(outside, tmp_path, remove(*names), *(slave(n, Phase.IDLE) for n in names), clock=clock)
+    drained = {name for what, name in outside.asked if what == "drain"}
+    assert 0 < len(drained) < len(names)
+    assert outside.change_seen is not None
+    assert outside.change_seen.remove == drained
+    assert outcome.refused == set(names) - drained
+    assert outcome.stayed == {}
 
 
 def test_an_idle_slave_is_drained_then_removed_then_forgotten(outside: Outside, tmp_path: Path) -> None:

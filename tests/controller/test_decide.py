@@ -12,7 +12,6 @@ from controller.decide import (
     BACK_SOON,
     BACKOFF,
     BATCH,
-    REMOVED_AT_ONCE,
     decide,
     demand,
     pack,
@@ -224,10 +223,10 @@ def test_idle_slaves_above_the_minimum_go_longest_idle_first() -> None:
 
 
 def test_no_more_idle_slaves_go_at_once_than_one_update_is_to_take() -> None:
-    limits = replace(LIMITS, max_slaves=2 * REMOVED_AT_ONCE)
-    idle = tuple(slave(f"s{number:03}", Phase.IDLE, idle_for=100) for number in range(REMOVED_AT_ONCE + 20))
-    assert len(decide(Snapshot(slaves=idle), limits, NOW).remove) == REMOVED_AT_ONCE
-    assert len(decide(Snapshot(slaves=idle[REMOVED_AT_ONCE:]), limits, NOW).remove) == 20
+    limits = replace(LIMITS, max_slaves=2 * BATCH)
+    idle = tuple(slave(f"s{number:03}", Phase.IDLE, idle_for=100) for number in range(BATCH + 20))
+    assert len(decide(Snapshot(slaves=idle), limits, NOW).remove) == BATCH
+    assert len(decide(Snapshot(slaves=idle[BATCH:]), limits, NOW).remove) == 20
 
 
 def test_an_idle_slave_that_is_not_heard_from_is_not_asked_to_go() -> None:
