@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,12 +20,17 @@ from openstack.config import OpenStackConfig
 from openstack.config.cloud_region import CloudRegion
 from openstack.config.loader import CONFIG_FILES
 from openstack.connection import Connection
+from openstack.warnings import ConfigurationWarning
 
 from cluster.errors import CloudError
 
 PATIENCE = 60
 """Seconds that one answer of the cloud may take."""
 CHECK = "check OS_CLOUD and clouds.yaml, or the OS_* variables"
+LATER = "try again, or ask its operators"
+FORM = "it wants `auth:` with auth_url, username, password and project_name below the cloud's name"
+PASSWORD = (None, "password", "v3password")
+"""Kinds of login that take one."""
 _CAUSE = re.compile(r"\[(?:Errno -?\d+|SSL: \w+)\] ([^'\"()]+)")
 """In what urllib3 says of a failed connection."""
 
@@ -46,18 +52,56 @@ def connect() -> Connection:
     # It would print a line of its own beside the one error.
     logging.getLogger("keystoneauth").setLevel(logging.ERROR)
     with translated():
+        _require_choice()
         try:
-            if not chosen():
-                raise _unchosen(clouds())
-            connection = openstack.connect(api_timeout=PATIENCE)
+            with warnings.catch_warnings():
+                # A profile that it doesn't know: what matters of that, such as no URL, is an error of its own.
+                warnings.simplefilter("ignore", ConfigurationWarning)
+                connection = openstack.connect(api_timeout=PATIENCE)
+            _require_form(connection.config)
             # Not authorize(), which hides what kind of failure it was.
             connection.session.get_token()
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError):
             # openstacksdk doesn't look whether clouds.yaml has text where text belongs, and a URL where a URL does.
+            name = os.environ.get("OS_CLOUD") or "envvars"
             raise CloudError(
-                f"there is no usable cloud login - it has no valid form: {first_line(error)} - {CHECK}"
+                f"there is no usable cloud login - what {_source(name)} is no login's form - {FORM}"
             ) from None
         return connection
+
+
+def _require_choice() -> None:
+    """Makes sure that the variables name a login that is there."""
+    if os.environ.get("OS_AUTH_URL"):
+        return
+    name, names = os.environ.get("OS_CLOUD"), clouds()
+    if not name:
+        only = names[0] if len(names) == 1 else "NAME"
+        raise CloudError(f"no cloud is chosen - clouds.yaml has {', '.join(names)} - export OS_CLOUD={only}")
+    if name not in names:
+        raise CloudError(
+            f"OS_CLOUD is {name!r} - clouds.yaml has {', '.join(names)} - export OS_CLOUD=NAME, one of these"
+        )
+
+
+def _require_form(config: CloudRegion) -> None:
+    """Makes sure of what openstacksdk takes as it is, and keystoneauth stumbles over."""
+    url = config.auth.get("auth_url", "")
+    if not url.startswith(("http://", "https://")):
+        raise CloudError(
+            f"there is no usable cloud login - auth_url is {url!r}, which is no URL - write it as https://HOST:5000/v3"
+        )
+    if config.config.get("auth_type") in PASSWORD and not config.auth.get("password"):
+        if config.name == "envvars":
+            raise CloudError("the OS_* variables have no password - OS_PASSWORD isn't set - export it")
+        raise CloudError(
+            f"clouds.yaml has no password for cloud {config.name} - the file of a dashboard comes without it - "
+            "add `password: '…'` below `auth:`"
+        )
+
+
+def _source(name: str) -> str:
+    return "the OS_* variables say" if name == "envvars" else f"clouds.yaml has for cloud {name}"
 
 
 def chosen() -> bool:
@@ -71,18 +115,18 @@ def clouds() -> list[str]:
     Raises:
         CloudError: there is none.
     """
-    names = sorted(set(OpenStackConfig().get_cloud_names()) - {"envvars", "defaults"})
+    try:
+        names = sorted(set(OpenStackConfig().get_cloud_names()) - {"envvars", "defaults"})
+    except (AttributeError, TypeError, ValueError, sdk_errors.ConfigException):
+        names = []
     if not names:
-        why = _useless() or "no clouds.yaml here or in ~/.config/openstack, and no OS_* variables"
+        why = _useless()
         raise CloudError(
-            f"there is no login to a cloud - {why} - download clouds.yaml from your cloud's dashboard (API Access)"
+            f"there is no login to a cloud - {why or 'no clouds.yaml here or in ~/.config/openstack'} - "
+            f"{'mend it, or ' if why else ''}download clouds.yaml from your cloud's dashboard (API Access) into "
+            "~/.config/openstack, and add `password: '…'` below its `auth:`"
         )
     return names
-
-
-def _unchosen(names: list[str]) -> CloudError:
-    name = names[0] if len(names) == 1 else "NAME"
-    return CloudError(f"no cloud is chosen - clouds.yaml has {', '.join(names)} - export OS_CLOUD={name}")
 
 
 def _useless() -> str:
@@ -104,7 +148,7 @@ def _flaw(file: Path) -> str:
         return f"line {line} isn't valid YAML, a password may want quotes"
     except (UnicodeDecodeError, yaml.YAMLError):
         return "it isn't text"
-    return "it names no cloud"
+    return "it has no cloud below `clouds:`"
 
 
 def connect_as(login: Login, connection: Connection) -> Connection:
@@ -169,31 +213,42 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except auth_errors.Unauthorized as error:
-        raise CloudError(f"the cloud refuses the login - {first_line(error)} - {CHECK}") from None
-    except (auth_errors.ConnectFailure, auth_errors.ConnectTimeout) as error:
-        raise CloudError(
-            f"the cloud is out of reach - {_unconnected(error)} - check the network and auth_url"
-        ) from None
-    except auth_errors.SSLError as error:
-        raise CloudError(
-            f"the cloud isn't trusted - {_unconnected(error)} - check auth_url, or name its authority: OS_CACERT=FILE"
-        ) from None
-    except auth_errors.HttpServerError as error:
-        raise CloudError(f"the cloud fails to answer - {first_line(error)} - try again, or ask its operators") from None
-    except (auth_errors.ClientException, sdk_errors.ConfigException) as error:
-        raise CloudError(f"there is no usable cloud login - {first_line(error)} - {CHECK}") from None
-    except sdk_errors.SDKException as error:
-        raise CloudError(f"the cloud fails to answer - {first_line(error)} - try again, or ask its operators") from None
+    except (auth_errors.ClientException, sdk_errors.SDKException) as error:
+        raise CloudError(_told(error)) from None
 
 
-def _unconnected(error: Exception) -> str:
+def _told(error: BaseException) -> str:
+    """What a library's error comes to for the user."""
+    said = first_line(error)
+    match error:
+        case auth_errors.DiscoveryFailure(__context__=auth_errors.ClientException() as cause):
+            # Where auth_url has no version, it asks for those that there are, and what it met then is the reason.
+            return _told(cause)
+        case auth_errors.Unauthorized():
+            what, to_do = "the cloud refuses the login", CHECK
+        case auth_errors.Forbidden() | sdk_errors.ForbiddenException():
+            what, to_do = "this login may not do that", "ask who runs the project for the role that may"
+        case auth_errors.ConnectFailure() | auth_errors.ConnectTimeout():
+            what, said, to_do = "the cloud is out of reach", _unconnected(error), "check the network and auth_url"
+        case auth_errors.SSLError():
+            what, said = "the cloud isn't trusted", _unconnected(error)
+            to_do = "check auth_url, or name its authority: OS_CACERT=FILE"
+        case auth_errors.HttpServerError():
+            what, to_do = "the cloud fails to answer", LATER
+        case auth_errors.ClientException() | sdk_errors.ConfigException():
+            what, to_do = "there is no usable cloud login", CHECK
+        case _:
+            what, to_do = "the cloud fails to answer", LATER
+    return f"{what} - {said} - {to_do}"
+
+
+def _unconnected(error: BaseException) -> str:
     """What a failed connection was to, and its cause, out of the line that has all of urllib3's objects."""
     what, _, objects = first_line(error).partition(": HTTP")
     cause = _CAUSE.search(objects)
     return f"{what}: {cause[1].strip()}" if cause else what
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an exception says first."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
