@@ -172,3 +172,26 @@ def incompatible(master: System, slave: System) -> str:
         f"the slaves' {slave.name} gets HTCondor {slave.condor}, the master's {master.name} {master.condor}, "
         "and slaves may not be newer"
     )
+
+
+_ACCOUNTS = (
+    *((word, word) for word in ("debian", "ubuntu", "fedora", "rocky", "centos")),
+    ("alma", "almalinux"),
+    ("trixie", "debian"),
+    ("bookworm", "debian"),
+    ("noble", "ubuntu"),
+    ("jammy", "ubuntu"),
+    ("rhel", "cloud-user"),
+    ("red hat", "cloud-user"),
+    ("cernvm", "root"),
+)
+
+
+def account(*hints: object) -> str:
+    """Whom the keypair logs in as on an image, as its makers have it; empty where no hint tells.
+
+    Args:
+        hints: what says something of the image's system, such as its name; the first one that tells is taken.
+    """
+    texts = [str(hint).lower() for hint in hints if hint]
+    return next((account for text in texts for word, account in _ACCOUNTS if word in text), "")

@@ -67,6 +67,8 @@ class Found:
     region: str
     master_system: System
     slave_system: System
+    master_user: str
+    """Whom the keypair logs in as on the master; empty when that isn't known."""
 
 
 def look_up(settings: Settings, connection: "Connection") -> Found:
@@ -134,6 +136,7 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         region=connection.config.region_name or "",
         master_system=master_system,
         slave_system=slave_system,
+        master_user=str(image.os_admin_user or systems.account(image.os_distro, image.name, master_system.name)),
     )
 
 

@@ -108,11 +108,13 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     slaves = {name: nodes.kept_slave(name, sweep, was.power_state(name)).id for name in kept}
     settings_output = report.whole(settings_known, cluster_id=cluster_id, master_address=network.address)
     additions_wanted = report.master_additions(own, settings.users)
-    additions_had = was.outputs.get("settings", {}).get("master", additions_wanted) if fixed else additions_wanted
+    had = was.outputs.get("settings", {}) if fixed else {}
+    additions_had = had.get("master", additions_wanted)
     if changed := running.changed_additions(additions_had, additions_wanted):
         pulumi.log.warn(changed)
     settings_output["master"] = additions_had
     settings_output["masterGeneration"] = settings.master_generation
+    settings_output["masterUser"] = had.get("masterUser") or found.master_user
     if pulumi.runtime.is_dry_run():
         _show_new_texts(was, slaves_own, None if fixed else own)
     report.export(slaves, network.public_address, settings_output, asdict(payload.release()))

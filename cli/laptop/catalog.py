@@ -6,7 +6,7 @@ Each function raises `CloudError` when the cloud doesn't tell.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cli.laptop.images import login, problem
+from cli.laptop.images import problem
 from cloudinit import systems
 from cluster.cloud import Flavor
 from cluster.login import translated
@@ -78,7 +78,7 @@ def images(connection: "Connection") -> list[Image]:
                 name=name,
                 id=image.id,
                 system=system or "",
-                login=image.os_admin_user or login(f"{image.os_distro or ''} {name}"),
+                login=image.os_admin_user or systems.account(image.os_distro, name),
                 problem=problem(system),
                 min_ram_mib=image.min_ram or 0,
                 min_disk_gib=image.min_disk or 0,

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from cli.errors import CommandError
-from cli.laptop.images import login
 from cli.laptop.pulumi import Pulumi
 from cli.laptop.ssh import CONFIG, Ssh
+from cloudinit import systems
 from cluster.login import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from openstack.connection import Connection
 
@@ -31,7 +32,8 @@ class Desk:
     def of(cls, stack: str, host: str) -> "Desk":
         """Both may be empty: the selected stack, and its master."""
         pulumi = Pulumi(stack)
-        return cls(pulumi, Ssh(cache(partial(address, pulumi, host))))
+        outputs = cache(pulumi.outputs)
+        return cls(pulumi, Ssh(cache(partial(address, pulumi, outputs, host)), cache(partial(key_name, outputs, host))))
 
     def forward(self, arguments: list[str], *, terminal: bool) -> int:
         """Runs `ecm ARGUMENTS…` on the master; see `cli.place.Elsewhere`."""
@@ -42,7 +44,7 @@ class Desk:
         self.master.wait()
 
 
-def address(pulumi: Pulumi, host: str) -> str:
+def address(pulumi: Pulumi, outputs: "Callable[[], Mapping[str, Any]]", host: str) -> str:
     """Where ssh finds the master: what the user says, else by the stack's outputs.
 
     Raises:
@@ -50,16 +52,29 @@ def address(pulumi: Pulumi, host: str) -> str:
     """
     if host:
         return host
-    ip = pulumi.outputs().get("masterIp")
+    told = outputs()
+    ip = told.get("masterIp")
     if not ip:
         raise CommandError(
             f"the stack {pulumi.stack()} has no master - it isn't up - pulumi up, or --host USER@ADDRESS"
         )
     if CONFIG in os.environ:
         return str(ip)
-    image = pulumi.config().get("ecm:image")
-    account = login(image.text or "") if image else ""
+    account = told.get("settings", {}).get("masterUser") or _guessed(pulumi)
     return f"{account}@{ip}" if account else str(ip)
+
+
+def key_name(outputs: "Callable[[], Mapping[str, Any]]", host: str) -> str:
+    """The cluster's keypair; empty where ssh's own configuration is to say which key it takes."""
+    return (
+        "" if host or CONFIG in os.environ else str(outputs().get("settings", {}).get("slave", {}).get("keyName", ""))
+    )
+
+
+def _guessed(pulumi: Pulumi) -> str:
+    """The master's account, of a stack that was last updated by a version that didn't note it."""
+    values = pulumi.config()
+    return systems.account(*(values[key].text for key in ("ecm:os", "ecm:image") if key in values))
 
 
 def desk(context: typer.Context) -> Desk:

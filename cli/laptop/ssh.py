@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from cli.errors import CommandError
 from cli.place import TO_SLAVES
@@ -20,6 +21,7 @@ NO_SUCH_PROGRAM = 127
 """A shell's exit status."""
 PATIENCE = 120
 AGAIN = 5.0
+DENIED, SEEN = "Permission denied", "see above"
 _NOT_BY_WAITING = ("denied", "verification failed")
 CONFIG = "ECM_SSH_CONFIG"
 """Names a file for `ssh -F`, for clouds that need a way of their own."""
@@ -30,6 +32,8 @@ class Ssh:
     """One master. `address` is looked up when it is first needed: `user@host`, or a name of the user's ssh config."""
 
     address: Callable[[], str]
+    key_name: Callable[[], str] = lambda: ""
+    """The cluster's keypair: where its private half is as `ecm init` keeps it, that is shown too."""
 
     def forward(self, arguments: list[str], *, terminal: bool) -> int:
         """Runs `ecm ARGUMENTS…` there in this terminal; gives its exit status.
@@ -100,14 +104,15 @@ class Ssh:
             CommandError: ssh doesn't come through.
         """
         user, at, _ = self.address().rpartition("@")
-        way = [*_client(), "-o", f"ProxyCommand={shlex.join([*_client(), '-W', '%h:%p', self.address()])}"]
+        client = self._client()
+        way = [*client, "-o", f"ProxyCommand={shlex.join([*client, '-W', '%h:%p', self.address()])}"]
         return self._run([*way, *TO_SLAVES, *(["-t"] if terminal else []), f"{user}{at}{address}"])
 
     def _run(self, command: list[str]) -> int:
         sys.stdout.flush()
         status = subprocess.run(command, check=False).returncode
         if status == CUT_OFF:
-            raise self._unreachable("see above")
+            raise self._unreachable(SEEN)
         return status
 
     def _capture(self, command: str) -> subprocess.CompletedProcess[str]:
@@ -129,17 +134,33 @@ class Ssh:
 
     def command(self, command: str, *options: str) -> list[str]:
         """The ssh command that runs a command of the master's shell."""
-        return [*_client(), *options, self.address(), *([command] if command else [])]
+        return [*self._client(), *options, self.address(), *([command] if command else [])]
+
+    def _client(self) -> list[str]:
+        config = ["-F", os.environ[CONFIG]] if CONFIG in os.environ else ["-o", "StrictHostKeyChecking=accept-new"]
+        name = self.key_name()
+        identity = ["-i", str(private_half(name))] if name and private_half(name).exists() else []
+        return ["ssh", *config, *identity, "-o", "ConnectTimeout=15"]
 
     def _unreachable(self, why: str) -> CommandError:
-        return CommandError(
-            f"the master doesn't answer ssh at {self.address()} - {why} - `ecm doctor`, or --host USER@ADDRESS"
-        )
+        if DENIED in why:
+            return CommandError(
+                f"the master refuses the login {self.address()} - {why} - {self._has_key()}; or --host USER@ADDRESS "
+                "with another account"
+            )
+        to_do = "`ecm doctor`, or --host USER@ADDRESS"
+        if why == SEEN:
+            to_do = f"where it says {DENIED}, {self._has_key()}; else {to_do}"
+        return CommandError(f"the master doesn't answer ssh at {self.address()} - {why} - {to_do}")
+
+    def _has_key(self) -> str:
+        """What to do for the login with the cluster's keypair."""
+        return f"ssh-add the private key of the cluster's keypair{f' {name}' if (name := self.key_name()) else ''}"
 
 
-def _client() -> list[str]:
-    config = ["-F", os.environ[CONFIG]] if CONFIG in os.environ else ["-o", "StrictHostKeyChecking=accept-new"]
-    return ["ssh", *config, "-o", "ConnectTimeout=15"]
+def private_half(key_name: str) -> Path:
+    """Where a keypair's private half is that `ecm init` made."""
+    return Path.home() / ".ssh" / f"{key_name}.pem"
 
 
 def _unborn() -> str:

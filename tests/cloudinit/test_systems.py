@@ -118,3 +118,19 @@ def test_the_pinned_bindings_are_those_of_their_series() -> None:
 def test_the_key_of_every_repository_is_known() -> None:
     assert set(systems.KEYS) == {system.repository for system in SYSTEMS.values() if system.repository}
     assert all(re.fullmatch("[0-9A-F]{40}", key) for key in systems.KEYS.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "account"),
+    [
+        ("Debian 13", "debian"),
+        ("noble-server-cloudimg", "ubuntu"),
+        ("AlmaLinux-9-GenericCloud", "almalinux"),
+        ("RHEL-9.4", "cloud-user"),
+        ("uCernVM 3.4.3", "root"),
+        ("golden-image", ""),
+    ],
+)
+def test_the_account_follows_from_the_name(name: str, account: str) -> None:
+    assert systems.account(None, "", name, "fedora") == (account or "fedora")
+    assert systems.account(name) == account

@@ -19,7 +19,9 @@ def thing(name: str, **more: Any) -> SimpleNamespace:
 
 def image(name: str, **more: Any) -> SimpleNamespace:
     usual = {"min_ram": 512, "min_disk": 2, "virtual_size": None, "size": 2**30, "status": "active"}
-    return thing(name, **usual | {"os_distro": None, "os_version": None, "architecture": None} | more)
+    return thing(
+        name, **usual | {"os_distro": None, "os_version": None, "architecture": None, "os_admin_user": None} | more
+    )
 
 
 @dataclass

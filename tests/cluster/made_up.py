@@ -25,6 +25,7 @@ FOUND = Found(
     region="RegionOne",
     master_system=SYSTEMS["debian-13"],
     slave_system=SYSTEMS["debian-13"],
+    master_user="debian",
 )
 
 

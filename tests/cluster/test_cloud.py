@@ -18,7 +18,7 @@ def thing(name: str, **more: Any) -> SimpleNamespace:
 def image(name: str) -> SimpleNamespace:
     """An image that says nothing of its system but by its name."""
     says = {"min_ram": 512, "min_disk": 2, "virtual_size": None, "size": 2**30, "status": "active"}
-    return thing(name, **says, os_distro=None, os_version=None, architecture=None)
+    return thing(name, **says, os_distro=None, os_version=None, architecture=None, os_admin_user=None)
 
 
 def look_up(cloud: Any, **changes: Any) -> Found:
@@ -41,6 +41,20 @@ def test_names_become_ids(cloud: Any) -> None:
 
 def test_an_id_serves_as_well_as_a_name(cloud: Any) -> None:
     assert look_up(cloud, image="debian-id").image_id == "debian-id"
+
+
+@pytest.mark.parametrize(
+    ("properties", "account"),
+    [
+        ({"os_distro": "centos", "name": "Debian-like"}, "centos"),
+        ({"os_distro": "rocky", "os_admin_user": "me"}, "me"),
+        ({"os_distro": None, "name": "golden-image"}, "ubuntu"),
+        ({"os_distro": None, "name": "Rocky 9"}, "rocky"),
+    ],
+)
+def test_the_masters_account_is_the_images(cloud: Any, properties: dict[str, Any], account: str) -> None:
+    cloud.images[0].__dict__.update(properties)
+    assert look_up(cloud, image=cloud.images[0].id, os="ubuntu-24.04").master_user == account
 
 
 def test_the_master_is_told_the_endpoint_that_it_reaches(cloud: Any) -> None:

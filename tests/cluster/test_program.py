@@ -5,6 +5,7 @@ import gzip
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -123,6 +124,7 @@ def test_the_first_up_makes_a_master_and_no_slave(run: Run, cloud: Any) -> None:
     assert outputs["slaveCount"] == 0
     assert outputs["slaves"] == []
     assert outputs["masterIp"] == "198.51.100.7"
+    assert outputs["settings"]["masterUser"] == "debian"
     shared = report.Shared.parse(outputs["settings"])
     assert (shared.master_address, shared.slave, shared.max_slaves) == (
         "10.0.0.5",
@@ -475,6 +477,14 @@ def test_another_generation_lets_everything_reach_a_new_master(run: Run, cloud: 
     assert engine.options[INSTANCE, "master"].delete_before_replace
     assert engine.options[INSTANCE, "master"].replace_on_changes == ["metadata"]
     assert engine.resources[INSTANCE, "master"]["metadata"]["ecm-generation"] == "2"
+
+
+def test_a_master_that_stays_keeps_the_account_of_its_image_and_a_new_one_has_anothers(run: Run, cloud: Any) -> None:
+    state = {STACK_URN: {"masterIp": "1.2.3.4", "settings": {"masterUser": "rocky"}, "controller": RELEASE}}
+    cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
+    for wanted, account in ((SETTINGS, "rocky"), (SETTINGS.model_copy(update={"master_generation": 2}), "debian")):
+        outputs = run(Engine(state | running_state()), partial(program.cluster, wanted, FOUND, cloud))
+        assert outputs["settings"]["masterUser"] == account
 
 
 def test_another_generation_ends_the_slaves_which_know_the_old_key_only(run: Run, cloud: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cli.errors import CommandError
 from cli.laptop import ssh
-from cli.laptop.desk import address
+from cli.laptop.desk import address, key_name
 from cli.laptop.pulumi import Value
 from cli.laptop.ssh import Ssh
 
@@ -103,9 +103,50 @@ def test_a_login_that_is_refused_is_not_waited_for(ecm: Any, calls: Path) -> Non
     assert ecm("status", "--watch").exit_code == 1
 
 
+def test_a_login_that_is_refused_says_which_key_is_wanted(ecm: Any, desk: Any, calls: Path) -> None:
+    (calls.parent / "answer").write_text("echo 'u@h: Permission denied (publickey).' >&2; exit 255")
+    desk.master = Ssh(lambda: "u@h", lambda: "mykey")
+    with pytest.raises(
+        CommandError, match=r"^the master refuses the login u@h - .* - ssh-add the .* keypair mykey; or"
+    ):
+        desk.master.ask("status")
+    said = ecm("status").stderr
+    assert "at u@h - see above - where it says Permission denied, ssh-add the private key of the cluster's" in said
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The private half of a keypair, where the wizard keeps it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ssh").mkdir()
+    file = tmp_path / ".ssh" / "mykey.pem"
+    file.touch()
+    return file
+
+
+def test_the_key_that_the_wizard_made_is_shown_to_master_and_slave(calls: Path, kept: Path) -> None:
+    master = Ssh(lambda: "u@h", lambda: "mykey")
+    master.call(terminal=False)
+    master.jump("10.0.0.9", terminal=False)
+    to_master, to_slave = calls.read_text().splitlines()
+    assert f"-i {kept} " in to_master
+    assert to_slave.count(f"-i {kept} ") == 2
+    Ssh(lambda: "u@h", lambda: "another").call(terminal=False)
+    assert "-i" not in calls.read_text().splitlines()[-1].split()
+
+
+def test_the_clusters_key_is_in_its_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ECM_SSH_CONFIG", raising=False)
+    outputs: dict[str, Any] = {"settings": {"slave": {"keyName": "mykey"}}}
+    assert key_name(lambda: outputs, "") == "mykey"
+    assert key_name(dict, "") == key_name(lambda: outputs, "me@here") == ""
+    monkeypatch.setenv("ECM_SSH_CONFIG", "/some/config")
+    assert key_name(lambda: outputs, "") == ""
+
+
 def test_a_stack_that_is_not_up_is_not_watched(ecm: Any, desk: Any, pulumi: Any) -> None:
     pulumi.told = {}
-    desk.master = Ssh(lambda: address(pulumi, ""))
+    desk.master = Ssh(lambda: address(pulumi, pulumi.outputs, ""))
     assert "has no master" in ecm("status", "--watch").stderr
 
 
@@ -131,15 +172,21 @@ def test_a_slave_is_reached_through_the_master(ecm: Any, cloud: Any, calls: Path
     assert "there is: ecm-mycluster-slave-abc, ecm-mycluster-slave-xyz" in ecm("ssh", "nobody").stderr
 
 
-def test_the_login_follows_from_the_image(pulumi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_account_is_what_pulumi_up_noted_else_follows_from_the_settings(
+    pulumi: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("ECM_SSH_CONFIG", raising=False)
-    assert address(pulumi, "") == "debian@198.51.100.7"
+    assert address(pulumi, pulumi.outputs, "") == "debian@198.51.100.7"
     pulumi.values["ecm:image"] = Value("0f3a-an-id")
-    assert address(pulumi, "") == "198.51.100.7"
-    assert address(pulumi, "me@here") == "me@here"
+    assert address(pulumi, pulumi.outputs, "") == "198.51.100.7"
+    pulumi.values["ecm:os"] = Value("ubuntu-24.04")
+    assert address(pulumi, pulumi.outputs, "") == "ubuntu@198.51.100.7"
+    pulumi.told["settings"] = {"masterUser": "rocky"}
+    assert address(pulumi, pulumi.outputs, "") == "rocky@198.51.100.7"
+    assert address(pulumi, pulumi.outputs, "me@here") == "me@here"
 
 
 def test_a_stack_that_is_not_up_has_no_master(pulumi: Any) -> None:
     pulumi.told = {}
     with pytest.raises(CommandError, match="the stack mycluster has no master"):
-        address(pulumi, "")
+        address(pulumi, pulumi.outputs, "")
