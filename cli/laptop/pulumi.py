@@ -19,6 +19,10 @@ _TO_DO = {
     "no stack named": "`pulumi stack ls` lists those that there are",
     "passphrase": "export PULUMI_CONFIG_PASSPHRASE=…",
     "SSL is not enabled": "?sslmode=disable at the URL's end, where the network between is to be trusted",
+    "PULUMI_ACCESS_TOKEN": "export PULUMI_ACCESS_TOKEN=…, which app.pulumi.com makes: Personal access tokens",
+    "no EC2 IMDS role": "export AWS_ACCESS_KEY_ID=… and AWS_SECRET_ACCESS_KEY=…",
+    "default credentials": "export GOOGLE_CREDENTIALS=…, the content of a service account's key",
+    "AccountName is required": "export AZURE_STORAGE_ACCOUNT=… and AZURE_STORAGE_KEY=…",
     "unable to open": "is it up, and does PULUMI_BACKEND_URL name it?",
 }
 """What to do, by a part of Pulumi's words."""
@@ -157,7 +161,13 @@ def last_line(text: str) -> str:
 
 
 def _failed(command: str, said: str) -> CommandError:
-    if _NO_TOKEN in said and not os.environ.get("PULUMI_BACKEND_URL"):
+    url = os.environ.get("PULUMI_BACKEND_URL", "")
+    if _NO_TOKEN in said and url and (known := _unknown_kind(url)):
+        return CommandError(
+            f"PULUMI_BACKEND_URL is {url!r}, which is no place for the state - "
+            f"it begins with none of {known} - export it anew"
+        )
+    if _NO_TOKEN in said and not url:
         # Without a backend Pulumi means its own cloud, which nobody here may have heard of.
         return CommandError(
             "this shell doesn't know where the state is - PULUMI_BACKEND_URL isn't set - export it; "
@@ -169,6 +179,13 @@ def _failed(command: str, said: str) -> CommandError:
         )
     to_do = next((f" - {hint}" for part, hint in _TO_DO.items() if part in said), "")
     return CommandError(f"pulumi {command} failed - {said}{to_do}")
+
+
+def _unknown_kind(url: str) -> str:
+    """The kinds of places that there are, where the URL is of none; else empty."""
+    from cluster.backend import KINDS  # noqa: PLC0415 - it brings all of the settings, which few commands need
+
+    return "" if url.partition(":")[0] in KINDS else ", ".join(KINDS)
 
 
 def _missing() -> CommandError:

@@ -38,6 +38,10 @@ def test_an_error_is_pulumis_own_line(folder: Path) -> None:
             "this shell doesn't know where the state is - PULUMI_BACKEND_URL isn't set - export it; ",
         ),
         (
+            "S3: GetObject, get credentials: no EC2 IMDS role found",
+            "pulumi stack failed - S3: GetObject, get credentials: no EC2 IMDS role found - export AWS_ACCESS_KEY_ID=",
+        ),
+        (
             "no stack selected; please use `pulumi stack select` to choose one",
             "no cluster is chosen - no stack is selected here - ecm --stack NAME …; `ecm init NAME` makes one",
         ),
@@ -65,6 +69,29 @@ def test_what_a_newcomer_meets_says_what_to_do(
     with pytest.raises(CommandError) as raised:
         Pulumi("mine", folder).outputs()
     assert str(raised.value).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        (
+            "foo://x",
+            "PULUMI_BACKEND_URL is 'foo://x', which is no place for the state - it begins with none of postgres",
+        ),
+        (
+            "https://api.pulumi.com",
+            "for login - export PULUMI_ACCESS_TOKEN=…, which app.pulumi.com makes: Personal acc",
+        ),
+    ],
+)
+def test_a_token_is_asked_for_only_where_it_helps(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, url: str, says: str
+) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", url)
+    (folder / "answer").write_text('echo "error: PULUMI_ACCESS_TOKEN must be set for login" >&2; exit 255')
+    with pytest.raises(CommandError) as raised:
+        Pulumi("mine", folder).outputs()
+    assert says in str(raised.value)
 
 
 def test_secrets_are_left_closed_where_the_passphrase_is_missing(folder: Path) -> None:
