@@ -1,13 +1,13 @@
 """How `ecm` asks: a question, what there is to choose from by number, and what an empty answer means."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import typer
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.table import Table
 
 from cli.laptop.proposals import Choice, Question
-from cli.show import out, say, table
+from cli.show import out, prose, say, table
 
 LISTS = {
     "image": "images",
@@ -23,13 +23,18 @@ MISFITS = 6
 def ask(question: Question) -> str:
     """The answer: a choice's value, or whatever was typed; empty leaves the setting unset."""
     say(f"\n{question.key}: {question.text}")
-    for rows in (_choices(question.choices[:SHOWN]), _misfits(question.misfits[:MISFITS])):
-        if rows.row_count:
-            out.print(rows)
+    if question.note:
+        prose(question.note)
+    for row in _choices(question.choices[:SHOWN]):
+        say(row)
+    if question.misfits:
+        out.print(_misfits(question.misfits[:MISFITS]))
     if more := max(0, len(question.choices) - SHOWN) + max(0, len(question.misfits) - MISFITS):
         say(f"   and {more} more: `ecm {LISTS[question.key]}`")
+    hint = "its number, name or id" if question.choices else "a value"
+    if not question.proposal and not question.required:
+        hint += " [unset]"
     while True:
-        hint = "its number, name or id" if question.choices else "a value"
         typed: str = typer.prompt(f"  {hint}", default=question.proposal, show_default=bool(question.proposal)).strip()
         answer = _chosen(typed, question)
         if not answer and question.required:
@@ -38,23 +43,35 @@ def ask(question: Question) -> str:
             return answer
 
 
-def _choices(choices: Sequence[Choice]) -> Table:
-    """The choices with their numbers, and with their ids where there is room for those."""
-    rows = table("number", "", "", "", right=("number",))
-    rows.show_header = False
-    rows.columns[0].min_width = len(str(SHOWN))
-    widths = [max(map(cell_len, texts)) for texts in zip(*((c.value, c.about, c.id) for c in choices), strict=True)]
-    with_ids = len(str(SHOWN)) + sum(2 + width for width in widths) <= out.width
+def _choices(choices: Sequence[Choice]) -> Iterator[str]:
+    """The choices with their numbers, in columns. A name too long for them has its id below, if it needs one."""
+    about = max((cell_len(choice.about) for choice in choices), default=0)
+    id_ = max((cell_len(choice.id) for choice in choices), default=0)
+    room = out.width - len(f"{SHOWN}  ") - len("  ") - about - len("  ") - id_
+    width = max((cell_len(_shown(choice)) for choice in choices if cell_len(_shown(choice)) <= room), default=0)
     for number, choice in enumerate(choices, start=1):
-        rows.add_row(str(number), choice.value, choice.about, choice.id if with_ids else "")
-    return rows
+        name = _shown(choice)
+        if cell_len(name) <= width:
+            columns = (set_cell_size(name, width), set_cell_size(choice.about, about), choice.id)
+            yield f"{number:>2}  {'  '.join(columns)}".rstrip()
+            continue
+        row, below = f"{number:>2}  {name}  {choice.about}", choice.id if choice.name else ""
+        if cell_len(row) > out.width:
+            row, below = f"{number:>2}  {name}", f"{choice.about}  {below}"
+        yield row
+        if below:
+            yield f"    {below}".rstrip()
+
+
+def _shown(choice: Choice) -> str:
+    return choice.name or choice.value
 
 
 def _misfits(misfits: Sequence[Choice]) -> Table:
     rows = table("", "", "")
     rows.show_header = False
     for choice in misfits:
-        rows.add_row(" ✗", choice.value, choice.about, style="dim")
+        rows.add_row(" ✗", _shown(choice), choice.about, style="dim")
     return rows
 
 

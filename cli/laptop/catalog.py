@@ -33,6 +33,8 @@ class Image:
     min_ram_mib: int
     min_disk_gib: int
     size_mib: int
+    created: str = ""
+    """Its date; empty where the cloud doesn't tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Quota:
 
 
 def images(connection: "Connection") -> list[Image]:
-    """The active images: those that a cluster can be made of first, by system and name."""
+    """The active images: those that a cluster can be made of first, by system, name and date; unknown ones last."""
     with translated():
         there = list(connection.image.images(status="active"))
     found = []
@@ -83,9 +85,10 @@ def images(connection: "Connection") -> list[Image]:
                 min_ram_mib=image.min_ram or 0,
                 min_disk_gib=image.min_disk or 0,
                 size_mib=(image.size or 0) // MIB,
+                created=(image.created_at or "")[: len("2026-01-31")],
             )
         )
-    return sorted(found, key=lambda i: (bool(i.problem), i.system, i.name))
+    return sorted(found, key=lambda i: (bool(i.problem), not i.system, i.system, i.name, i.created))
 
 
 def flavors(connection: "Connection") -> list[Flavor]:

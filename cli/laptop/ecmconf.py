@@ -115,7 +115,7 @@ def import_(
 
     Example: ecm --stack mycluster import ecm.conf
     """
-    imported = parse(_text(file), file.name)
+    imported = read(file)
     report(imported, view(imported), as_json=as_json)
     if as_json or not imported.settings:
         return
@@ -124,6 +124,15 @@ def import_(
         return
     pulumi.set_config(imported.settings)
     say("They are set. What is missing: `ecm init` asks for it, `ecm config check` tells.")
+
+
+def read(file: Path) -> Imported:
+    """What an old file has.
+
+    Raises:
+        SettingsError: it can't be read, or has slips.
+    """
+    return parse(_text(file), file.name)
 
 
 def _text(file: Path) -> str:

@@ -1,13 +1,12 @@
 """The cloud's own object store, offered as the state's place to who sets up a cluster."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from cli.laptop import store
-from cli.laptop.backend import URL, Backend
+from cli.laptop.backend import URL, Backend, folder
 from cli.show import prose, say
 from cluster.errors import CloudError
 from cluster.login import catalogue
@@ -48,7 +47,7 @@ class OwnStore:
         if not typer.confirm("Keep the state there? It makes a bucket and EC2 credentials of yours.", default=False):
             return ""
         bucket = str(typer.prompt("The bucket's name", default="ecm-state"))
-        file = Path.home() / ".config" / "elastic-condor" / f"{bucket}.sh"
+        file = folder() / f"{bucket}.sh"
         self._take(store.settle(self.connection, found, bucket, file))
         return self.state.environment[URL]
 

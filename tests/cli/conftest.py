@@ -33,6 +33,7 @@ def image(name: str, **more: Any) -> SimpleNamespace:
         "min_ram": 512,
         "min_disk": 2,
         "size": 2**30,
+        "created_at": None,
     }
     return thing(name, **(there | more))
 
@@ -101,8 +102,8 @@ class FakeCloud:
         self.done.append(f"post {url} {json}")
         return SimpleNamespace(json=lambda: {"credential": {"access": "ACCESS", "secret": "HIDDEN"}})
 
-    def _make_key(self, name: str, **_: Any) -> SimpleNamespace:
-        self.done.append(f"make key {name}")
+    def _make_key(self, name: str, public_key: str = "") -> SimpleNamespace:
+        self.done.append(f"upload key {name}: {public_key}" if public_key else f"make key {name}")
         self.keypairs.append(thing(name, fingerprint="cc:dd", private_key="PRIVATE"))
         return self.keypairs[-1]
 

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from openstack.config import OpenStackConfig
 from cli.errors import CommandError
 from cli.laptop.backend import KINDS
 from cli.laptop.pulumi import Value
-from tests.cli.conftest import thing
+from tests.cli.conftest import image, thing
 
 
 @pytest.fixture(autouse=True)
@@ -52,8 +53,8 @@ def test_flags_alone_make_a_stack(ecm: Any, new: Any) -> None:
 
 
 def test_questions_are_answered_by_number_name_or_the_enter_key(ecm: Any, new: Any) -> None:
-    #          name, master's URL, image, master, slave, key, floating, max, min, jobs, idle
-    answers = ["fresh", "postgres://m:own@db/pulumi", "2", "large", "", "", "-", "3", "", "", "120"]
+    #          name, master's URL, image, master, jobs, slave, key, floating, max, min, idle
+    answers = ["fresh", "postgres://m:own@db/pulumi", "2", "large", "", "", "", "-", "3", "", "120"]
     done = ecm("init", stdin="\n".join(answers) + "\n")
     assert done.exit_code == 0, done.output
     assert settings(new) == {
@@ -68,9 +69,9 @@ def test_questions_are_answered_by_number_name_or_the_enter_key(ecm: Any, new: A
     assert new.values["ecm:masterBackendUrl"].secret
 
 
-@pytest.mark.usefixtures("new")
-def test_no_secret_is_printed(ecm: Any) -> None:
-    output = ecm("init", "fresh", "--yes", "--set", "masterBackendUrl=postgres://m:own@db/pulumi").output
+def test_no_secret_is_printed(ecm: Any, pulumi: Any) -> None:
+    pulumi.values["ecm:masterBackendUrl"] = Value("postgres://m:own@db/pulumi", secret=True)
+    output = ecm("init", "fresh", "--yes").output
     assert "hidden" not in output
     assert "own@" not in output
     assert "phrase'" not in output
@@ -80,7 +81,53 @@ def test_run_again_it_edits(ecm: Any, pulumi: Any) -> None:
     before = settings(pulumi)
     done = ecm("init", "mycluster", "--yes", "--set", "maxSlaves=6")
     assert done.exit_code == 0, done.output
-    assert settings(pulumi) == before | {"maxSlaves": "6", "floatingNetwork": "public"}
+    assert settings(pulumi) == before | {"maxSlaves": "6"}, "a floating network was declined before"
+
+
+def test_run_again_it_proposes_to_leave_unset_what_is(ecm: Any, pulumi: Any) -> None:
+    before = settings(pulumi)
+    done = ecm("init", "mycluster", stdin="\n" * 12)
+    assert "a value [unset]: " in done.stdout
+    assert settings(pulumi) == before
+
+
+@pytest.mark.parametrize(
+    ("choice", "says"),
+    [
+        ("maxSlaves=abc", 'ecm:maxSlaves is "abc" - it should be a whole number'),
+        ("maxSlaves=-1", "ecm:maxSlaves is"),
+        ("os=debain-13", "did you mean debian-13?"),
+        ("minSlaves=9", "minSlaves is 9 and maxSlaves 4 - no number of slaves fits both"),
+        (
+            "masterBackendUrl=postgres://u:hush@db",
+            "everybody on this machine sees it - export ECM_MASTER_BACKEND_URL=…",
+        ),
+        ("applicationCredentialSecret=hush", "pulumi config set --secret ecm:applicationCredentialSecret"),
+        ("applicationCredentialId=id", "one is set - a login needs both"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_before_anything_is_written(
+    ecm: Any, pulumi: Any, choice: str, says: str
+) -> None:
+    before = settings(pulumi)
+    done = ecm("init", "mycluster", "--yes", "--set", choice)
+    assert (done.exit_code, settings(pulumi)) == (1, before)
+    assert says in done.stderr
+    assert "hush" not in done.output
+
+
+def test_a_backend_with_a_password_is_no_argument(ecm: Any, new: Any) -> None:
+    done = ecm("init", "fresh", "--yes", "--backend", "postgres://u:hush@db/state")
+    assert "--backend has a password - " in done.stderr
+    assert "export PULUMI_BACKEND_URL in its place" in done.stderr
+    assert "hush" not in done.output
+    assert new.names == []
+
+
+def test_an_optional_setting_is_unset_by_an_empty_value(ecm: Any, pulumi: Any) -> None:
+    pulumi.values["ecm:floatingNetwork"] = Value("public")
+    assert ecm("init", "mycluster", "--yes", "--set", "floatingNetwork=").exit_code == 0
+    assert "floatingNetwork" not in settings(pulumi)
 
 
 @pytest.mark.usefixtures("new")
@@ -93,8 +140,9 @@ def test_settings_that_do_not_fit_are_told_with_status_3(ecm: Any) -> None:
 
 def test_a_keypair_is_made_after_a_yes_and_kept_private(ecm: Any, new: Any, cloud: Any, tmp_path: Path) -> None:
     cloud.keypairs = []
-    ecm("init", "fresh", stdin="\nn\n")
+    done = ecm("init", "fresh", stdin="\nn\n")
     assert cloud.done == []
+    assert "a cluster needs a keypair - you have none in this cloud - openstack keypair create --public" in done.stderr
     ecm("init", "fresh", "--make-key", "mine", "--yes")
     assert cloud.done == ["make key mine"]
     file = tmp_path / ".ssh" / "mine.pem"
@@ -129,8 +177,106 @@ def test_a_missing_answer_is_named_when_nothing_may_be_asked(ecm: Any, cloud: An
     cloud.keypairs = []
     done = ecm("init", "fresh", "--yes")
     assert done.exit_code == 1
-    assert "ecm:keyName is not given" in done.stderr
-    assert "add --set keyName=VALUE" in done.stderr
+    assert "there is no keypair for ecm:keyName - you have none in this cloud - openstack keypair " in done.stderr
+    assert "or add --make-key NAME" in done.stderr
+
+
+@pytest.mark.usefixtures("new")
+@pytest.mark.parametrize(
+    ("there", "says"),
+    [
+        (
+            {"flavors": []},
+            "there is nothing for ecm:masterFlavor - the project has no flavors - check OS_CLOUD, or ask",
+        ),
+        ({"images": []}, "there is nothing for ecm:image - the project has no images - check OS_CLOUD, or ask"),
+        (
+            {"flavors": [thing("volume", vcpus=1, ram=2048, disk=0)]},
+            "of the project's flavors none serves as it is; volume: has no disk: ecm:bootVolumeGiB gives it one - add ",
+        ),
+    ],
+)
+def test_a_project_without_what_it_takes_is_told_so(ecm: Any, cloud: Any, there: dict[str, Any], says: str) -> None:
+    cloud.__dict__.update(there)
+    assert says in ecm("init", "fresh", "--yes").stderr
+
+
+@pytest.mark.usefixtures("new")
+def test_a_project_without_flavors_is_asked_for_none(ecm: Any, cloud: Any) -> None:
+    cloud.flavors = []
+    assert "the project has no flavors" in ecm("init", "fresh", stdin="\n" * 12).stderr
+
+
+def test_a_public_key_that_is_there_is_uploaded_after_a_yes(ecm: Any, new: Any, cloud: Any, tmp_path: Path) -> None:
+    cloud.keypairs = []
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "id_ed25519.pub").write_text("ssh-ed25519 AAAA me")
+    #                         master's URL, yes, name
+    ecm("init", "fresh", stdin="\n\nlaptop\n" + "\n" * 9)
+    assert cloud.done == ["upload key laptop: ssh-ed25519 AAAA me"]
+    assert settings(new)["keyName"] == "laptop"
+
+
+@pytest.mark.usefixtures("new")
+def test_a_keypairs_name_has_to_be_one_of_a_file(ecm: Any, cloud: Any, tmp_path: Path) -> None:
+    done = ecm("init", "fresh", "--make-key", "../evil", "--yes")
+    assert "the keypair's name is '../evil' - it names a file, too - take letters, digits" in done.stderr
+    cloud.keypairs = []
+    assert "'../evil' - it names a file" in ecm("init", "fresh", stdin="\ny\n../evil\nmine\n" + "\n" * 9).stdout
+    assert cloud.done == ["make key mine"]
+    assert [file.name for file in tmp_path.rglob("*.pem")] == ["mine.pem"]
+
+
+def test_the_only_stack_is_the_one_that_is_proposed(ecm: Any, pulumi: Any) -> None:
+    assert "The cluster's name [mycluster]: " in ecm("init", stdin="\n" * 12).stdout
+    assert pulumi.stack() == "mycluster"
+
+
+def test_the_system_of_an_image_that_does_not_tell_it_is_asked_for_next(ecm: Any, new: Any, cloud: Any) -> None:
+    cloud.images.append(image("golden"))
+    #                    master's URL, image, system
+    ecm("init", "fresh", stdin="\ngolden\n\n-\ndebian-13\n" + "\n" * 10)
+    assert (settings(new)["image"], settings(new)["os"]) == ("golden", "debian-13")
+    new.values = {}
+    missing = ecm("init", "fresh", "--yes", "--set", "image=golden").stderr
+    assert "ecm:os is not given - System of the image" in missing
+
+
+def test_the_boot_volume_of_a_flavor_without_a_disk_is_asked_for_next(ecm: Any, new: Any, cloud: Any) -> None:
+    cloud.flavors[1].disk = 0
+    #                    master's URL, image, master, jobs, slave, volume
+    ecm("init", "fresh", stdin="\n\nmedium\n\nsmall\n30\n" + "\n" * 9)
+    assert (settings(new)["slaveFlavor"], settings(new)["bootVolumeGiB"]) == ("small", "30")
+
+
+@pytest.mark.usefixtures("new")
+def test_the_limits_are_asked_for_with_what_the_quota_has_room_for(ecm: Any, cloud: Any) -> None:
+    shown = " ".join(ecm("init", "fresh", stdin="\n" * 12).stdout.split())
+    assert "The quota has room for 7 slaves of this flavor beside the master. Left are: instances 8 of 10, " in shown
+    assert "medium 2 VCPUs, 2048 MiB, 10 GiB: 2 jobs each, room for 7 slaves" in shown
+    cloud.limits.instances = 3
+    shown = " ".join(ecm("init", "other", stdin="\n" * 12).stdout.split())
+    assert "The quota has no room for a slave of this flavor beside the master. Left are: instances 1 of 3" in shown
+
+
+@pytest.mark.usefixtures("new")
+def test_who_leaves_is_told_that_no_setting_was_written(ecm: Any, pulumi: Any, cloud: Any) -> None:
+    cloud.keypairs = []
+    #                                  master's URL, yes, name
+    done = ecm("init", "fresh", stdin="\n\nmine\n")
+    assert "No setting was written; what stays: the stack fresh, the keypair mine." in done.stdout
+    assert pulumi.values == {}
+
+
+def test_an_old_files_settings_are_not_asked_for(ecm: Any, new: Any, tmp_path: Path) -> None:
+    (tmp_path / "ecm.conf").write_text("FLAVOR_VMS=small\nMAX_VMS=5\nKEY_NAME=mykey\n")
+    done = ecm("init", "fresh", "--from", str(tmp_path / "ecm.conf"), "--set", "maxSlaves=6", stdin="\n" * 9)
+    assert "slaveFlavor:" not in done.stdout
+    assert {key: settings(new)[key] for key in ("slaveFlavor", "maxSlaves", "keyName")} == {
+        "slaveFlavor": "small",
+        "maxSlaves": "6",
+        "keyName": "mykey",
+    }
 
 
 def test_a_state_on_this_machine_is_refused(ecm: Any, new: Any) -> None:
@@ -160,8 +306,28 @@ def test_the_only_cloud_is_taken_and_to_be_exported(ecm: Any, monkeypatch: pytes
 
 @pytest.mark.usefixtures("new")
 def test_what_can_be_no_answer_is_asked_again(ecm: Any, pulumi: Any) -> None:
-    #          master's URL, image, master, slave, key, floating, max, min, jobs, idle
-    answers = ["", "", "99", "smal", "small", "", "", "xyz", "-", "many", "3", "", "0", "2", "ten", "60"]
+    #          master's URL, image, master, jobs, slave, key, floating, max, min, idle
+    answers = [
+        "",
+        "",
+        "99",
+        "smal",
+        "small",
+        "0",
+        "9",
+        "2",
+        "small",
+        "",
+        "",
+        "xyz",
+        "-",
+        "many",
+        "3",
+        "4",
+        "",
+        "ten",
+        "60",
+    ]
     done = ecm("init", "fresh", stdin="\n".join(answers) + "\n")
     assert {k: v for k, v in settings(pulumi).items() if k != "keyName"} == {
         "image": "debian-13-condor",
@@ -171,7 +337,15 @@ def test_what_can_be_no_answer_is_asked_again(ecm: Any, pulumi: Any) -> None:
         "jobsPerSlave": "2",
         "idleTime": "60",
     }
-    for said in ("99 isn't there", "smal isn't there", "many: it should be a whole number", "ten: it should be"):
+    for said in (
+        "99 isn't there",
+        "smal isn't there",
+        "9: no flavor has so many VCPUs",
+        "small: too few VCPUs, 1, for ecm:jobsPerSlave, 2",
+        "many: it should be a whole number",
+        "4: more than maxSlaves, 3",
+        "ten: it should be",
+    ):
         assert said in done.stdout
 
 
@@ -181,6 +355,19 @@ def test_the_choices_are_in_columns_with_what_does_not_serve_below_them(ecm: Any
     assert " 1  debian-13-condor  debian-13, 1024 MiB     debian-13-condor-id\n" in shown
     assert " 2  Ubuntu 24.04 LTS  ubuntu-24.04, 1024 MiB  Ubuntu 24.04 LTS-id\n" in shown
     assert " ✗  ownbuilt  its system can't be told: ecm:os names it" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.usefixtures("new")
+def test_a_long_name_leaves_the_others_their_columns_and_what_needs_its_id_has_it(ecm: Any, cloud: Any) -> None:
+    long = f"ubuntu-24.04-{'x' * 60}"
+    cloud.images += [image("debian-13", created_at="2026-02-03T04:05:06Z"), image("debian-13"), image(long)]
+    cloud.images[-2].id, cloud.images[-1].id = "other-id", "long-id"
+    shown = ecm("init", "fresh", stdin="\n").stdout
+    assert " 1  debian-13         debian-13, 1024 MiB              other-id\n" in shown
+    assert " 2  debian-13         debian-13, 1024 MiB, 2026-02-03  debian-13-id\n" in shown
+    assert f" 5  {long}\n    ubuntu-24.04, 1024 MiB\n" in shown
+    assert "its number, name or id [debian-13-condor]" in shown
     assert max(map(len, shown.splitlines())) <= 80
 
 
@@ -282,7 +469,10 @@ def test_a_store_that_does_not_serve_is_taken_back_and_not_offered_again(
     assert not (tmp_path / ".config" / "elastic-condor" / "ecm-state.sh").exists()
     assert os.environ["AWS_ACCESS_KEY_ID"] == "another"
     assert stateless.values["ecm:masterBackendUrl"].text == "postgres://m:own@db/state"
-    assert "export PULUMI_BACKEND_URL='…'" in done.stdout
+    file = tmp_path / ".config" / "elastic-condor" / "fresh.sh"
+    assert f"source {file}" in done.stdout
+    assert file.read_text() == "export PULUMI_BACKEND_URL=postgres://me:hunter2@db/state\n"
+    assert file.stat().st_mode & 0o777 == 0o600
     told = done.stdout.partition("For this and all later commands")[2]
     assert not [secret for secret in ("hunter2", "HIDDEN", "own@") if secret in told]
 
@@ -339,8 +529,48 @@ def test_a_place_that_cannot_be_is_asked_for_again(ecm: Any, stateless: Any) -> 
     done = ecm("init", "fresh", stdin="\n".join(places) + "\n" * 12)
     assert "the master doesn't reach it" in done.stdout
     assert "'mydisk' is no place for the state" in done.stdout
+    assert "--backend" not in done.stdout
+    assert done.stdout.count(KINDS) == 1
     assert stateless.names == ["fresh"]
     assert max(map(len, KINDS.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("url", ["https://api.pulumi.com", "postgres://me:it's@db/state"])
+def test_what_was_typed_is_kept_for_the_next_shell(
+    ecm: Any, stateless: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE")
+    monkeypatch.setenv("PULUMI_ACCESS_TOKEN", "")
+    file = tmp_path / ".config" / "elastic-condor" / "fresh.sh"
+    file.parent.mkdir(parents=True)
+    file.write_text("export PULUMI_BACKEND_URL=old\nexport OTHER=stays\n")
+    secret = ["tok en"] if url.startswith("https:") else ["tok en", "tok en"]
+    done = ecm("init", "fresh", stdin="\n".join([url, *secret]) + "\n" * 12)
+    assert "tok en" not in done.output
+    sourced = run(
+        ["bash", "-c", f". {file}; echo $PULUMI_BACKEND_URL; env"], capture_output=True, text=True, check=True
+    )
+    variable = "PULUMI_ACCESS_TOKEN" if url.startswith("https:") else "PULUMI_CONFIG_PASSPHRASE"
+    assert sourced.stdout.startswith(f"{url}\n")
+    assert {f"{variable}=tok en", "OTHER=stays"} <= set(sourced.stdout.splitlines())
+    assert stateless.names == ["fresh"]
+    assert "The master's URL" not in done.stdout or not url.startswith("https:")
+
+
+@pytest.mark.usefixtures("new")
+def test_the_masters_place_is_tried_with_its_own_url(ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(_: Any) -> str:
+        if "wrong" in (url := os.environ["PULUMI_BACKEND_URL"]):
+            raise CommandError(f"pulumi whoami failed - no way to {url}")
+        return url
+
+    monkeypatch.setattr(type(pulumi), "backend", answer)
+    places = ["postgres://m:own@wrong/a", "n", "postgres://m:own@wrong/b", "y"]
+    done = ecm("init", "fresh", stdin="\n".join(places) + "\n" * 12)
+    assert "no way to postgres://m:***@wrong/a" in done.stdout
+    assert "own@" not in done.output
+    assert settings(pulumi)["masterBackendUrl"] == "postgres://m:own@wrong/b"
+    assert os.environ["PULUMI_BACKEND_URL"] == "postgres://me:hidden@db/pulumi"
 
 
 def test_no_credentials_are_made_without_a_yes(
@@ -356,9 +586,9 @@ def test_no_credentials_are_made_without_a_yes(
     assert (cloud.done, stateless.names) == ([], ["fresh"])
 
 
-@pytest.mark.usefixtures("new")
-def test_json_has_the_settings_and_what_was_checked_and_no_secret(ecm: Any, pulumi: Any) -> None:
-    done = ecm("init", "fresh", "--json", "--set", "masterBackendUrl=postgres://m:own@db/pulumi")
+def test_json_has_the_settings_and_what_was_checked_and_no_secret(ecm: Any, new: Any, pulumi: Any) -> None:
+    new.values["ecm:masterBackendUrl"] = Value("postgres://m:own@db/pulumi", secret=True)
+    done = ecm("init", "fresh", "--json")
     told = json.loads(done.stdout)
     assert (done.exit_code, told["stack"]) == (0, "fresh")
     assert told["settings"]["image"] == "debian-13-condor"

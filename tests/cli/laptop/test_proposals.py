@@ -44,7 +44,7 @@ def test_flavors_too_small_for_the_image_are_not_offered(there: There, cloud: An
 
 def test_a_flavor_is_shown_with_its_size(there: There) -> None:
     made = asked("slaveFlavor", there)
-    assert Choice("medium", "2 VCPUs, 2048 MiB, 10 GiB", "medium-id") in made.choices
+    assert Choice("medium", "2 VCPUs, 2048 MiB, 10 GiB: 2 jobs each", "medium-id") in made.choices
     assert made.proposal == "medium"
 
 
@@ -52,6 +52,25 @@ def test_a_flavor_is_shown_with_its_size(there: There) -> None:
 def test_the_maximum_fits_the_quota_beside_the_master(there: There, slave: str, most: str) -> None:
     # 8 instances and 16 cores are left; the master takes one and two.
     assert asked("maxSlaves", there, masterFlavor="medium", slaveFlavor=slave).proposal == most
+
+
+def test_a_quota_without_room_proposes_no_limit_of_0(there: There, cloud: Any) -> None:
+    cloud.limits.instances = 3
+    there = There(there.images, there.flavors, there.networks, there.keys, catalog.quota(cloud))
+    made = asked("maxSlaves", there, masterFlavor="medium", slaveFlavor="small")
+    assert (made.proposal, made.note.partition(" beside")[0]) == (
+        "10",
+        "The quota has no room for a slave of this flavor",
+    )
+
+
+def test_what_is_no_images_or_flavors_matter_is_not_asked(there: There) -> None:
+    assert question("os", there, {"image": "debian-13-condor"}) is None
+    assert question("bootVolumeGiB", there, {"masterFlavor": "medium", "slaveFlavor": "small"}) is None
+
+
+def test_known_misfits_come_before_unknown_ones(there: There) -> None:
+    assert asked("image", there).misfits[0].value == "CentOS 6"
 
 
 def test_the_only_network_is_not_asked_for(there: There, cloud: Any) -> None:
@@ -92,11 +111,12 @@ def test_a_flavor_without_a_disk_wants_a_boot_volume(there: There, cloud: Any) -
 
 def test_of_two_things_with_one_name_the_id_is_set(there: There, cloud: Any) -> None:
     cloud.images += [image("debian-13-condor"), image("")]
-    cloud.images[-2].id, cloud.images[-2].os_distro = "other-id", "debian"
+    cloud.images[-2].id, cloud.images[-2].created_at = "other-id", "2026-02-03T04:05:06Z"
     there = There(catalog.images(cloud), there.flavors, there.networks, there.keys, there.quota)
     made = asked("image", there)
     assert {"debian-13-condor-id", "other-id"} <= {choice.value for choice in made.choices}
-    assert made.proposal in {"debian-13-condor-id", "other-id"}
+    assert made.proposal == "other-id", "the newest"
+    assert Choice("other-id", "debian-13, 1024 MiB, 2026-02-03", "other-id", "debian-13-condor") in made.choices
     assert "-id" in [choice.value for choice in made.misfits]
 
 
@@ -105,7 +125,7 @@ def test_of_two_things_with_one_name_the_id_is_set(there: There, cloud: Any) -> 
     [
         ("jobsPerSlave", "2", "the flavor small has 1 VCPU"),
         ("jobsPerSlave", "1", ""),
-        ("minSlaves", "5", "no number of slaves fits both"),
+        ("minSlaves", "5", "more than maxSlaves, 3"),
         ("minSlaves", "x", "it should be a whole number"),
         ("maxSlaves", "3", ""),
     ],
