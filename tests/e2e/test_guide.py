@@ -122,6 +122,7 @@ NOT_RUN = {
     "scripts/setup": "has run before any test can",
     ACTIVATE: "is what each of the others begins with",
     "ecm --install-completion": "changes the shell of whoever runs the tests",
+    """pulumi config set --path 'ecm:users.ada[0]' "$(cat ada.pub)" --stack mycluster""": "test_jobs.py has accounts",
     "pulumi up": "means the one above, which has --stack",
     "pulumi cancel": "is for a process that is surely gone: tests/faults has that",
 }
