@@ -63,6 +63,15 @@ def _slot(words: list[str]) -> Slot | None:
     return None
 
 
+def skews(master: Machine) -> dict[str, int]:
+    """By how many seconds the clock of each slave was before the master's when its last ad came."""
+    # An ad that the controller has changed since is younger than the time in it.
+    own = f"{EVERY_SLAVE} && EcmClosedAt =?= undefined"
+    said = master.output("condor_status", "-constraint", own, "-af", "EcmSlave", "MyCurrentTime", "LastHeardFrom")
+    rows = [line.split() for line in said.splitlines()]
+    return {row[0]: int(row[1]) - int(row[2]) for row in rows if len(row) == 3 and "undefined" not in row}  # noqa: PLR2004
+
+
 def versions(master: Machine, *daemons: str) -> list[str]:
     """HTCondor's version at each of some daemons, as `23.9.6`."""
     said = master.output("condor_status", *daemons, "-af", "CondorVersion")

@@ -13,8 +13,10 @@ from cli.checks import Check, attempt, said, tell
 from cli.errors import CommandError
 from cli.master import condor, seen
 from cli.master.control import CONDOR, CONTROLLER
+from cli.master.machine import CONTROLLER as ECM
 from cli.master.machine import ROOT, Machine, machine
 from cli.show import WHY, AsJson, age, say
+from controller.errors import system
 from controller.requests import Requests
 
 app = typer.Typer()
@@ -26,6 +28,21 @@ SECRETS = {
     "logins": ("/etc/ecm/controller.env", "it has the master's logins to cloud and state"),
 }
 """Files that are root's alone, and why."""
+TRY = "condor_ping -type collector ADVERTISE_STARTD"
+TRY_TOKEN = (
+    'umask 077 && dir=$(mktemp -d) && trap "rm -r $dir" EXIT && '
+    "condor_token_create -identity doctor@slaves.pool -key POOL -lifetime 60 -authz ADVERTISE_STARTD >$dir/token && "
+    "_CONDOR_SEC_TOKEN_SYSTEM_DIRECTORY=$dir _CONDOR_SEC_TOKEN_DIRECTORY=$dir "
+    f"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS=IDTOKENS {TRY}"
+)
+"""A token that is signed as the slaves' are: theirs are all of the pool's that serve."""
+TAKEN = (
+    ("controller's login", "the controller's login", "ecm@pool", ECM, TRY),
+    ("tokens", "a slave's token", "doctor@slaves.pool", ROOT, TRY_TOKEN),
+)
+"""What HTCondor has to take: what it is called, whose identity, as which user, and how that is tried."""
+SKEW = 30
+"""Seconds that a clock may be off."""
 UNANSWERED = ("7", "28")
 """Exit status of curl: refused, or no answer in time."""
 SETTLING = 30
@@ -78,9 +95,13 @@ def checks(master: Machine, now: datetime) -> Iterator[Check]:
     yield attempt("queue", partial(_queue, master), "ecm restart")
     yield from _controller(master, now)
     for what, (file, why) in SECRETS.items():
-        yield attempt(what, partial(_secret, master, file, why))
+        alone = f"sudo sh -c 'chown root {file} && chmod 600 {file}'"
+        yield safely(what, partial(_secret, master, file, why), alone)
+    for what, *how in TAKEN:
+        yield attempt(what, partial(_taken, master, *how), "ecm restart")
     yield safely("metadata lock", partial(_metadata, master), restarting(METADATA))
     yield safely("clock", partial(_clock, master), "sudo timedatectl set-ntp true")
+    yield attempt("slaves' clocks", partial(_clocks, master), "ecm drain SLAVE   # another takes its place")
     yield attempt("release", partial(_release, master), "pulumi up")
     yield attempt("HTCondor", partial(_versions, master), "ecm recycle   # with an image of the master's version")
     yield attempt("disk", partial(_disk, master), "sudo du -xh --max-depth 2 / | sort -h | tail")
@@ -131,7 +152,9 @@ def _controller(master: Machine, now: datetime) -> Iterator[Check]:
         return
     yield Check("controller", f"looked {age(silent.total_seconds())} ago: {'; '.join(told.reasons)}")
     for part in told.unknown:
-        yield Check("controller sees", wrong=part, fix="ecm logs")
+        ours = system(part) in ("schedd", "collector")
+        more = "ecm restart" if ours else "ecm logs   # has more; on your own machine: ecm config check"
+        yield Check("controller sees", wrong=part, fix=more)
     if told.locked:
         wrong = f"{told.locked} - the controller waits for it - answer its prompt, or end its process"
         yield Check("state lock", wrong=wrong, fix="pulumi cancel   # only when that process is surely gone")
@@ -147,8 +170,16 @@ def _controller(master: Machine, now: datetime) -> Iterator[Check]:
 def _secret(master: Machine, file: str, why: str) -> str:
     mode = master.output("stat", "--format", "%a %U", file, user=ROOT).strip()
     if mode != "600 root":
-        raise CommandError(f"{file} is {mode} - {why} - sudo chown root {file} && sudo chmod 600 {file}")
+        raise CommandError(f"{file} is {mode} - {why} - make it root's alone")
     return "root's alone"
+
+
+def _taken(master: Machine, whose: str, identity: str, user: str, script: str) -> str:
+    told = master.output("sh", "-c", f"{{ {script}; }} 2>&1 || true", user=user).strip()
+    if f"succeeded as {identity}" not in told:
+        last = told.splitlines()[-1] if told else "it says nothing"
+        raise CommandError(f"HTCondor doesn't take {whose} - {last} - it reads its keys anew when it restarts")
+    return f"HTCondor takes {whose}"
 
 
 def _metadata(master: Machine) -> str:
@@ -168,6 +199,15 @@ def _clock(master: Machine) -> str:
     if master.output("timedatectl", "show", "--value", "--property", "NTPSynchronized").strip() != "yes":
         raise CommandError("it isn't kept by NTP - tokens and idle times go by it - turn that on")
     return "kept by NTP"
+
+
+def _clocks(master: Machine) -> str:
+    """Whether each slave's clock was the master's when its last ad came."""
+    off = {slave: skew for slave, skew in condor.skews(master).items() if abs(skew) > SKEW}
+    if off:
+        told = ", ".join(f"{slave} ({age(abs(skew))} {'fast' if skew > 0 else 'slow'})" for slave, skew in off.items())
+        raise CommandError(f"not the master's: {told} - idle times go by them - mend NTP there, or take another slave")
+    return "the master's"
 
 
 def _contained(master: Machine) -> bool:
