@@ -29,11 +29,11 @@ class Check:
 
 
 def attempt(what: str, look: Callable[[], str], fix: str = "") -> Check:
-    """Looks: what `look` returns was found, what it raises is wrong."""
+    """Looks: what `look` returns was found, what it raises is wrong; without the fix, which is told by itself."""
     try:
         return Check(what, look())
     except (EcmError, OutsideError) as error:
-        return Check(what, wrong=said(error), fix=fix)
+        return Check(what, wrong=said(error).removesuffix(f" - {fix}"), fix=fix)
 
 
 def said(error: Exception) -> str:

@@ -13,7 +13,7 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _IN_URL = re.compile(r"(://[^\s:/@]*):\S+@")
-_IN_QUERY = re.compile(r"((?:pass(?:word|wd|phrase)?|secret|token|sig|key)=)[^&\s;'\"]+", re.IGNORECASE)
+_IN_QUERY = re.compile(r"((?:pass(?:word|wd|phrase)?|secret|token|sig|key)=)(?!…)[^&\s;'\"]+", re.IGNORECASE)
 
 
 def masked(value: Any, key: str = "") -> Any:  # noqa: ANN401 - whatever is logged

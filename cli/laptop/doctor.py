@@ -2,7 +2,10 @@
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
@@ -12,12 +15,12 @@ from cli.checks import Check, attempt, tell
 from cli.errors import CommandError
 from cli.laptop import config, sweep
 from cli.laptop.desk import Desk, desk
-from cli.master.doctor import Fix
-from cli.show import WHY, AsJson
+from cli.master.doctor import SKEW, Fix
+from cli.show import WHY, AsJson, age
 from cloudinit import payload
 from cluster.errors import EcmError
 from cluster.firstboot import PULUMI_VERSION
-from cluster.login import translated
+from cluster.login import access, translated
 
 app = typer.Typer()
 
@@ -25,6 +28,11 @@ PORTS = {22: "ssh", 9618: "HTCondor"}
 PATIENCE = 5
 RESTORE = "pulumi up --refresh   # restores the rules"
 """Without the refresh Pulumi goes by the state, where they still are."""
+FIXES = {
+    "stack": "pulumi stack rename NAME",
+    "master's state": "pulumi config set --secret ecm:masterBackendUrl URL",
+}
+"""By what `ecm config check` found wrong; the rest `ecm init` mends."""
 GROUPS = "openstack:networking/secGroup"
 """How the types of groups and of their rules begin in the state."""
 
@@ -45,18 +53,20 @@ def checks(here: Desk, *, fix: bool) -> Iterator[Check]:
     engine = attempt("pulumi", lambda: _version(here), "scripts/setup && source .venv/bin/activate")
     yield engine
     state = attempt("state", here.pulumi.backend, "export PULUMI_BACKEND_URL=…")
+    if not state.wrong or state.wrong != engine.wrong:
+        yield state
+    login = attempt("login", lambda: f"project {access(here.connect()).project_id}", "export OS_CLOUD=NAME")
+    yield login
+    if not login.wrong:
+        yield attempt("clock here", lambda: _clock(here), "sudo timedatectl set-ntp true")
     if state.wrong:
-        if state.wrong != engine.wrong:
-            yield state
-        yield config.login(here)
         return
-    yield state
     try:
-        yield from config.checks(here)
-        outputs = here.pulumi.outputs()
+        outputs = yield from _settings(here, login)
     except EcmError as error:
-        yield Check("stack", wrong=str(error))
-        yield config.login(here)
+        yield Check("stack", wrong=str(error), fix="pulumi stack select NAME")
+        return
+    if outputs is None:
         return
     address = outputs.get("masterIp")
     if not address:
@@ -71,7 +81,36 @@ def checks(here: Desk, *, fix: bool) -> Iterator[Check]:
         yield from found
         yield attempt("releases", lambda: _releases(outputs, found), "pulumi up")
     except EcmError as error:
-        yield Check("master", wrong=str(error), fix=f"openstack console log show ecm-{here.pulumi.stack()}-master")
+        name = here.pulumi.stack().rpartition("/")[2]
+        yield Check("master", wrong=str(error), fix=f"openstack console log show ecm-{name}-master")
+
+
+def _settings(here: Desk, login: Check) -> Generator[Check, None, dict[str, Any] | None]:
+    """What `ecm config check` says, but for the login, with commands; gives the stack's outputs.
+
+    None without the passphrase: they can't be read, which isn't told twice.
+    """
+    edit = f"ecm init {here.pulumi.stack()}"
+    fixes = {**dict.fromkeys(("settings", "cloud", "quota", "additions", "first boot"), edit), **FIXES}
+    sealed = False
+    for check in config.checks(here):
+        sealed |= check.what == "passphrase" and bool(check.wrong)
+        if check.what != "login" and not (login.wrong and check.wrong == login.wrong):
+            yield replace(check, fix=check.fix or fixes.get(check.what, "")) if check.wrong else check
+    return None if sealed else here.pulumi.outputs()
+
+
+def _clock(here: Desk) -> str:
+    """Compares this machine's clock with that of whoever answers for the cloud's login."""
+    connection = here.connect()
+    with translated():
+        url = connection.config.auth["auth_url"]
+        told = connection.session.get(url, authenticated=False, raise_exc=False).headers.get("Date")
+    late = (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds() if told else 0
+    if abs(late) > SKEW:
+        wrong = f"it is {age(abs(late))} {'slow' if late > 0 else 'fast'} - logins and ages go by it - set it by NTP"
+        raise CommandError(wrong)
+    return "as the cloud's" if told else "the cloud doesn't tell its own"
 
 
 def _version(here: Desk) -> str:

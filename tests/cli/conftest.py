@@ -82,13 +82,14 @@ class FakeCloud:
             get_quota=lambda *_, **__: None,
         )
         self.catalogue: dict[str, list[str]] = {}
+        self.date = format_datetime(datetime.now(UTC), usegmt=True)
         self.store_says = "<Error><Code>AccessDenied</Code></Error>"
         self.session = SimpleNamespace(
             get_endpoint=lambda **_: "http://cloud/v3",
             auth=SimpleNamespace(get_access=lambda _: token(catalogue=self.catalogue)),
             post=self._make_ec2,
             delete=lambda url: self.done.append(f"delete {url}"),
-            get=lambda *_, **__: SimpleNamespace(text=self.store_says),
+            get=lambda *_, **__: SimpleNamespace(text=self.store_says, headers={"Date": self.date}),
         )
         self.object_store = SimpleNamespace(create_container=lambda name: self.done.append(f"make bucket {name}"))
         self.config = SimpleNamespace(region_name="R", name="mycloud", auth={"auth_url": "http://cloud"})

@@ -51,6 +51,7 @@ def test_a_password_in_a_text_is_masked_and_the_rest_stays(text: str, shown: str
         ("AWS_REGION", "eu-central-1"),
         ("key_name", "mykey"),
         ("why", "locked: postgres://db:5432/x.json: created by ecm@master (pid 77)"),
+        ("wrong", "incorrect passphrase - export PULUMI_CONFIG_PASSPHRASE=…"),
         ("count", 3),
         ("nothing", None),
     ],

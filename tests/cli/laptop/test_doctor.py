@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 
 from cli.errors import CommandError
 from cli.laptop import doctor
+from cli.laptop.pulumi import Value
 from cloudinit import payload
+from cluster.errors import CloudError
 from tests.cli.conftest import thing
 
 
@@ -124,3 +127,65 @@ def test_the_login_is_looked_at_even_where_pulumi_does_not_work(
         {"version": "pulumi", "backend": "state", "config": "stack"}[broken]
     ]
     assert told["login"] == ""
+
+
+def test_the_login_is_looked_at_beside_a_bad_setting(ecm: Any, pulumi: Any) -> None:
+    pulumi.values["ecm:maxSlaves"] = Value("many")
+    pulumi.told = {}
+    told = found(ecm("doctor", "--json"))
+    assert (told["login"], [what for what, wrong in told.items() if wrong]) == ("", ["settings"])
+
+
+def test_a_wrong_passphrase_is_told_once_and_whole(ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Any) -> str:
+        raise CommandError("pulumi stack failed - incorrect passphrase - export PULUMI_CONFIG_PASSPHRASE=…")
+
+    monkeypatch.setattr(type(pulumi), "check_passphrase", refuse)
+    monkeypatch.setattr(type(pulumi), "outputs", refuse)
+    assert "stack" not in found(ecm("doctor", "--json"))
+    text = ecm("doctor").stdout
+    assert "→ export PULUMI_CONFIG_PASSPHRASE=…\n" in text
+    assert "PULUMI_CONFIG_PASSPHRASE=***" not in text
+
+
+def test_the_console_of_a_dead_master_is_found_in_a_stack_with_an_organization(
+    ecm: Any, pulumi: Any, master: FakeMaster
+) -> None:
+    master.dead, pulumi._stack = True, "org/project/mycluster"
+    assert "→ openstack console log show ecm-mycluster-master\n" in ecm("doctor").stdout
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "what", "fix"),
+    [
+        ("maxSlaves", "many", "settings", "ecm init mycluster"),
+        ("keyName", "yours", "cloud", "ecm init mycluster"),
+        ("masterBackendUrl", "file:///tmp", "master's state", "pulumi config set --secret ecm:masterBackendUrl URL"),
+    ],
+)
+@pytest.mark.usefixtures("master")
+def test_what_is_wrong_with_the_settings_comes_with_a_command(  # noqa: PLR0917
+    ecm: Any, pulumi: Any, setting: str, value: str, what: str, fix: str
+) -> None:
+    pulumi.values[f"ecm:{setting}"] = Value(value)
+    (check,) = [check for check in json.loads(ecm("doctor", "--json").stdout) if check["what"] == what]
+    assert check["fix"] == fix
+
+
+@pytest.mark.usefixtures("master")
+def test_a_cloud_that_refuses_the_login_is_told_as_the_login(ecm: Any, desk: Any) -> None:
+    def refuse() -> None:
+        raise CloudError("the cloud refuses the login - bad password - check OS_CLOUD")
+
+    desk.connect = refuse
+    checks = [check for check in json.loads(ecm("doctor", "--json").stdout) if "refuses the login" in check["wrong"]]
+    assert [(check["what"], check["fix"]) for check in checks][:1] == [("login", "export OS_CLOUD=NAME")]
+
+
+@pytest.mark.parametrize(("late", "says"), [(0, ""), (330, "5 min slow"), (-330, "5 min fast")])
+@pytest.mark.usefixtures("master")
+def test_the_clock_here_is_compared_with_the_clouds(ecm: Any, cloud: Any, late: int, says: str) -> None:
+    cloud.date = format_datetime(datetime.now(UTC) + timedelta(seconds=late), usegmt=True)
+    wrong = found(ecm("doctor", "--json"))["clock here"]
+    assert says in wrong
+    assert bool(wrong) == bool(late)
