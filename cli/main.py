@@ -54,6 +54,7 @@ def assembled(place: Place) -> typer.Typer:
         name="ecm",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     place.attach(made)

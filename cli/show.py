@@ -1,20 +1,26 @@
 """How every command speaks: tables and lines for people, JSON for programs. Fit for 80 columns and for no colour."""
 
+import copy
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console, ConsoleDimensions, JustifyMethod, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleDimensions, Group, JustifyMethod, RenderableType
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from controller.status import CONTROLLER
 
 WIDE = 1000
 """Columns."""
+NARROW = 10
+"""Columns that a name has in any window."""
 
 
 class Screen(Console):
@@ -90,6 +96,31 @@ def table(*columns: str, right: tuple[str, ...] = (), whole: tuple[str, ...] = (
         justify: JustifyMethod = "right" if column in right else "left"
         made.add_column(column, justify=justify, overflow="fold", no_wrap=column in whole)
     return made
+
+
+def noted(head: Table, rows: Sequence[tuple[Sequence[str | Text], str]], style: str = "") -> RenderableType:
+    """The rows of a table, and below each what there is to say of it: in lines of its own, as wide as the screen.
+
+    Args:
+        head: the table, empty; its first column is the one that is broken where the screen is narrow.
+        rows: the cells and the note of each; empty for none.
+        style: of notes, and of the rows that have one.
+    """
+    texts = ([column.header for column in head.columns], *(cells for cells, _ in rows))
+    first, *others = (max(cell_len(str(text)) for text in column) for column in zip(*texts, strict=True))
+    widths = [min(first, max(NARROW, out.width - sum(2 + width for width in others))), *others]
+    parts: list[RenderableType] = []
+    for cells, note in rows:
+        if not parts or not isinstance(part := parts[-1], Table):
+            part = copy.deepcopy(head)
+            part.show_header = not parts
+            for column, width in zip(part.columns, widths, strict=True):
+                column.min_width = width
+            parts.append(part)
+        part.add_row(*cells, style=style if note else "")
+        if note:
+            parts.append(Padding(Text(note, style), (0, 0, 0, 2), expand=False))
+    return Group(*parts)
 
 
 def age(seconds: float) -> str:

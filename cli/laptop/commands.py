@@ -6,10 +6,8 @@ import typer
 
 from cli.laptop import config, destroy, doctor, ecmconf, init, lists, login, sweep, whatif
 from cli.laptop.desk import Desk
-from cli.master.commands import ABOUT, GROUPS
+from cli.master.commands import ABOUT, EPILOG, GROUPS
 from cli.show import Version
-
-EPILOG = "Exit status: 0 done, 1 it failed, 2 wrong usage, 3 looked and found something wrong."
 
 
 def attach(app: typer.Typer) -> None:

@@ -89,7 +89,7 @@ def checks(here: Desk) -> Iterator[Check]:
 
 def login(here: Desk) -> Check:
     """Whether the cloud takes the login."""
-    return attempt("login", lambda: f"project {access(here.connect()).project_id}")
+    return attempt("login", lambda: f"project {access(here.connect()).project_id}", "export OS_CLOUD=NAME")
 
 
 def _additions(wanted: Settings, project: Path) -> str:

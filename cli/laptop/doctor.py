@@ -20,7 +20,7 @@ from cli.show import WHY, AsJson, age
 from cloudinit import payload
 from cluster.errors import EcmError
 from cluster.firstboot import PULUMI_VERSION
-from cluster.login import access, translated
+from cluster.login import translated
 
 app = typer.Typer()
 
@@ -55,7 +55,7 @@ def checks(here: Desk, *, fix: bool) -> Iterator[Check]:
     state = attempt("state", here.pulumi.backend, "export PULUMI_BACKEND_URL=…")
     if not state.wrong or state.wrong != engine.wrong:
         yield state
-    login = attempt("login", lambda: f"project {access(here.connect()).project_id}", "export OS_CLOUD=NAME")
+    login = config.login(here)
     yield login
     if not login.wrong:
         yield attempt("clock here", lambda: _clock(here), "sudo timedatectl set-ntp true")

@@ -11,11 +11,11 @@ from rich.text import Text
 from cli.laptop import catalog
 from cli.laptop.catalog import Image, Key, Network, Quota
 from cli.laptop.desk import desk
-from cli.show import AsJson, report, table
+from cli.show import AsJson, noted, report, table
 from cluster.cloud import Flavor
 
 app = typer.Typer()
-Filter = Annotated[str, typer.Argument(metavar="[FILTER]", help="Only names with this in them.")]
+Filter = Annotated[str, typer.Argument(metavar="FILTER", help="Only names with this in them.")]
 PANEL = "What the cloud has"
 
 
@@ -34,7 +34,7 @@ def images_(context: typer.Context, name: Filter = "", *, as_json: AsJson = Fals
     Example: ecm images debian
     """
     found = matching(name, catalog.images(desk(context).connect()))
-    report(found, images_view(found), as_json=as_json)
+    report(found, images_view(found, name), as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -83,16 +83,19 @@ def matching(text: str, things: Iterable[N]) -> list[N]:
     return [thing for thing in things if text.lower() in thing.name.lower()]
 
 
-def images_view(found: list[Image]) -> RenderableType:
+def images_view(found: list[Image], name: str) -> RenderableType:
     if not found:
-        return Text("no image of that name")
-    rows = table("image", "system", "MiB", "id", right=("MiB",), whole=("system", "id"))
-    for image in found:
-        about = (image.name, image.system or "unknown", str(image.size_mib), image.id)
-        rows.add_row(*about, style="dim" if image.problem else "")
-        if image.problem:
-            rows.add_row(Text(f"  ✗ {image.problem}"), style="dim")
-    return rows
+        return none("image", name)
+    head = table("image", "system", "MiB", "id", right=("MiB",), whole=("system", "id"))
+    rows = [
+        ((i.name, i.system or "unknown", str(i.size_mib), i.id), f"✗ {i.problem}" if i.problem else "") for i in found
+    ]
+    return noted(head, rows, "dim")
+
+
+def none(what: str, name: str) -> Text:
+    """What is said instead of an empty list."""
+    return Text(f"no {what} of that name" if name else f"the cloud has no {what} for this project")
 
 
 def flavors_view(found: list[Flavor], left: list[Quota]) -> RenderableType:

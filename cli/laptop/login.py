@@ -20,7 +20,7 @@ app = typer.Typer()
 def ssh(
     context: typer.Context,
     slave: Annotated[
-        str, typer.Argument(metavar="[SLAVE]", help="Its name, or the end of it; the master if unset.")
+        str, typer.Argument(metavar="SLAVE", help="Its name, or the end of it; the master if unset.")
     ] = "",
 ) -> None:
     """Log in to the master; with a slave's name, through it to that slave.

@@ -26,7 +26,7 @@ class OneThing(OnMaster):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer keeps the type to itself
         rest = super().parse_args(ctx, args)
         if not ctx.resilient_parsing and bool(ctx.params["what"]) == ctx.params["scaling"]:
-            raise typer.BadParameter("name a job or a slave, or say --scaling")
+            raise typer.BadParameter("name a job or a slave, or say --scaling", ctx)
         return rest
 
 

@@ -1,9 +1,12 @@
 """`ecm status`: the pool at a glance."""
 
 import json
+import math
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -17,7 +20,7 @@ from cli.master.condor import Queue
 from cli.master.machine import Machine, machine
 from cli.master.seen import STALE
 from cli.place import OnMaster
-from cli.show import TROUBLE, WHY, AsJson, age, counted, out, table
+from cli.show import TROUBLE, WHY, AsJson, age, counted, noted, out, table
 from controller.masking import masked
 from controller.model import Phase
 from controller.requests import Requests
@@ -120,7 +123,7 @@ def look(master: Machine) -> Glance:
 
 
 def view(glance: Glance, now: datetime, most: int | None = None) -> RenderableType:
-    """The pool at a glance, with as many slaves as there is room for, `most`, or all."""
+    """The pool at a glance, with as many slaves as fit into `most` lines, or all."""
     told = glance.controller
     parts: list[RenderableType] = []
     if glance.trouble:
@@ -133,26 +136,38 @@ def view(glance: Glance, now: datetime, most: int | None = None) -> RenderableTy
         rows.add_row(Text(what, "bold"), Text(text))
     parts.append(rows)
     if told.slaves:
-        shown = told.slaves if most is None else told.slaves[: max(FEW, most)]
+        shown = told.slaves if most is None else told.slaves[: max(FEW, _fitting(told.slaves, most))]
         parts += [Text(""), slaves_view(shown, now)]
         if more := len(told.slaves) - len(shown):
             parts.append(Text(f"and {more} more: `ecm status`", "dim"))
     return Group(*parts)
 
 
-def slaves_view(slaves: tuple[SlaveStatus, ...], now: datetime) -> RenderableType:
+def slaves_view(slaves: Iterable[SlaveStatus], now: datetime) -> RenderableType:
     numbers = ("for", "age", "jobs")
-    rows = table("slave", "is", *numbers, "why it goes", right=numbers, whole=("slave", "is", *numbers))
-    for slave in slaves:
-        rows.add_row(
-            _short(slave.name),
-            Text(state(slave), _STYLES.get(slave.phase, "")),
-            age(slave.idle_for if slave.phase is Phase.IDLE else _seconds(slave.since, now)),
-            "" if slave.phase is Phase.GONE else age(_seconds(slave.created_at, now)),
-            str(slave.jobs),
-            Text(slave.kept or slave.reason or (slave.detail if slave.phase is Phase.FAILED else "")),
-        )
-    return rows
+    head = table("slave", "is", *numbers, right=numbers, whole=("slave", "is", *numbers))
+    return noted(head, [(_row(slave, now), _why(slave)) for slave in slaves])
+
+
+def _row(slave: SlaveStatus, now: datetime) -> tuple[str | Text, ...]:
+    return (
+        _short(slave.name),
+        Text(state(slave), _STYLES.get(slave.phase, "")),
+        age(slave.idle_for if slave.phase is Phase.IDLE else _seconds(slave.since, now)),
+        "" if slave.phase is Phase.GONE else age(_seconds(slave.created_at, now)),
+        str(slave.jobs),
+    )
+
+
+def _why(slave: SlaveStatus) -> str:
+    """Why it goes, or can't; empty for one that stays."""
+    return slave.kept or slave.reason or (slave.detail if slave.phase is Phase.FAILED else "")
+
+
+def _fitting(slaves: tuple[SlaveStatus, ...], most: int) -> int:
+    """How many of the slaves fit into so many lines, each with what is said of it."""
+    heights = [1 + math.ceil((2 + len(_why(slave))) / out.width) * bool(_why(slave)) for slave in slaves]
+    return sum(total <= most for total in accumulate(heights))
 
 
 def _short(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,10 @@ def test_every_command_has_an_example_and_help_within_80_columns(arguments: tupl
     text = help_of(*arguments)
     assert f"Example: ecm {arguments[0]}" in text or f"{' '.join(arguments)}" in text.partition("Example: ")[2]
     assert max(map(len, text.splitlines())) <= 80
+    assert "[[" not in text
+    prose = [line.strip() for line in text.splitlines() if not line.startswith(tuple("│╭╰"))]
+    early = [line for line, next_ in pairwise(prose) if line and next_ and len(f" {line} {next_.split()[0]} ") <= 80]
+    assert early == [], "a line is broken where the next word had room"
 
 
 @pytest.mark.parametrize("arguments", every_command(), ids=" ".join)
@@ -66,3 +71,16 @@ def test_every_setting_is_in_the_readmes_table_and_no_other_is() -> None:
     table = (ROOT / "README.md").read_text().partition("| `ecm:` |")[2].partition("\n\n")[0]
     named = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
     assert sorted(named) == sorted(settings.keys())
+
+
+def test_help_tells_every_exit_status() -> None:
+    said = " ".join(help_of().split())
+    assert (
+        "Exit status: 0 done, 1 it failed, 2 wrong usage, 3 looked and found something wrong, 130 interrupted." in said
+    )
+
+
+def test_a_question_about_nothing_is_answered_with_the_usage() -> None:
+    done = CliRunner().invoke(app, ["explain"], obj=object())
+    assert done.exit_code == 2
+    assert "Usage: ecm explain [OPTIONS] [JOB | SLAVE]" in done.output

@@ -12,7 +12,23 @@ from tests.cli.conftest import image, thing
 def test_supported_images_come_first_and_the_others_say_why_not(ecm: Any) -> None:
     text = ecm("images").stdout
     assert text.index("debian-13-condor") < text.index("Ubuntu 24.04 LTS") < text.index("CentOS 6")
-    assert "✗ CentOS 6 and SL6 are past their end of life" in " ".join(text.split())
+    rows = text.splitlines()
+    (row,) = [number for number, line in enumerate(rows) if line.startswith("CentOS 6 ")]
+    assert rows[row + 1].startswith("  ✗ CentOS 6 and SL6 are past their end of life")
+
+
+def test_a_reason_is_as_wide_as_the_screen_and_no_row(ecm: Any, cloud: Any) -> None:
+    cloud.images = [image("Rocky-9-GenericCloud-Base-9.4-20240509.0.x86_64"), image("CentOS 6")]
+    for one in cloud.images:
+        one.id = "8d4d0f49-fa70-4c21-b543-79ca32643b1c"
+    text = ecm("images").stdout
+    head, *rows = text.splitlines()
+    assert head.split() == ["image", "system", "MiB", "id"]
+    reason = [line for line in rows if line.startswith("  ")]
+    assert reason[0].startswith("  ✗ CentOS 6 and SL6 are past their end of life")
+    assert len(reason[0]) > 60
+    assert [line.rindex("8d4d") for line in rows if "8d4d" in line] == [head.rindex("id")] * 2
+    assert max(map(len, rows)) <= 80
 
 
 def test_a_filter_ignores_the_case(ecm: Any) -> None:

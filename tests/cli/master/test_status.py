@@ -154,3 +154,25 @@ def test_a_watch_as_json_goes_on_while_the_controller_restarts(
     assert list(first) == ["trouble"]
     assert first["trouble"].startswith("the controller says nothing - ")
     assert (second["trouble"], second["queue"]["idle"]) == ("", 3)
+
+
+def test_why_a_slave_goes_is_a_line_below_it_as_wide_as_the_screen(
+    ecm: Any, master: Any, status: Any, slave: Any
+) -> None:
+    master.answers |= QUEUE
+    why = "the cloud couldn't make it: No valid host was found. There are not enough hosts available."
+    master.tells(status(slave("abc", Phase.FAILED, detail=why), slave("xyz", Phase.BUSY, jobs=2)))
+    rows = ecm("status", obj=master).stdout.splitlines()
+    start = rows.index("")
+    assert rows[start + 1].split() == ["slave", "is", "for", "age", "jobs"]
+    assert rows[start + 2].split() == ["ecm-dev-slave-abc", "failed", "10", "min", "10", "min", "0"]
+    assert " ".join(line.strip() for line in rows[start + 3 : start + 5]) == why
+    assert rows[start + 5].split()[:2] == ["ecm-dev-slave-xyz", "busy"]
+    assert rows[start + 2].index("10 min") == rows[start + 5].index("10 min")
+
+
+def test_slaves_with_a_reason_take_more_of_a_window(status: Any, slave: Any) -> None:
+    told = status(*(slave(f"s{number}", Phase.FAILED, detail="no host") for number in range(30)))
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(view(Glance(told, None, "", ""), datetime.now(UTC), 10))
+    assert console.export_text().count("ecm-dev-slave-s") == 5
