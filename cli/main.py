@@ -2,12 +2,16 @@
 
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from io import TextIOWrapper
 from typing import Any, Protocol
 
 import typer
+from typer._click.shell_completion import CompletionItem  # what a group gives, and typer has nowhere else
 from typer.core import TyperGroup
+from typer.main import get_group
 
 from cli.show import FAILED, INTERRUPTED, err
 from cluster.errors import EcmError
@@ -15,8 +19,40 @@ from controller.errors import OutsideError
 from controller.masking import masked
 
 
+class Later(Mapping[str, Any]):
+    """The commands of some modules, each loaded when a command of it is asked for: some bring all of Pulumi."""
+
+    def __init__(self, modules: Mapping[str, str]) -> None:
+        self._modules = modules
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - typer keeps the type of a command to itself
+        # In rich text, the default, paragraphs would be broken where the source breaks them.
+        app = typer.Typer(rich_markup_mode="markdown")
+        app.add_typer(import_module(self._modules[name]).app)
+        return get_group(app).commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
 class Commands(TyperGroup):
     """The commands. What goes wrong in one of them is a line on standard error."""
+
+    modules: Mapping[str, str]
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the same
+        super().__init__(**options)
+        self.commands: Any = Later(self.modules)
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - the same; typer's would load them
+        return list(self.commands)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:  # noqa: ANN401 - the same
+        found = [CompletionItem(name) for name in self.commands if name.startswith(incomplete)]
+        return found or super(TyperGroup, self).shell_complete(ctx, incomplete)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer keeps the type of a context to itself
         try:
@@ -42,7 +78,10 @@ def _unanswered(why: BaseException | None) -> Exception:
 
 
 class Place(Protocol):
-    """A module with the commands that there are in a place."""
+    """What there is of `ecm` in a place."""
+
+    COMMANDS: Mapping[str, str]
+    """The module of each command."""
 
     def attach(self, app: typer.Typer) -> None: ...
 
@@ -50,11 +89,10 @@ class Place(Protocol):
 def assembled(place: Place) -> typer.Typer:
     """`ecm` as it is in a place."""
     made = typer.Typer(
-        cls=Commands,
+        cls=type("Here", (Commands,), {"modules": place.COMMANDS}),
         name="ecm",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     place.attach(made)

@@ -11,13 +11,19 @@ from cli.errors import CommandError
 from cli.laptop.pulumi import Pulumi
 from cli.laptop.ssh import CONFIG, Ssh
 from cloudinit import systems
-from cluster.login import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
     from openstack.connection import Connection
+
+
+def connect() -> "Connection":
+    """A connection to the cloud by the user's login; see `cluster.login`."""
+    from cluster import login as cloud  # noqa: PLC0415 - it brings all of openstacksdk, which few commands need
+
+    return cloud.connect()
 
 
 @dataclass(slots=True)

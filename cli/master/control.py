@@ -21,7 +21,9 @@ app = typer.Typer()
 CONTROLLER, CONDOR = "ecm-controller.service", "condor.service"
 PATIENCE = 60
 
-SlaveName = Annotated[str, typer.Argument(metavar="SLAVE", help="Its name, or the end of it.")]
+SlaveName = Annotated[
+    str, typer.Argument(metavar="SLAVE", autocompletion=seen.slaves, help="Its name, or the end of it.")
+]
 
 
 @app.command(cls=OnMaster, rich_help_panel=RUN)

@@ -33,7 +33,10 @@ class OneThing(OnMaster):
 @app.command(cls=OneThing, rich_help_panel=WHY)
 def explain(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="JOB | SLAVE", help="A job's number, or a slave's name.")] = "",
+    what: Annotated[
+        str,
+        typer.Argument(metavar="JOB | SLAVE", autocompletion=seen.slaves, help="A job's number, or a slave's name."),
+    ] = "",
     *,
     scaling: Annotated[bool, typer.Option("--scaling", help="Why the cluster has the size it has.")] = False,
     as_json: AsJson = False,

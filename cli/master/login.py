@@ -1,11 +1,10 @@
 """`ecm ssh` on the master: log in to a slave."""
 
-from typing import Annotated
-
 import typer
 
 from cli.errors import CommandError, NotThereError
 from cli.master import condor
+from cli.master.control import SlaveName
 from cli.master.machine import machine
 from cli.place import TO_SLAVES
 from cli.show import WHY
@@ -17,9 +16,7 @@ REFUSED = 255
 
 
 @app.command(rich_help_panel=WHY)
-def ssh(
-    context: typer.Context, slave: Annotated[str, typer.Argument(metavar="SLAVE", help="Its name, or the end of it.")]
-) -> None:
+def ssh(context: typer.Context, slave: SlaveName) -> None:
     """Log in to a slave of the pool, with the key that your ssh agent brought here (ssh -A).
 
     Example: ecm ssh k3w9xq

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import typer
+
 from cli.errors import DOCTOR, CommandError
 from cli.master.machine import Machine
 from controller import status
@@ -29,3 +31,14 @@ def look(master: Machine) -> Status:
             "the controller's status can't be read - it is damaged, or of another version - `ecm restart`"
         )
     return told
+
+
+def slaves(context: typer.Context, incomplete: str) -> list[str]:
+    """The slaves' names that begin so, for Tab, or the ends of names: either is as good for every command."""
+    try:
+        # Completion sets nothing up.
+        names = [slave.name for slave in look(context.obj or Machine()).slaves]
+    except CommandError:
+        return []
+    ends = [name.rpartition("-")[2] for name in names]
+    return [name for name in names if name.startswith(incomplete)] or [e for e in ends if e.startswith(incomplete)]

@@ -198,3 +198,13 @@ def ecm(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Run:
         return CliRunner().invoke(app, arguments, input=stdin, obj=obj)
 
     return run
+
+
+def words(line: str) -> dict[str, str]:
+    """The environment in which bash asks what may come at the end of a line."""
+    return {"_ECM_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(f"{line}.".split()) - 1)}
+
+
+def completed(line: str, app: Any = app, **more: Any) -> list[str]:
+    """What Tab offers at the end of a line."""
+    return CliRunner().invoke(app, env=words(line), prog_name="ecm", **more).stdout.split()

@@ -3,12 +3,14 @@
 import errno
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from typer.main import get_command, get_group
 from typer.testing import CliRunner
 
 from cli import __main__ as entry
@@ -39,6 +41,14 @@ def test_an_input_that_ends_at_a_question_is_told_with_the_way_round_it(ecm: Any
 def test_a_no_ends_the_command_with_status_1(ecm: Any, pulumi: Any) -> None:
     assert ecm("destroy", stdin="n\n").exit_code == 1
     assert pulumi.ran == []
+
+
+@pytest.mark.parametrize("place", [laptop, master])
+def test_every_command_is_in_the_module_that_is_named_for_it(place: Any) -> None:
+    named: Any = get_command(main.assembled(place))
+    there = {name for module in set(place.COMMANDS.values()) for name in get_group(import_module(module).app).commands}
+    assert [command.name for command in named.commands.values()] == list(place.COMMANDS)
+    assert there == set(place.COMMANDS)
 
 
 @pytest.mark.parametrize("place", [laptop, master])
