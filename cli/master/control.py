@@ -63,7 +63,7 @@ def drain(context: typer.Context, slave: SlaveName, *, as_json: AsJson = False) 
     master = machine(context)
     name = named(seen.look(master).slaves, slave).name
     master.write(Requests(master.state).drains / name, _signed(master))
-    done = f"{name} takes no more jobs, and goes when it has none. `ecm status` shows it."
+    done = f"{name} takes no more jobs, and goes when it has none. `ecm status` shows it.{_paused(master)}"
     report({"draining": name}, done, as_json=as_json)
 
 
@@ -78,7 +78,9 @@ def recycle(context: typer.Context, *, as_json: AsJson = False) -> None:
     master = machine(context)
     line = _signed(master)
     master.write(Requests(master.state).recycle, line)
-    done = "Slaves of older settings are replaced when they have no job. `ecm status --watch` shows it."
+    done = "Slaves of older settings are replaced when they have no job. `ecm status --watch` shows it." + _paused(
+        master
+    )
     report({"recycling": line}, done, as_json=as_json)
 
 
@@ -136,12 +138,17 @@ def named(slaves: tuple[SlaveStatus, ...], text: str) -> SlaveStatus:
     Raises:
         NotThereError: none is, or several are.
     """
-    hits = [slave for slave in slaves if slave.name == text] or [s for s in slaves if s.name.endswith(text)]
+    hits = [slave for slave in slaves if slave.name == text] or [s for s in slaves if text and s.name.endswith(text)]
     if len(hits) == 1:
         return hits[0]
     names = ", ".join(slave.name for slave in hits or slaves) or "none"
     what = "several slaves end so" if hits else "there is no such slave"
     raise NotThereError(f"{text!r} - {what} - there is: {names}")
+
+
+def _paused(master: Machine) -> str:
+    paused = Requests(master.state).paused()
+    return f"\nBut not yet: the controller is paused {paused}. It goes on with `ecm resume`." if paused else ""
 
 
 def _signed(master: Machine) -> str:

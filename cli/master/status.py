@@ -22,7 +22,7 @@ from cli.master.seen import STALE
 from cli.place import OnMaster
 from cli.show import TROUBLE, WHY, AsJson, age, counted, noted, out, table
 from controller.masking import masked
-from controller.model import Phase
+from controller.model import Phase, Setback, Trouble
 from controller.requests import Requests
 from controller.status import SlaveStatus, Status
 
@@ -136,7 +136,11 @@ def view(glance: Glance, now: datetime, most: int | None = None) -> RenderableTy
         rows.add_row(Text(what, "bold"), Text(text))
     parts.append(rows)
     if told.slaves:
-        shown = told.slaves if most is None else told.slaves[: max(FEW, _fitting(told.slaves, most))]
+        shown = (
+            told.slaves
+            if most is None
+            else told.slaves[: max(FEW, _fitting(told.slaves, most - 2 * len(told.setbacks)))]
+        )
         parts += [Text(""), slaves_view(shown, now)]
         if more := len(told.slaves) - len(shown):
             parts.append(Text(f"and {more} more: `ecm status`", "dim"))
@@ -203,6 +207,9 @@ def _lines(glance: Glance, now: datetime) -> list[tuple[str, str]]:
     left = "no limit" if told.quota_left is None else f"room for {counted(told.quota_left, 'more slave')}"
     lines.append(("quota", left))
     lines += [("why" if number == 0 else "", reason) for number, reason in enumerate(told.reasons)]
+    lines += [("failed" if n == 0 else "", _setback(setback, now)) for n, setback in enumerate(told.setbacks)]
+    if told.next_try_at and told.next_try_at > now and (not told.next or told.next.at != told.next_try_at):
+        lines.append(("", f"slaves may be made again in {age((told.next_try_at - now).total_seconds())}"))
     if told.update:
         what = f"making {told.update.create}, removing {len(told.update.remove)}"
         lines.append(("now", f"{what} for {age(_seconds(told.update.since, now))}"))
@@ -214,6 +221,18 @@ def _lines(glance: Glance, now: datetime) -> list[tuple[str, str]]:
         lines.append(("next", f"{told.next.action}, in {age((told.next.at - now).total_seconds())}"))
     lines.append(("looked", f"{age(_seconds(told.at, now))} ago"))
     return lines
+
+
+def _setback(setback: Setback, now: datetime) -> str:
+    times = f"{counted(setback.times, 'time')}, {age(_seconds(setback.at, now))} ago"
+    return f"{_FAILED[setback.trouble]}, {times}: {setback.why}"
+
+
+_FAILED = {
+    Trouble.UPDATES: "to make slaves",
+    Trouble.REMOVALS: "to remove slaves",
+    Trouble.JOINS: "slaves, to join",
+}
 
 
 def _seconds(since: datetime | None, now: datetime) -> float:

@@ -86,6 +86,20 @@ def test_the_log_is_followed_on_request(ecm: Any, master: Any) -> None:
     assert master.ran[-1].endswith("--unit ecm-controller.service --lines 5 --follow")
 
 
+@pytest.mark.parametrize("command", ["drain abc", "recycle"])
+def test_a_wish_in_a_pause_says_that_it_waits_for_its_end(ecm: Any, running: Any, command: str) -> None:
+    assert "paused" not in ecm(*command.split(), obj=running).stdout
+    ecm("pause", "new cables", obj=running)
+    last = ecm(*command.split(), obj=running).stdout.splitlines()[-1]
+    assert last.startswith("But not yet: the controller is paused by ada since ")
+    assert last.endswith(" UTC: new cables. It goes on with `ecm resume`.")
+
+
+def test_no_name_is_no_end_of_all_names(slave: Any) -> None:
+    with pytest.raises(NotThereError, match=r"'' - there is no such slave - there is: ecm-dev-slave-abc$"):
+        named((slave("abc", Phase.IDLE),), "")
+
+
 def test_an_ambiguous_end_of_a_name_is_refused(slave: Any) -> None:
     with pytest.raises(NotThereError, match="several slaves end so"):
         named((slave("abc", Phase.IDLE), slave("xbc", Phase.IDLE)), "bc")

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from cli.master.status import Glance, view
-from controller.model import Phase
+from controller.model import Phase, Setback, Trouble
+from controller.status import Next
 
 QUEUE = {"condor_status -schedd": "3 2 0\n"}
 
@@ -176,3 +177,23 @@ def test_slaves_with_a_reason_take_more_of_a_window(status: Any, slave: Any) -> 
     console = Console(width=80, record=True, file=StringIO())
     console.print(view(Glance(told, None, "", ""), datetime.now(UTC), 10))
     assert console.export_text().count("ecm-dev-slave-s") == 5
+
+
+def test_failures_and_the_next_try_have_rows_of_their_own(ecm: Any, master: Any, status: Any) -> None:
+    master.answers |= QUEUE
+    now = datetime.now(UTC)
+    failures = (
+        Setback(4, now - timedelta(minutes=3), "the update failed - no valid host", Trouble.UPDATES),
+        Setback(1, now - timedelta(minutes=9), "ecm-dev-slave-a never joined", Trouble.JOINS),
+    )
+    retry = now + timedelta(seconds=390)
+    master.tells(status(setbacks=failures, next_try_at=retry))
+    rows = [" ".join(line.split()) for line in ecm("status", obj=master).stdout.splitlines()]
+    start = next(number for number, row in enumerate(rows) if row.startswith("failed"))
+    assert rows[start : start + 3] == [
+        "failed to make slaves, 4 times, 3 min ago: the update failed - no valid host",
+        "slaves, to join, 1 time, 9 min ago: ecm-dev-slave-a never joined",
+        "slaves may be made again in 6 min",
+    ]
+    master.tells(status(setbacks=failures, next_try_at=retry, next=Next(retry, "slaves may be made again")))
+    assert ecm("status", obj=master).stdout.count("slaves may be made again") == 1
