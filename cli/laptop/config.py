@@ -10,7 +10,7 @@ import typer
 from cli.checks import Check, attempt, tell
 from cli.laptop.backend import PHRASE
 from cli.laptop.desk import Desk, desk
-from cli.show import SET_UP, AsJson
+from cli.show import SET_UP, AsJson, counted
 from cloudinit.boot import Additions
 from cluster import additions, backend, cloud, program, report, running, settings, stack
 from cluster.cloud import Found
@@ -129,7 +129,9 @@ def _found(wanted: Settings, found: Found) -> Iterator[Check]:
     if found.slave_image_id != found.image_id:
         yield Check("slaveImage", f"{wanted.slave_image} is {found.slave_image_id}: {found.slave_system.name}")
     for what, flavor in (("masterFlavor", found.master_flavor), ("slaveFlavor", found.slave_flavor)):
-        yield Check(what, f"{flavor.name}: {flavor.vcpus} VCPUs, {flavor.ram_mib} MiB, {flavor.disk_gib} GiB of disk")
+        yield Check(
+            what, f"{flavor.name}: {counted(flavor.vcpus, 'VCPU')}, {flavor.ram_mib} MiB, {flavor.disk_gib} GiB of disk"
+        )
     yield Check("network", f"{found.network_name} is {found.network_id}")
 
 

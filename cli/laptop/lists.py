@@ -8,9 +8,11 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from cli.errors import CommandError
 from cli.laptop import catalog
 from cli.laptop.catalog import Image, Key, Network, Quota
 from cli.laptop.desk import desk
+from cli.laptop.pulumi import Pulumi, Value
 from cli.show import AsJson, noted, report, table
 from cluster.cloud import Flavor
 
@@ -39,13 +41,15 @@ def images_(context: typer.Context, name: Filter = "", *, as_json: AsJson = Fals
 
 @app.command(rich_help_panel=PANEL)
 def flavors(context: typer.Context, name: Filter = "", *, as_json: AsJson = False) -> None:
-    """List flavors, smallest first, with how many more of each the quota admits.
+    """List flavors, smallest first, with how many more the quota admits; what slaves are too small with is marked.
 
     Example: ecm flavors large
     """
-    connection = desk(context).connect()
+    here = desk(context)
+    connection = here.connect()
     found = matching(name, catalog.flavors(connection))
-    report(found, flavors_view(found, catalog.quota(connection)), as_json=as_json)
+    view = flavors_view(found, name, catalog.quota(connection), jobs_per_slave(here.pulumi))
+    report(found, view, as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -55,7 +59,7 @@ def networks(context: typer.Context, name: Filter = "", *, as_json: AsJson = Fal
     Example: ecm networks
     """
     found = matching(name, catalog.networks(desk(context).connect()))
-    report(found, networks_view(found), as_json=as_json)
+    report(found, networks_view(found, name), as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -98,22 +102,33 @@ def none(what: str, name: str) -> Text:
     return Text(f"no {what} of that name" if name else f"the cloud has no {what} for this project")
 
 
-def flavors_view(found: list[Flavor], left: list[Quota]) -> RenderableType:
+def flavors_view(found: list[Flavor], name: str, left: list[Quota], jobs: int) -> RenderableType:
     if not found:
-        return Text("no flavor of that name")
-    rows = table(
-        "flavor", "VCPUs", "RAM MiB", "disk GiB", "quota admits", right=("VCPUs", "RAM MiB", "disk GiB", "quota admits")
-    )
+        return none("flavor", name)
+    numbers = ("VCPUs", "MiB", "GiB", "admits")
+    rows = []
     for flavor in found:
         more = catalog.room(left, flavor)
-        admits = "no limit" if more is None else str(more)
-        rows.add_row(flavor.name, str(flavor.vcpus), str(flavor.ram_mib), str(flavor.disk_gib), admits)
-    return Group(rows, Text("A slave runs as many jobs at once as it has VCPUs, or fewer: ecm:jobsPerSlave.", "dim"))
+        sizes = (flavor.vcpus, flavor.ram_mib, flavor.disk_gib, "any" if more is None else more)
+        small = f"✗ for slaves: fewer VCPUs than ecm:jobsPerSlave, {jobs}" if flavor.vcpus < jobs else ""
+        rows.append(((flavor.name, *map(str, sizes), flavor.id), small))
+    head = table("flavor", *numbers, "id", right=numbers, whole=(*numbers, "id"))
+    jobs_at_once = "A slave runs as many jobs at once as it has VCPUs, or fewer: ecm:jobsPerSlave."
+    return Group(noted(head, rows, "dim"), Text(f"The quota admits so many more. {jobs_at_once}", "dim"))
 
 
-def networks_view(found: list[Network]) -> RenderableType:
+def jobs_per_slave(pulumi: Pulumi) -> int:
+    """The stack's setting; 0 without one, as before `ecm init`."""
+    try:
+        text = pulumi.config().get("ecm:jobsPerSlave", Value(None)).text or ""
+    except CommandError:
+        return 0
+    return int(text) if text.isdecimal() else 0
+
+
+def networks_view(found: list[Network], name: str) -> RenderableType:
     if not found:
-        return Text("no network of that name")
+        return none("network", name)
     rows = table("network", "use", "id", whole=("use", "id"))
     for network in found:
         rows.add_row(network.name, "floatingNetwork" if network.external else "network", network.id)

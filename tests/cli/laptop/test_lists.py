@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from cli.errors import CommandError
+from cli.laptop.pulumi import Value
 from cluster.errors import CloudError
 from tests.cli.conftest import image, thing
 
@@ -37,10 +39,26 @@ def test_a_filter_ignores_the_case(ecm: Any) -> None:
 
 def test_flavors_say_how_many_the_quota_admits(ecm: Any) -> None:
     assert [line.split() for line in ecm("flavors").stdout.splitlines()[1:4]] == [
-        ["small", "1", "1024", "4", "8"],
-        ["medium", "2", "2048", "10", "8"],
-        ["large", "4", "8192", "40", "4"],
+        ["small", "1", "1024", "4", "8", "small-id"],
+        ["medium", "2", "2048", "10", "8", "medium-id"],
+        ["large", "4", "8192", "40", "4", "large-id"],
     ]
+
+
+def test_flavors_that_are_too_small_for_the_stacks_slaves_are_marked(ecm: Any, pulumi: Any) -> None:
+    assert "✗" not in ecm("flavors").stdout
+    pulumi.values["ecm:jobsPerSlave"] = Value("2")
+    rows = ecm("flavors").stdout.splitlines()
+    assert [row.split()[0] for row in rows[1:5]] == ["small", "✗", "medium", "large"]
+    assert rows[2] == "  ✗ for slaves: fewer VCPUs than ecm:jobsPerSlave, 2"
+
+
+def test_flavors_are_listed_before_there_is_a_stack(ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise CommandError("no cluster is chosen")
+
+    monkeypatch.setattr(pulumi, "config", refuse)
+    assert "small-id" in ecm("flavors").stdout
 
 
 def test_networks_say_which_setting_they_are_for(ecm: Any) -> None:
@@ -78,6 +96,7 @@ def test_lists_fit_into_80_columns(ecm: Any) -> None:
 @pytest.mark.parametrize(
     ("command", "says"),
     [
+        ("images", "no image of that name"),
         ("flavors", "no flavor of that name"),
         ("networks", "no network of that name"),
         ("keys", "no keypair of that name"),
@@ -85,6 +104,12 @@ def test_lists_fit_into_80_columns(ecm: Any) -> None:
 )
 def test_a_filter_that_nothing_meets_says_so(ecm: Any, command: str, says: str) -> None:
     assert says in ecm(command, "xyz").stdout
+
+
+@pytest.mark.parametrize("what", ["image", "flavor", "network"])
+def test_a_cloud_without_any_is_not_said_to_lack_a_name(ecm: Any, cloud: Any, what: str) -> None:
+    setattr(cloud, f"{what}s", [])
+    assert ecm(f"{what}s").stdout == f"the cloud has no {what} for this project\n"
 
 
 def test_json_has_what_is_left_of_the_quota(ecm: Any) -> None:
