@@ -144,10 +144,9 @@ def _no_slot(job: Job, told: Status, slots: list[Slot], start: str, now: datetim
     wants = f"it asks for {_asked(job.request)}"
     if other := next(filter(None, _alike(job, told)), ""):
         wants += f"; of jobs that ask for the same, some can never run: {other}"
-    if "limit" in job.refused.lower() or "priority" in job.refused.lower():
-        return Explanation(
-            f"{start}: {job.owner}'s share of the pool is used up: {job.refused}", (wants,), "condor_userprio -all"
-        )
+    if refused := _refused(job):
+        why, do = refused
+        return Explanation(f"{start}: {why}: {job.refused}", (wants,), do)
     if free := [slot for slot in slots if _holds(slot, job, told)]:
         return Explanation(
             f"{start}: {free[0].slave} has room for it, the next negotiation gives it the place (10 s)",
@@ -166,6 +165,17 @@ def _no_slot(job: Job, told: Status, slots: list[Slot], start: str, now: datetim
             meaning, do = MEANING[kind]
             return Explanation(f"{start}: no slot is free, and {meaning}", (reason, wants), do)
     return Explanation(f"{start}: no slot is free yet; the controller has only just seen it", (*told.reasons, wants))
+
+
+def _refused(job: Job) -> tuple[str, str] | None:
+    """Whose jobs come first, and the command that shows it; None when the negotiator didn't say so."""
+    said = job.refused.lower()
+    if "concurrency limit" in said:
+        others = "condor_q -allusers -run -constraint 'ConcurrencyLimits =!= undefined'"
+        return "other jobs use up what its concurrency limits allow", others
+    if "limit" in said or "priority" in said:
+        return f"{job.owner}'s share of the pool is used up", "condor_userprio -all"
+    return None
 
 
 def impossible(job: Job, told: Status) -> str:

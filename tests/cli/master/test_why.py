@@ -38,11 +38,21 @@ def why(job: Job, told: Any, *slots: Slot) -> Explanation:
         ({"RequestCpus": 64}, "can never run here: it asks for 64 CPUs, a slave has 2"),
         ({"RequestMemory": 4096}, "can never run here: it asks for 4096 MiB of memory, a slave has 1920"),
         ({"RequestGPUs": 1}, "can never run here: it asks for 1 GPU, a slave has none"),
+        (
+            {"LastRejMatchReason": "concurrency limit license reached"},
+            "other jobs use up what its concurrency limits allow",
+        ),
         ({"LastRejMatchReason": "submitter limit exceeded"}, "ada's share of the pool is used up"),
     ],
 )
 def test_a_job_says_where_it_is(status: Any, ad: dict[str, Any], says: str) -> None:
     assert says in why(job(**ad), status()).answer
+
+
+def test_a_job_at_a_concurrency_limit_says_who_has_it(status: Any) -> None:
+    answer = why(job(LastRejMatchReason="concurrency limit license reached "), status())
+    assert answer.answer.endswith(": concurrency limit license reached")
+    assert answer.do == "condor_q -allusers -run -constraint 'ConcurrencyLimits =!= undefined'"
 
 
 def test_a_held_job_says_how_to_go_on(status: Any) -> None:
