@@ -13,7 +13,7 @@ from typer._click.shell_completion import CompletionItem  # what a group gives, 
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from cli.show import FAILED, INTERRUPTED, err
+from cli.show import FAILED, INTERRUPTED, PLAIN, err
 from cluster.errors import EcmError
 from controller.errors import OutsideError
 from controller.masking import masked
@@ -109,6 +109,9 @@ app = assembled(commands)
 
 def main() -> None:
     """Runs `ecm` with this process's arguments. ECM_DEBUG in the environment shows the traceback of a bug."""
+    if PLAIN:
+        # For help and wrong usage, which typer shows by itself.
+        os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # What a terminal's encoding lacks, an arrow say, isn't worth an error.

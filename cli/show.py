@@ -32,9 +32,11 @@ class Screen(Console):
         return found if self.is_terminal or "COLUMNS" in os.environ else ConsoleDimensions(WIDE, found.height)
 
 
+PLAIN = bool(os.environ.get("NO_COLOR"))
+"""Whether nothing is to be set off: rich takes NO_COLOR for colours only, and bold still has an escape."""
 # Brackets and colons in the names that a cloud has are no markup.
-out = Screen(highlight=False, markup=False, emoji=False)
-err = Screen(stderr=True, highlight=False, markup=False, emoji=False)
+out = Screen(color_system=None if PLAIN else "auto", highlight=False, markup=False, emoji=False)
+err = Screen(stderr=True, color_system=None if PLAIN else "auto", highlight=False, markup=False, emoji=False)
 
 FAILED = 1
 """Exit status: it could not be done."""

@@ -1,8 +1,10 @@
 """Whatever happens to a command, its end is a line and a status; never a traceback."""
 
 import errno
+import os
 import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -88,3 +90,25 @@ def test_a_terminal_that_lacks_a_letter_gets_another_one() -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, b"a ? b\n"), done.stderr
+
+
+@pytest.mark.parametrize("wish", [{"NO_COLOR": "1", "TERM": "xterm"}, {"TERM": "dumb"}, {"TERM": "xterm"}])
+@pytest.mark.parametrize("arguments", [["--help"], ["explain"], ["import", "none.conf"], ["status", "--nothing"]])
+def test_a_terminal_that_wants_none_gets_no_escapes(arguments: list[str], wish: dict[str, str]) -> None:
+    ours, its = os.openpty()
+    shown = "from cli import main, show; show.out.print(show.table('head')); main.main()"
+    command = [sys.executable, "-c", shown, *arguments]
+    with subprocess.Popen(command, env={"PYTHONPATH": str(ROOT), **wish}, stdin=its, stdout=its, stderr=its):
+        os.close(its)
+        said = b"".join(iter(partial(read, ours), b""))
+    os.close(ours)
+    assert said
+    assert (b"\x1b" in said) == (wish == {"TERM": "xterm"})
+
+
+def read(terminal: int) -> bytes:
+    """What comes out of a terminal; Linux says by an error that nobody has it open any more."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
