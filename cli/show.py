@@ -88,7 +88,8 @@ def report(data: Any, view: RenderableType, *, as_json: bool) -> None:  # noqa: 
     elif isinstance(view, str):
         say(view)
     else:
-        out.print(view)
+        # Commands in it are in one line, however narrow the terminal.
+        out.print(view, crop=False)
 
 
 def table(*columns: str, right: tuple[str, ...] = (), whole: tuple[str, ...] = ()) -> Table:

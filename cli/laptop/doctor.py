@@ -1,6 +1,7 @@
 """`ecm doctor` on the user's machine: what leads to the cluster, then what the master finds."""
 
 import json
+import re
 import socket
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
@@ -28,11 +29,8 @@ PORTS = {22: "ssh", 9618: "HTCondor"}
 PATIENCE = 5
 RESTORE = "pulumi up --refresh   # restores the rules"
 """Without the refresh Pulumi goes by the state, where they still are."""
-FIXES = {
-    "stack": "pulumi stack rename NAME",
-    "master's state": "pulumi config set --secret ecm:masterBackendUrl URL",
-}
-"""By what `ecm config check` found wrong; the rest `ecm init` mends."""
+VARIABLE = re.compile(r"(?:ECM_MASTER|PULUMI_CONFIG)_[A-Z_]+")
+"""What a line about the master's way to the state says to set."""
 GROUPS = "openstack:networking/secGroup"
 """How the types of groups and of their rules begin in the state."""
 
@@ -90,14 +88,20 @@ def _settings(here: Desk, login: Check) -> Generator[Check, None, dict[str, Any]
 
     None without the passphrase: they can't be read, which isn't told twice.
     """
-    edit = f"ecm init {here.pulumi.stack()}"
-    fixes = {**dict.fromkeys(("settings", "cloud", "quota", "additions", "first boot"), edit), **FIXES}
     sealed = False
     for check in config.checks(here):
         sealed |= check.what == "passphrase" and bool(check.wrong)
         if check.what != "login" and not (login.wrong and check.wrong == login.wrong):
-            yield replace(check, fix=check.fix or fixes.get(check.what, "")) if check.wrong else check
+            yield replace(check, fix=check.fix or _command(check, here.pulumi.stack())) if check.wrong else check
     return None if sealed else here.pulumi.outputs()
+
+
+def _command(check: Check, stack: str) -> str:
+    """What mends what `ecm config check` found wrong."""
+    if check.what == "stack":
+        return "pulumi stack rename NAME"
+    variable = VARIABLE.search(check.wrong) if check.what == "master's state" else None
+    return f"export {variable[0]}=…" if variable else f"ecm init {stack}"
 
 
 def _clock(here: Desk) -> str:

@@ -160,7 +160,7 @@ def test_the_console_of_a_dead_master_is_found_in_a_stack_with_an_organization(
     [
         ("maxSlaves", "many", "settings", "ecm init mycluster"),
         ("keyName", "yours", "cloud", "ecm init mycluster"),
-        ("masterBackendUrl", "file:///tmp", "master's state", "pulumi config set --secret ecm:masterBackendUrl URL"),
+        ("masterBackendUrl", "file:///tmp", "master's state", "export ECM_MASTER_BACKEND_URL=…"),
     ],
 )
 @pytest.mark.usefixtures("master")

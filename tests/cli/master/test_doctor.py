@@ -123,7 +123,11 @@ def test_the_doctor_does_not_send_to_the_doctor(healthy: Any) -> None:
 
 def test_commands_are_shown_in_one_line_to_be_copied(on_master: Any, healthy: Any) -> None:
     healthy.answers["systemctl show --value --property ActiveState ecm-controller"] = "failed\n"
-    assert "\n       → sudo systemctl restart ecm-controller\n" in on_master("doctor").stdout
+    healthy.answers["stat --format %a %U /etc/condor"] = "644 root\n"
+    text = on_master("doctor").stdout
+    assert "\n       → sudo systemctl restart ecm-controller\n" in text
+    key = "/etc/condor/passwords.d/POOL"
+    assert f"\n       → sudo sh -c 'chown root {key} && chmod 600 {key}'\n" in text
 
 
 def test_fix_lets_the_controller_come_up_before_it_looks_again(
