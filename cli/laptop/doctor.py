@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import typer
@@ -48,6 +48,8 @@ def doctor(context: typer.Context, *, fix: Fix = False, as_json: AsJson = False)
 
 def checks(here: Desk, *, fix: bool) -> Iterator[Check]:
     """Looks at everything, one after the other. What can't be looked at for want of an earlier part is left out."""
+    # One login serves all that the cloud is asked.
+    here = replace(here, connect=cache(here.connect))
     engine = attempt("pulumi", lambda: _version(here), "scripts/setup && source .venv/bin/activate")
     yield engine
     state = attempt("state", here.pulumi.backend, "export PULUMI_BACKEND_URL=…")
