@@ -121,7 +121,7 @@ NOT_RUN = {
     "git clone <this repository> && cd elastic-condor": "is how this checkout came here",
     "scripts/setup": "has run before any test can",
     ACTIVATE: "is what each of the others begins with",
-    "ecm --install-completion": "changes the shell of whoever runs the tests",
+    "ecm --install-completion": "changes a shell: tests/cli/test_completion.py has one of its own",
     """pulumi config set --path 'ecm:users.ada[0]' "$(cat ada.pub)" --stack mycluster""": "test_jobs.py has accounts",
     "pulumi up": "means the one above, which has --stack",
     "pulumi cancel": "is for a process that is surely gone: tests/faults has that",
