@@ -166,10 +166,10 @@ def test_why_a_slave_goes_is_a_line_below_it_as_wide_as_the_screen(
     rows = ecm("status", obj=master).stdout.splitlines()
     start = rows.index("")
     assert rows[start + 1].split() == ["slave", "is", "for", "age", "jobs"]
-    assert rows[start + 2].split() == ["ecm-dev-slave-abc", "failed", "10", "min", "10", "min", "0"]
+    assert rows[start + 2].split()[:2] == ["ecm-dev-slave-abc", "failed"]
     assert " ".join(line.strip() for line in rows[start + 3 : start + 5]) == why
     assert rows[start + 5].split()[:2] == ["ecm-dev-slave-xyz", "busy"]
-    assert rows[start + 2].index("10 min") == rows[start + 5].index("10 min")
+    assert rows[start + 2].index(" min") == rows[start + 5].index(" min")
 
 
 def test_slaves_with_a_reason_take_more_of_a_window(status: Any, slave: Any) -> None:
