@@ -106,8 +106,8 @@ _NEVER = (
 """Words that end the search: the rest of such an image's name and properties would mislead."""
 _NAMED = re.compile(
     r"(?<![a-z])(?:(debian|ubuntu|fedora|alma|rocky|rhel|red ?hat|centos|scientific)[a-z /_-]*?"
-    r"|(slc?|el|c[cs]|stream)[ _-]?)"  # CERN's and CentOS's short names
-    r"(\d+(?:\.\d+)?)"
+    r"|(el|(?<![a-z0-9])(?:slc?|c[cs]|stream))[ _-]?)"  # CERN's and CentOS's short names
+    r"(\d+(?:\.\d+)?)(?![0-9]*[a-z]*[0-9])"
 )
 _CODENAMES = {
     "bookworm": "debian-12",

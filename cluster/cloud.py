@@ -177,12 +177,16 @@ def _floating_network(wanted: str | None, network: Any, networks: list[Any], con
     if wanted is None:
         return None
     external = _pick("floatingNetwork", "external network", wanted, [n for n in networks if n.is_router_external])
+    ports = list(connection.network.ports(network_id=network.id))
+    if {port.id for port in ports} & {ip.port_id for ip in connection.network.ips(floating_network_id=external.id)}:
+        # It serves there already, maybe this cluster's master.
+        return str(external.name)
     if not external.name or [n.name for n in networks].count(external.name) > 1:
         raise CloudError(
             f"ecm:floatingNetwork is {wanted!r} - Pulumi's provider goes by its name, "
             f"{'which another network has, too' if external.name else 'and it has none'} - take another, or rename one"
         )
-    if _is_cut_off(network, external, connection):
+    if _is_cut_off(network, ports, external, connection):
         raise CloudError(
             f"ecm:floatingNetwork is {wanted!r} - no router leads from it to the network {network.name!r}, so "
             "that no address of it can be the master's - openstack router add subnet ROUTER SUBNET, or take another one"
@@ -190,9 +194,9 @@ def _floating_network(wanted: str | None, network: Any, networks: list[Any], con
     return str(external.name)
 
 
-def _is_cut_off(network: Any, external: Any, connection: "Connection") -> bool:  # noqa: ANN401 - openstacksdk is untyped here
+def _is_cut_off(network: Any, ports: list[Any], external: Any, connection: "Connection") -> bool:  # noqa: ANN401 - openstacksdk is untyped here
     """Whether surely no router has both: an operator's network or router may be one that this login can't look into."""
-    there = {p.device_id for p in connection.network.ports(network_id=network.id) if p.device_owner in ROUTERS_PORTS}
+    there = {port.device_id for port in ports if port.device_owner in ROUTERS_PORTS}
     gateways = {}
     with suppress(sdk_errors.ForbiddenException):
         gateways = {r.id: (r.external_gateway_info or {}).get("network_id") for r in connection.network.routers()}

@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +198,20 @@ def catalogue(connection: Connection) -> dict[str, tuple[str, ...]]:
     """
     listed = access(connection).service_catalog.catalog
     return {service["type"]: tuple(endpoint["url"] for endpoint in service["endpoints"]) for service in listed}
+
+
+def clock(connection: Connection) -> datetime | None:
+    """What time it is for the cloud, which says when servers were made: this machine's clock may be minutes off.
+
+    None where its answers don't tell.
+
+    Raises:
+        CloudError: it doesn't answer.
+    """
+    with translated():
+        url = connection.config.auth["auth_url"]
+        told = connection.session.get(url, authenticated=False, raise_exc=False).headers.get("Date")
+    return parsedate_to_datetime(told) if told else None
 
 
 def versioned(url: str) -> str:

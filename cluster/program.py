@@ -90,7 +90,7 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     )
     sweep = Sweep(cluster_id, found.project_id, network.resources)
 
-    nodes.master(
+    server = nodes.master(
         f"{prefix}-master",
         image_id=found.image_id,
         flavor=found.master_flavor,
@@ -113,8 +113,10 @@ def cluster(settings: Settings, found: Found, connection: "Connection") -> None:
     if changed := running.changed_additions(additions_had, additions_wanted):
         pulumi.log.warn(changed)
     settings_output["master"] = additions_had
-    settings_output["masterGeneration"] = settings.master_generation
-    settings_output["masterUser"] = had.get("masterUser") or found.master_user
+    # Told of a master that was made, and of no other: Pulumi notes outputs as soon as all in them is known.
+    settings_output["masterGeneration"] = server.id.apply(lambda _: settings.master_generation)
+    image_stays = not (fixed and master and "image" in master.without(settings, found))
+    settings_output["masterUser"] = had.get("masterUser") or (found.master_user if image_stays else "")
     if pulumi.runtime.is_dry_run():
         _show_new_texts(was, slaves_own, None if fixed else own)
     report.export(slaves, network.public_address, settings_output, asdict(payload.release()))

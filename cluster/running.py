@@ -129,15 +129,18 @@ def warnings(
 
 
 def _lost(told: Mapping[str, Any], settings: Settings) -> tuple[str, ...]:
-    """The same where the state has no master, though it may have had one: only a whole update tells its settings."""
+    """The same where the state has no master, though it had one: an update that has made one tells its settings."""
     if not told:
         return ()
-    lost = "the state has no master any more: its server was gone"
+    lost = "the state has no master any more"
     if "masterGeneration" not in told:
         return (_replaced(lost),)
     if (was := int(told["masterGeneration"])) != settings.master_generation:
         return (_replaced(_word(was, settings)),)
-    raise MasterError(f"{lost} - the queue went with it, and the slaves know its key only - {anew(was)}")
+    raise MasterError(
+        f"{lost} - a refresh found its server gone, or a destroy got no further - its queue is lost, and the slaves "
+        f"know its key only - {anew(was)}, pulumi destroy ends all"
+    )
 
 
 def _word(was: int, settings: Settings) -> str:

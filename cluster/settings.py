@@ -131,7 +131,7 @@ class Settings(BaseModel):
         if self.slave_os and not self.slave_image:
             raise ValueError(
                 f"ecm:slaveOs is {self.slave_os} and ecm:slaveImage isn't set - one image has one system - "
-                "set ecm:os in its place, or ecm:slaveImage too"
+                "pulumi config rm ecm:slaveOs, ecm:os is for both, or set ecm:slaveImage too"
             )
         return self
 

@@ -41,7 +41,7 @@ class Metrics:
             registry=registry,
         )
         self._refused = Counter(
-            "ecm_drains_refused", "Slaves that stayed: a job came first, or no answer", registry=registry
+            "ecm_drains_refused", "Slaves that stayed: a job came first, or no answer in time", registry=registry
         )
         self._setbacks = Gauge("ecm_setbacks", "Failures in a row", ["trouble"], registry=registry)
         self._backing_off = Gauge("ecm_backing_off", "1 while no slave is made because of setbacks", registry=registry)

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -72,10 +73,12 @@ def _pause(here: Desk) -> None:
 
 def _destroy(here: Desk) -> None:
     """Runs `pulumi destroy`, again while another update holds the lock."""
-    end = time.monotonic() + PATIENCE
+    end, known = time.monotonic() + PATIENCE, dict[str, Any]()
     while (done := here.pulumi.stream("destroy", "--yes", "--skip-preview")).returncode:
         if LOCKED not in done.stdout:
-            said = " - ".join(("see above", *_by_hand(done.stdout, here.pulumi.export())))
+            with suppress(CommandError):
+                known = here.pulumi.export()
+            said = " - ".join(("see above", *_by_hand(done.stdout, known)))
             raise CommandError(f"the destroy failed - {said} - mend it and run `ecm destroy` again; or `ecm resume`")
         if time.monotonic() > end:
             raise CommandError(

@@ -6,7 +6,6 @@ import socket
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache, partial
 from typing import Any
 
@@ -21,7 +20,7 @@ from cli.show import WHY, AsJson, age
 from cloudinit import payload
 from cluster.errors import EcmError
 from cluster.firstboot import PULUMI_VERSION
-from cluster.login import translated
+from cluster.login import clock, translated
 
 app = typer.Typer()
 
@@ -53,7 +52,7 @@ def checks(here: Desk, *, fix: bool) -> Iterator[Check]:
     engine = attempt("pulumi", lambda: _version(here), "scripts/setup && source .venv/bin/activate")
     yield engine
     state = attempt("state", here.pulumi.backend, "export PULUMI_BACKEND_URL=…")
-    if not state.wrong or state.wrong != engine.wrong:
+    if not _is_told(state, engine):
         yield state
     login = config.login(here)
     yield login
@@ -93,15 +92,22 @@ def _settings(here: Desk, login: Check) -> Generator[Check, None, dict[str, Any]
     sealed = False
     for check in config.checks(here):
         sealed |= check.what == "passphrase" and bool(check.wrong)
-        if check.what != "login" and not (login.wrong and check.wrong == login.wrong):
+        if check.what != "login" and not _is_told(check, login):
             yield replace(check, fix=check.fix or _command(check, here.pulumi.stack())) if check.wrong else check
     return None if sealed else here.pulumi.outputs()
 
 
+def _is_told(check: Check, before: Check) -> bool:
+    """Whether one check found wrong what an earlier one did, which tells the command apart."""
+    return bool(before.wrong) and check.wrong.startswith(before.wrong)
+
+
 def _command(check: Check, stack: str) -> str:
-    """What mends what `ecm config check` found wrong."""
+    """What mends what `ecm config check` found wrong, unless that says so itself."""
     if check.what == "stack":
         return "pulumi stack rename NAME"
+    if check.what == "master" or (check.what == "cloud" and "ecm:" not in check.wrong):
+        return ""
     variable = VARIABLE.search(check.wrong) if check.what == "master's state" else None
     return f"export {variable[0]}=…" if variable else f"ecm init {stack}"
 
@@ -109,10 +115,8 @@ def _command(check: Check, stack: str) -> str:
 def _clock(here: Desk) -> str:
     """Compares this machine's clock with that of whoever answers for the cloud's login."""
     connection = here.connect()
-    with translated():
-        url = connection.config.auth["auth_url"]
-        told = connection.session.get(url, authenticated=False, raise_exc=False).headers.get("Date")
-    late = (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds() if told else 0
+    told = clock(connection)
+    late = (told - datetime.now(UTC)).total_seconds() if told else 0
     if abs(late) > SKEW:
         wrong = f"it is {age(abs(late))} {'slow' if late > 0 else 'fast'} - logins and ages go by it - set it by NTP"
         raise CommandError(wrong)
@@ -129,7 +133,7 @@ def _version(here: Desk) -> str:
 def _orphans(here: Desk, outputs: Mapping[str, Any]) -> str:
     connection = here.connect()
     found = sweep.strays(connection, sweep.cluster_id(outputs), sweep.known(here.pulumi.export()))
-    ripe = sweep.ripe(found, sweep.clock(connection))
+    ripe = sweep.ripe(found, clock(connection) or datetime.now(UTC))
     if ripe:
         names = ", ".join(stray.name for stray in ripe)
         raise CommandError(f"servers outside the state: {names} - an update was interrupted - sweep them")

@@ -21,7 +21,7 @@ from cli.laptop.ssh import private_half
 from cli.show import SET_UP, AsJson, prose, report, say
 from cluster import settings
 from cluster.backend import CLOUD
-from cluster.errors import CloudError, SettingsError
+from cluster.errors import CloudError, EcmError, SettingsError
 from cluster.login import chosen, clouds, translated
 from controller.masking import MASK, masked
 
@@ -87,7 +87,7 @@ def init(  # noqa: PLR0913 - the flags of a wizard that also runs without questi
             given["keyName"] = key
             made.append(f"the keypair {key}")
         answers = interview(_there(connection), before, given, yes=yes)
-    except (typer.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt, EcmError):
         say(f"\n\nNo setting was written{'; what stays: ' + ', '.join(made) if made else ', nothing was made'}.")
         raise
     changes = {k: v for k, v in answers.items() if v and v != before.get(k)}

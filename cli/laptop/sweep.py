@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +11,7 @@ from rich.text import Text
 
 from cli.laptop.desk import desk
 from cli.show import RUN, AsJson, age, report, say, table
-from cluster.login import translated
+from cluster.login import clock, translated
 from cluster.servers import CLUSTER_TAG
 
 if TYPE_CHECKING:
@@ -53,18 +52,12 @@ def sweep(
         return
     connection = here.connect()
     found = strays(connection, cluster, known(here.pulumi.export()))
-    now = clock(connection)
+    now = clock(connection) or datetime.now(UTC)
     report(found, view(found, now), as_json=as_json)
     old = ripe(found, now)
     if as_json or not old or not (yes or typer.confirm(f"Delete {len(old)} of them?", default=False)):
         return
     delete(connection, old)
-
-
-def clock(connection: "Connection") -> datetime:
-    """What time it is for Nova, which says when a server was made: this machine's clock may be minutes off."""
-    with translated():
-        return parsedate_to_datetime(connection.compute.get("/limits").headers["Date"])
 
 
 def ripe(found: list[Stray], now: datetime) -> list[Stray]:

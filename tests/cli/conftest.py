@@ -59,7 +59,6 @@ class FakeCloud:
             instances=10, instances_used=2, total_cores=20, total_cores_used=4, total_ram=-1, total_ram_used=4096
         )
         self.done: list[str] = []
-        self.clock = datetime.now(UTC)
         self.image = SimpleNamespace(images=lambda **_: self.images)
         self.compute = SimpleNamespace(
             flavors=lambda: self.flavors,
@@ -68,7 +67,6 @@ class FakeCloud:
             servers=lambda **_: self.servers,
             delete_server=self._delete_server,
             create_keypair=self._make_key,
-            get=lambda _path: SimpleNamespace(headers={"Date": format_datetime(self.clock, usegmt=True)}),
         )
         self.network = SimpleNamespace(
             networks=lambda is_router_external=None: [
@@ -76,6 +74,7 @@ class FakeCloud:
             ],
             subnets=lambda **_: [thing("lan", ip_version=4)],
             ports=lambda **_: [thing("port", device_owner="network:router_interface", device_id="router-id")],
+            ips=lambda **_: [],
             routers=lambda: [thing("router", external_gateway_info={"network_id": "public-id"})],
             security_groups=lambda **_: [thing("default")],
             security_group_rules=lambda: self.rules,

@@ -409,13 +409,23 @@ def test_an_account_of_the_systems_own_gets_nobodys_keys(root: Path, account: st
     assert any(line.endswith(f"{root}/home/alice/.ssh/authorized_keys") for line in asked(root)) == (not why)
 
 
-def test_el7_closes_the_metadata_service_once_and_before_dockers_rules(root: Path) -> None:
-    has(root, "iptables", f'case $* in *" -D "*) exit 1 ;; esac; echo "$*" >>{root}/asked')
+@pytest.mark.parametrize(
+    ("raw", "forwarded"),
+    [
+        (0, "-w -t raw -I PREROUTING -d 169.254.169.254 -j DROP"),
+        (1, "-w -t filter -I FORWARD -d 169.254.169.254 -j DROP"),
+    ],
+)
+def test_el7_closes_the_metadata_service_once_and_before_dockers_rules_where_it_can(
+    root: Path, raw: int, forwarded: str
+) -> None:
+    answers = f'case $* in *" -D "*) exit 1 ;; *" -L "*) exit {raw} ;; esac'
+    has(root, "iptables", f'{answers}; echo "$*" >>{root}/asked')
     closes = FILES / "el7/usr/local/sbin/ecm-metadata"
     subprocess.run(["bash", closes], env={"PATH": f"{root}/bin:/usr/bin:/bin"}, check=True)
     assert asked(root) == [
         "-w -t filter -I OUTPUT -d 169.254.169.254 -m owner ! --uid-owner 0 -j REJECT",
-        "-w -t raw -I PREROUTING -d 169.254.169.254 -j DROP",
+        forwarded,
     ]
     for unit in ("firewalld", "iptables"):
         drop_in = FILES / f"el7/etc/systemd/system/{unit}.service.d/ecm.conf"

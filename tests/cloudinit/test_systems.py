@@ -134,3 +134,8 @@ def test_the_key_of_every_repository_is_known() -> None:
 def test_the_account_follows_from_the_name(name: str, account: str) -> None:
     assert systems.account(None, "", name, "fedora") == (account or "fedora")
     assert systems.account(name) == account
+
+
+@pytest.mark.parametrize("name", ["worker-9cc6ab12", "nightly-20251cs6", "job-sl6x2"])
+def test_a_hash_in_a_name_says_nothing_of_a_system(name: str) -> None:
+    assert systems.find(None, None, name) is None

@@ -49,6 +49,7 @@ class FakeCloud:
     servers: list[Any] = field(default_factory=list)
     ports: list[Any] = field(default_factory=list)
     """The project's."""
+    floating: list[Any] = field(default_factory=list)
     router_ports: list[Any] = field(
         default_factory=lambda: [thing("port", device_owner="network:router_interface", device_id="router-id")]
     )
@@ -110,6 +111,7 @@ class FakeCloud:
                 self.router_ports if network_id == "lan-id" else self.ports if project_id == "project" else []
             ),
             routers=lambda: self._answer("routers", self.routers),
+            ips=lambda floating_network_id: self.floating if floating_network_id == "public-id" else [],
             get_quota=self._quota,
         )
         auth = SimpleNamespace(get_access=lambda _session: self.token)

@@ -169,6 +169,17 @@ def test_a_floating_address_that_no_router_would_lead_to_the_master_is_refused(
     assert look_up(cloud).floating_network is None
 
 
+def test_where_an_address_of_that_network_serves_already_nobody_asks_how(cloud: Any) -> None:
+    """A cluster that is up goes on, whatever networks and routers somebody has made since."""
+    cloud.routers[0].external_gateway_info = None
+    cloud.networks.append(thing("public", is_router_external=False, is_shared=False, project_id="operators"))
+    cloud.floating = [thing("ip", port_id=cloud.router_ports[0].id)]
+    assert look_up(cloud, network="lan", floatingNetwork="public-id").floating_network == "public"
+    cloud.floating = [thing("ip", port_id="elsewhere-id"), thing("free", port_id=None)]
+    with pytest.raises(CloudError, match="ecm:floatingNetwork is 'public-id'"):
+        look_up(cloud, network="lan", floatingNetwork="public-id")
+
+
 def test_routers_that_this_login_does_not_see_are_trusted(cloud: Any) -> None:
     cloud.routers = []
     assert look_up(cloud, floatingNetwork="public").floating_network == "public"

@@ -461,6 +461,20 @@ def test_a_master_that_a_refresh_took_out_of_the_state_is_not_made_anew_without_
     assert not cloud.servers
 
 
+class Refuses(Engine):
+    """Makes no master, as where Nova refuses the request."""
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        made, outputs = super().new_resource(args)
+        return (None, {}) if (args.typ, args.name) == (INSTANCE, "master") else (made, outputs)
+
+
+def test_a_master_that_was_never_made_is_not_told_of_so_that_the_next_up_tries_again(run: Run, cloud: Any) -> None:
+    """What outputs of an update that failed are known, the state has all the same."""
+    assert "masterGeneration" in run(Engine({}), lambda: program.cluster(SETTINGS, FOUND, cloud))["settings"]
+    assert "settings" not in run(Refuses({}), lambda: program.cluster(SETTINGS, FOUND, cloud))
+
+
 def second(**changes: Any) -> Any:
     """The settings of a master that has been replaced before."""
     return settings(floatingNetwork="public", **({"masterGeneration": 2} | changes))

@@ -98,7 +98,7 @@ print(len(seen) >= 4)
 
 def test_no_account_reaches_the_ports_that_pulumi_opens_for_an_update(cluster: User) -> None:
     cluster.submit(2, 30)
-    assert alice(cluster).on_master("python3 -", stdin=KNOCK).splitlines() == [f"open {PORT}", "True"]
+    assert alice(cluster).on_master("python3 -", stdin=KNOCK, seconds=90).splitlines() == [f"open {PORT}", "True"]
 
 
 def test_no_more_jobs_at_once_than_a_slave_may_have(cluster: User) -> None:

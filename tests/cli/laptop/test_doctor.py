@@ -10,7 +10,7 @@ import pytest
 
 from cli.errors import CommandError
 from cli.laptop import doctor
-from cli.laptop.pulumi import Value
+from cli.laptop.pulumi import Value, _missing
 from cloudinit import payload
 from cluster.errors import CloudError
 from tests.cli.conftest import thing
@@ -118,7 +118,7 @@ def test_the_login_is_looked_at_even_where_pulumi_does_not_work(
     ecm: Any, pulumi: Any, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     def refuse(_: Any) -> str:
-        raise CommandError("there is no `pulumi` on PATH - it carries everything out - scripts/setup")
+        raise _missing()
 
     for part in {"version": ("version", "backend"), "backend": ("backend",), "config": ("config",)}[broken]:
         monkeypatch.setattr(type(pulumi), part, refuse)
