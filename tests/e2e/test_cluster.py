@@ -177,6 +177,29 @@ def test_new_limits_reach_the_running_controller(cluster: User, project: Connect
     took = wait_for("the minimum", 120, lambda: any(slave["phase"] == "idle" for slave in slaves(cluster)))
     assert took < 100
     assert master_id(project) == master
+
+
+def test_a_changed_script_is_for_new_slaves_and_recycle_replaces_the_old_ones(
+    cluster: User, project: Connection, tmp_path: Path
+) -> None:
+    """After the test above, with the one slave that it has made; then the minimum is none again."""
+    (old,) = [slave["name"] for slave in slaves(cluster)]
+    script = tmp_path / "script.sh"
+    script.write_text("#!/bin/sh\ntouch /etc/made-anew\n")
+    cluster.pulumi("config", "set", "ecm:slaveScript", str(script))
+    master = master_id(project)
+    cluster.up()
+    assert [slave["name"] for slave in slaves(cluster)] == [old]
+    cluster.on_master("ecm recycle")
+
+    def other() -> list[str]:
+        return [slave["name"] for slave in slaves(cluster) if slave["phase"] == "idle" and slave["name"] != old]
+
+    wait_for("another slave", PATIENCE, lambda: len(other()) == 1)
+    wait_for("the old one to go", PATIENCE, lambda: old not in servers(project))
+    on_slave(cluster, other()[0], "test -e /etc/made-anew")
+    assert master_id(project) == master
+    cluster.pulumi("config", "rm", "ecm:slaveScript")
     cluster.pulumi("config", "rm", "ecm:minSlaves")
     cluster.up()
 
