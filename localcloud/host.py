@@ -3,12 +3,15 @@
 import os
 import shutil
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from localcloud.errors import UnfitHostError
 
 NEEDED = ("apt-get", "unshare", "nsenter", "ssh-keygen")
+PATIENCE = 70
+"""Seconds: a connection that has ended keeps its port for 60 (TIME-WAIT)."""
 
 
 def check() -> None:
@@ -47,16 +50,32 @@ def _unfit_kernel() -> str | None:
 
 
 def taken_ports(ports: Mapping[str, int]) -> list[str]:
-    """Which of the cloud's ports on the loopback belong to somebody else, as `name (port)`."""
-    taken = []
-    for name, port in ports.items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                taken.append(f"{name} ({port})")
-    return taken
+    """Which of the cloud's ports on the loopback belong to somebody else, as `name (port)`.
+
+    One where nobody listens is waited for: where this machine's ports for outgoing connections (ip_local_port_range)
+    have the cloud's among them, a connection that has ended keeps one for a minute.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        held = {name: port for name, port in ports.items() if not _is_free(port)}
+        if any(map(_listens, held.values())) or not held or time.monotonic() > end:
+            return [f"{name} ({port})" for name, port in held.items()]
+        time.sleep(0.5)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _os_release() -> dict[str, str]:

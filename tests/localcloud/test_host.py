@@ -3,6 +3,7 @@
 import os
 import socket
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -45,6 +46,21 @@ def test_a_taken_port_is_named() -> None:
         port = other.getsockname()[1]
         assert host.taken_ports({"nova": port}) == [f"nova ({port})"]
     assert host.taken_ports({"nova": port}) == []
+
+
+def test_a_port_that_an_earlier_connection_keeps_is_waited_for() -> None:
+    with socket.socket() as ended:
+        ended.bind(("127.0.0.1", 0))
+        Timer(1, ended.close).start()
+        assert host.taken_ports({"nova": ended.getsockname()[1]}) == []
+
+
+def test_it_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "PATIENCE", 0)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        assert host.taken_ports({"nova": port}) == [f"nova ({port})"]
 
 
 @pytest.fixture
