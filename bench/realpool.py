@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -204,6 +204,16 @@ def real_pool(
         daemons.send_signal(signal.SIGKILL)
         daemons.wait()
         shutil.rmtree(work, ignore_errors=True)
+
+
+def within(seconds: float, what: Callable[[], bool]) -> bool:
+    """Whether it comes to hold in that time; HTCondor does most things after a while."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if what():
+            return True
+        time.sleep(0.3)
+    return False
 
 
 def _private(path: Path, content: bytes) -> None:

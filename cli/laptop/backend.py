@@ -110,9 +110,7 @@ class Backend:
             return None
         file = folder() / f"{stack.rpartition('/')[2]}.sh"
         try:
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file.touch()
-            file.chmod(0o600)
+            make_private(file)
             # What an earlier run was given is in this one's environment, and not given again.
             replaced = tuple(f"export {name}=" for name in new)
             old = [line for line in file.read_text().splitlines() if not line.startswith(replaced)]
@@ -129,6 +127,17 @@ class Backend:
 def folder() -> Path:
     """Where files for the user's shell are."""
     return Path.home() / ".config" / "elastic-condor"
+
+
+def make_private(file: Path) -> None:
+    """Has the file there, for this user alone.
+
+    Raises:
+        OSError: it can't be.
+    """
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.touch()
+    file.chmod(0o600)
 
 
 def _logged_in(pulumi: Pulumi) -> str:

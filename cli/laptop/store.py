@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from cli.errors import CommandError
-from cli.laptop.backend import URL
+from cli.laptop.backend import URL, make_private
 from cluster.errors import CloudError
 from cluster.login import access, translated, versioned
 
@@ -114,10 +114,8 @@ def settle(connection: "Connection", store: Store, bucket: str, file: Path) -> P
     url = backend(store, bucket, connection.config.region_name or "")
     head = f"# The state of clusters in the project {who.project_id}\n"
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # First: the cloud gives the secret once only.
-        file.touch()
-        file.chmod(0o600)
+        make_private(file)
         text = file.read_text()
     except OSError as error:
         raise _unwritable(file, error) from None

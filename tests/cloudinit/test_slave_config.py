@@ -1,12 +1,11 @@
 """A slave with a configuration of the user's: its startd is a real one."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import classad2
 import pytest
 
-from bench.realpool import RealPool, real_pool
+from bench.realpool import RealPool, real_pool, within
 from controller import pool
 
 pytestmark = pytest.mark.slow
@@ -26,15 +25,6 @@ TEN_YEARS = 10 * 365 * 24 * 3600
 def condor() -> Iterator[RealPool]:
     with real_pool(("s1",), "ECM_JOBS = 1\n", of_user=OF_USER) as running:
         yield running
-
-
-def within(seconds: float, what: Callable[[], bool]) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if what():
-            return True
-        time.sleep(0.3)
-    return False
 
 
 @pytest.mark.usefixtures("condor")

@@ -13,7 +13,7 @@ import classad2
 import htcondor2
 import pytest
 
-from bench.realpool import RealPool, real_pool
+from bench.realpool import RealPool, real_pool, within
 from controller import pool
 from controller.model import Seconds
 from controller.pool import Drain
@@ -25,15 +25,6 @@ pytestmark = pytest.mark.slow
 def condor() -> Iterator[RealPool]:
     with real_pool(("s1",)) as running:
         yield running
-
-
-def within(seconds: float, what: Callable[[], bool]) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if what():
-            return True
-        time.sleep(0.3)
-    return False
 
 
 def states(user: str) -> list[int]:
