@@ -157,10 +157,10 @@ def limit(user: User, project: Connection, watch: Watch, number: int) -> float:
         user_data=user_data,
     )
     try:
-        return _joined(watch, name) - began
+        seconds = _joined(watch, name) - began
+        _close(user, name)
+        return seconds
     finally:
-        # So that its ad, which stays for a while, takes no job.
-        user.on_master(f"sudo condor_drain -graceful {name}.pool || true")
         project.compute.delete_server(server)
         project.compute.wait_for_delete(server, wait=PATIENCE)
 
@@ -173,6 +173,13 @@ def _joined(watch: Watch, name: str) -> float:
                 return float(line.split()[0])
         time.sleep(LOOK)
     raise TimeoutError(f"{name} isn't in the pool after {PATIENCE} s")
+
+
+def _close(user: User, name: str) -> None:
+    """Its ad stays in the collector for a while, and must say there that it takes no job."""
+    user.on_master(f"sudo condor_drain -graceful {name}.pool")
+    state = f"condor_status -const 'EcmSlave == \"{name}\"' -af State"
+    wait_for(f"{name} to be drained", PATIENCE, lambda: user.on_master(state).strip() == "Drained")
 
 
 def _servers(project: Connection, prefix: str) -> dict[str, str]:
