@@ -297,6 +297,11 @@ def look_again() -> None:
     _try("HTCondor can't be asked to look at all jobs again", pool.look_again)
 
 
+def negotiate() -> None:
+    """Has HTCondor give out slots that have just come; by itself it does so some seconds later."""
+    _try("HTCondor can't be asked to negotiate", pool.negotiate)
+
+
 def _try(what: str, action: Callable[[], None]) -> str:
     """Does it, or says why not."""
     try:

@@ -14,7 +14,7 @@ import structlog
 from cluster.errors import EcmError
 from cluster.report import Shared
 from controller import checks, command, heartbeat, pool, template
-from controller.apply import Outcome, Tools, apply, forget, look_again
+from controller.apply import Outcome, Tools, apply, forget, look_again, negotiate
 from controller.decide import decide, removals_over
 from controller.disk import BestEffort
 from controller.errors import LockedError, OutsideError
@@ -154,9 +154,7 @@ class Loop:
             self.checked, self.reporter.console_logs = settings, settings.console_logs
             checks.settings(settings, self.tools.cloud)
         seen = self.requests.into(observe(self.tools.cloud, view, settings, self.memory, now))
-        looks_on = seen.unknown or seen.paused or self.tools.stop.is_set()
-        if not looks_on and self.memory.watch.overlooked(now):
-            look_again()
+        self._hurry_htcondor(seen, now)
         met = partial(self.requests.forget_met, seen, self.view_at or now, self.clock())
         self.attempt("requests that were met", met)
         self.memory_file.save(self.memory)
@@ -169,6 +167,15 @@ class Loop:
         if not self.applying and not self.tools.stop.is_set():
             self._decide(seen, allowed, settings, now)
         return Rest(settings.poll_interval, empty=not (seen.jobs or seen.unknown or self.applying))
+
+    def _hurry_htcondor(self, seen: Snapshot, now: datetime) -> None:
+        """Has it do at once what it would do later, or never."""
+        if seen.unknown or seen.paused or self.tools.stop.is_set():
+            return
+        if self.memory.watch.overlooked(now):
+            look_again()
+        if self.memory.arrived and any(not group.impossible for group in seen.jobs):
+            negotiate()
 
     def _decide(self, seen: Snapshot, allowed: Limits, settings: Shared, now: datetime) -> None:
         """Decides, and has it carried out."""

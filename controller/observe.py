@@ -96,6 +96,8 @@ class Memory:
     quota: Kept[tuple[int | None]] = field(default_factory=Kept)
     unsettled: bool = True
     """Whether some slave wasn't in the pool at the last look."""
+    arrived: bool = False
+    """Whether a slave has joined since the look before."""
     updating: bool = False
     """Whether the controller is making or removing slaves."""
     looked_at: datetime | None = None
@@ -167,6 +169,7 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
         now: the time of this look.
     """
     memory.keep_time(now, rest=timedelta(seconds=settings.poll_interval))
+    memory.arrived = False
     unknown: list[str] = []
     ripe_after = settings.waiting_jobs_time if settings.waiting_jobs_threshold else None
     # Slots, then running jobs, then idle ones, and nothing slow between: a job that starts meanwhile is seen as running
@@ -186,7 +189,9 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     _warn_of_unreadable(machines, memory)
     heard = {name for name, machine in machines.items() if memory.heard(machine, now)}
     silent = frozenset(machines.keys() - heard)
+    known = frozenset(memory.joined)
     slaves = put_together(Parts(view.slaves, servers, machines, running, silent, settings.fingerprint), memory, now)
+    memory.arrived = not memory.joined <= known
     memory.unsettled = any(slave.phase not in (Phase.IDLE, Phase.BUSY) for slave in slaves)
     _learn(slaves, settings, memory, now)
     jobs = memory.watch.look(jobs, tuple(s for s in slaves if s.name in heard), settings.offer.jobs, now)

@@ -387,6 +387,16 @@ def look_again() -> None:
         schedd.act(htcondor2.JobAction.Remove, f"ClusterId == {made.cluster()}")
 
 
+def negotiate() -> None:
+    """Has HTCondor give out slots now, and not at its next turn, up to NEGOTIATOR_INTERVAL later.
+
+    Raises:
+        OutsideError: the schedd can't be told.
+    """
+    with _translated("the schedd can't be told to negotiate"):
+        _schedd().reschedule()
+
+
 def heartbeat() -> None:
     """Says in the collector that the controller lives: slaves look for it there (`ecm-watch`).
 

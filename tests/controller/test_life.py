@@ -374,6 +374,9 @@ class World:
     def look_again(self) -> None:
         self.answer("schedd")
 
+    def negotiate(self) -> None:
+        self.answer("schedd")
+
     def reach(self, vm: Vm) -> None:
         if self.out_of_reach(vm):
             raise OutsideError(f"{vm.server.name} doesn't answer")
@@ -441,7 +444,18 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
         self.patches = pytest.MonkeyPatch()
-        asked = ("jobs", "machines", "running_on", "whole_slot", "drain", "retire", "revive", "forget", "look_again")
+        asked = (
+            "jobs",
+            "machines",
+            "running_on",
+            "whole_slot",
+            "drain",
+            "retire",
+            "revive",
+            "forget",
+            "look_again",
+            "negotiate",
+        )
         for name in asked:
             self.patches.setattr(pool, name, getattr(self.world, name))
         # Slaves are named by chance, and what is done is ordered by their names.

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -512,3 +513,47 @@ def test_htcondor_is_asked_to_look_again_at_jobs_that_it_may_have_lost_sight_of(
     bench.tick()
     bench.tick()
     assert len(calls) == asked
+
+
+@pytest.mark.parametrize(
+    ("seen", "arrived", "asked"),
+    [
+        (JOBS, True, 1),
+        (JOBS, False, 0),
+        (Snapshot(), True, 0),
+        (replace(JOBS, unknown=("the collector can't be asked",)), True, 0),
+        (Snapshot(jobs=(replace(JOBS.jobs[0], impossible="no slave has 64 CPUs"),)), True, 0),
+    ],
+)
+def test_htcondor_is_asked_to_negotiate_when_a_slave_joins_that_jobs_wait_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, seen: Snapshot, asked: int, *, arrived: bool
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(pool, "negotiate", lambda: calls.append("now"))
+    monkeypatch.setattr(loop, "observe", lambda *_: seen)
+    bench.loop.memory.arrived = arrived
+    bench.tick()
+    assert len(calls) == asked
+
+
+def test_htcondor_is_not_asked_to_negotiate_in_a_pause_or_at_the_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "negotiate", lambda: pytest.fail("asked"))
+    monkeypatch.setattr(loop, "observe", lambda *_: JOBS)
+    bench.loop.memory.arrived = True
+    bench.loop.requests.pause.write_text("by ada since noon: new cables\n")
+    bench.tick()
+    bench.loop.requests.pause.unlink()
+    bench.loop.tools.stop.set()
+    bench.loop.tick()
+
+
+def test_a_schedd_that_cannot_be_told_to_negotiate_ends_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise OutsideError("the schedd can't be told to negotiate - it is away")
+
+    monkeypatch.setattr(pool, "negotiate", away)
+    monkeypatch.setattr(loop, "observe", lambda *_: JOBS)
+    bench.loop.memory.arrived = True
+    assert "grow" in bench.tick()

@@ -298,6 +298,17 @@ def test_nova_is_asked_often_while_an_update_runs(outside: Outside) -> None:
     assert outside.asked == ["servers"]
 
 
+def test_a_slave_arrives_at_the_look_that_finds_it_in_the_pool_first(outside: Outside) -> None:
+    memory = Memory()
+    outside.servers = [server("a")]
+    arrivals = []
+    for machines in ({}, {"a": IDLE}, {"a": IDLE}, {}, {"a": IDLE}):
+        outside.machines = dict(machines)
+        look(outside, memory)
+        arrivals.append(memory.arrived)
+    assert arrivals == [False, True, False, False, False]
+
+
 def test_a_joined_slave_teaches_what_new_ones_offer_until_the_settings_change(outside: Outside) -> None:
     memory = Memory()
     assert memory.offer(SETTINGS)["Memory"] == SETTINGS.offer.memory_mib

@@ -329,6 +329,21 @@ def test_a_job_that_was_given_a_slave_that_went_at_that_moment_is_given_another_
         assert not within(10, lambda: pool.machines()["s1"].claimed), "the late answer is of no consequence"
 
 
+def test_a_job_gets_a_slot_at_once_when_the_schedd_is_told_to_negotiate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself HTCondor gives out slots at its next turn only, and not when one comes."""
+    with real_pool(("s1",), "NEGOTIATOR_INTERVAL = 600\n") as condor:
+        drains_of(condor, monkeypatch)
+        pool.drain("s1", "idle")
+        assert within(30, lambda: pool.machines()["s1"].draining)
+        condor.submit("ada", whole_slave(60))
+        assert not within(10, lambda: states("ada") != [1])
+        pool.revive("s1")
+        assert within(10, lambda: not pool.machines()["s1"].draining)
+        assert not within(15, lambda: states("ada") != [1]), "a slot alone is no reason"
+        as_nobody(pool.negotiate)
+        assert within(8, lambda: states("ada") == [2])
+
+
 def hosts(user: str) -> set[str]:
     ads = pool._schedd().query(f'Owner == "{user}" && JobStatus == 2', ["RemoteHost"])
     return {ad["RemoteHost"].split("@")[1] for ad in ads}
