@@ -14,6 +14,8 @@ from localcloud.secrets import write_private
 from localcloud.services import ADDRESS, ENDPOINTS, REGION
 
 WRAPPER = REPO / "scripts" / "localcloud"
+CLOUDS = {"localcloud": login.USER, "localcloud-biology": login.NEIGHBOUR, "localcloud-admin": "admin"}
+"""The names in clouds.yaml, and whose logins they are."""
 GUEST_USER = "debian"
 PASSPHRASE = "localcloud"  # noqa: S105  # protects a stack whose owner has all of it on this machine anyway
 
@@ -22,7 +24,7 @@ def write_files(paths: Paths, secrets: Mapping[str, str]) -> None:
     """Write clouds.yaml and ssh_config."""
     clouds = {
         name: {"auth": login.auth(user, secrets), "region_name": REGION, "identity_api_version": "3"}
-        for name, user in (("localcloud", login.USER), ("localcloud-admin", "admin"))
+        for name, user in CLOUDS.items()
     }
     write_private(paths.clouds_yaml, yaml.safe_dump({"clouds": clouds}, sort_keys=False))
     # Guests come and go with the same addresses and new host keys; what is between is this machine's memory.

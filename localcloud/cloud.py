@@ -13,7 +13,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from localcloud import access, config, databases, guest_image, health, host, leftovers, machine, rootfs, seed, startup
+from localcloud import (
+    access,
+    config,
+    databases,
+    guest_image,
+    health,
+    host,
+    leftovers,
+    login,
+    machine,
+    rootfs,
+    seed,
+    startup,
+)
 from localcloud.errors import LocalCloudError, UnfitHostError
 from localcloud.machine import Machine
 from localcloud.paths import Paths
@@ -150,7 +163,7 @@ def _make_seed(paths: Paths, root: Path, image: Path, secrets: dict[str, str], k
         seed.catalogue(secrets)
     with step("services"):
         startup.start(born, supervisor, paths, USUAL)
-    with step("project, networks, flavors, image"):
+    with step("projects, networks, flavors, image"):
         seed.contents(secrets, paths, image)
         health.wait_healthy(secrets, 90, lambda: startup.check(paths, supervisor.states()))
         databases.map_hosts(born)
@@ -174,5 +187,5 @@ def _generation(paths: Paths) -> str | None:
 
 def _seed_key(root: Path, image: Path, secrets: dict[str, str]) -> str:
     parts = [root.name, guest_image.fingerprint(image), json.dumps(secrets, sort_keys=True), config.fingerprint()]
-    parts += [Path(module.__file__ or "").read_text() for module in (seed, databases)]
+    parts += [Path(module.__file__ or "").read_text() for module in (seed, databases, login)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

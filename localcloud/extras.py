@@ -12,7 +12,7 @@ from typing import Any
 from localcloud import guest_image, seed, startup
 from localcloud.config import ids
 from localcloud.errors import LocalCloudError
-from localcloud.login import PROJECT, connect
+from localcloud.login import PROJECTS, connect
 from localcloud.machine import Machine
 from localcloud.paths import INSIDE, Paths
 from localcloud.progress import step
@@ -66,9 +66,10 @@ def fakes(machine: Machine, paths: Paths, secrets: Mapping[str, str]) -> None:
     Supervisor(paths.run / "supervisor.sock").stop("nova-compute")
     _start(machine, paths, [FAKES])
     identity: Any = admin.identity
-    project = identity.find_project(PROJECT)
-    admin.set_compute_quotas(project.id, instances=-1, cores=-1, ram=-1)
-    admin.set_network_quotas(project.id, ports=-1)
+    for name in PROJECTS.values():
+        project = identity.find_project(name)
+        admin.set_compute_quotas(project.id, instances=-1, cores=-1, ram=-1)
+        admin.set_network_quotas(project.id, ports=-1)
 
 
 def _start(machine: Machine, paths: Paths, names: list[str]) -> None:

@@ -29,6 +29,7 @@ class Guest:
     status: str
     fixed: tuple[str, ...]
     floating: tuple[str, ...]
+    project: str = ""
 
 
 def listing(admin: "Connection") -> list[Guest]:
@@ -42,13 +43,19 @@ def _guest(server: Any) -> Guest:  # noqa: ANN401  # the SDK's resources are unt
     def of_kind(kind: str) -> tuple[str, ...]:
         return tuple(entry["addr"] for entry in entries if entry.get("OS-EXT-IPS:type") == kind)
 
-    return Guest(server.name, server.status, of_kind("fixed"), of_kind("floating"))
+    return Guest(server.name, server.status, of_kind("fixed"), of_kind("floating"), server.project_id)
 
 
 def resolve(host: str, guests: Iterable[Guest]) -> Guest | None:
     """The guest of that name or address; an active one first."""
     found = [guest for guest in guests if host in (guest.name, *guest.fixed, *guest.floating)]
     return min(found, key=lambda guest: guest.status != "ACTIVE", default=None)
+
+
+def jumps(guest: Guest, guests: Iterable[Guest]) -> list[Guest]:
+    """The others on its network that can be logged in to; none without an address of its own."""
+    beside = (other for other in guests if other.project == guest.project and other != guest)
+    return [other for other in beside if other.floating and other.status == "ACTIVE" and guest.fixed]
 
 
 def proxy(machine: Machine, paths: Paths, secrets: Mapping[str, str], host: str, port: int) -> int:
@@ -63,23 +70,23 @@ def proxy(machine: Machine, paths: Paths, secrets: Mapping[str, str], host: str,
     # The usual case first, without asking anybody; other addresses have no route there and fail at once.
     if _is_address(host) and (straight := _try(machine, host, port, "cloud")):
         return _join(straight)
-    guests = listing(login.connect("admin", secrets))
+    admin = login.connect("admin", secrets)
+    guests = listing(admin)
     guest = resolve(host, guests)
     if not guest:
         names = ", ".join(sorted(other.name for other in guests)) or "none"
         raise LocalCloudError(f"no guest {host} - there are: {names}")
     ways = [(address, "cloud") for address in guest.floating if address != host]
-    ways += [(address, namespace) for address in guest.fixed for namespace in _routers(machine)]
+    ways += [(address, namespace) for address in guest.fixed for namespace in _routers(admin, guest)]
     for address, namespace in ways:
         if connection := _try(machine, address, port, namespace):
             return _join(connection)
-    for jump in guests:
-        if jump.floating and jump.status == "ACTIVE" and jump != guest and guest.fixed:
-            ssh = ["ssh", "-F", str(paths.ssh_config)]
-            if _leads_to(guest.fixed[0], port, [*ssh, jump.floating[0]]):
-                # ssh in the guest between is the pipe.
-                pipe = [*ssh, "-W", f"{guest.fixed[0]}:{port}", jump.floating[0]]
-                return subprocess.run(pipe, check=False).returncode
+    for jump in jumps(guest, guests):
+        ssh = ["ssh", "-F", str(paths.ssh_config)]
+        if _leads_to(guest.fixed[0], port, [*ssh, jump.floating[0]]):
+            # ssh in the guest between is the pipe.
+            pipe = [*ssh, "-W", f"{guest.fixed[0]}:{port}", jump.floating[0]]
+            return subprocess.run(pipe, check=False).returncode
     raise LocalCloudError(f"{host} port {port} can't be reached - it isn't up yet, or no security group admits it")
 
 
@@ -90,8 +97,9 @@ def _leads_to(address: str, port: int, login: list[str]) -> bool:
     return ran.returncode == 0
 
 
-def _routers(machine: Machine) -> list[str]:
-    return [name for name in os.listdir(f"/proc/{machine.pid}/root/run/netns") if name.startswith("qrouter-")]  # noqa: PTH208
+def _routers(admin: "Connection", guest: Guest) -> list[str]:
+    """The network namespaces of its project's routers."""
+    return [f"qrouter-{router.id}" for router in admin.network.routers(project_id=guest.project)]
 
 
 def _try(machine: Machine, address: str, port: int, namespace: str) -> socket.socket | None:

@@ -1,4 +1,4 @@
-"""Logging in to the cloud, as its ordinary user or its administrator."""
+"""Logging in to the cloud, as one of its ordinary users or its administrator."""
 
 import warnings
 from collections.abc import Mapping
@@ -9,17 +9,18 @@ from localcloud.services import ENDPOINTS, REGION
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
-PROJECT = "physics"
-USER = "physicist"
+PROJECTS = {"physicist": "physics", "biologist": "biology"}
+"""The ordinary users, each with a project of his own."""
+USER, NEIGHBOUR = PROJECTS
 
 
 def auth(user: str, secrets: Mapping[str, str]) -> dict[str, str]:
-    """How `admin` or the ordinary user logs in."""
+    """How `admin` or an ordinary user logs in."""
     return {
         "auth_url": f"http://127.0.0.1:{ENDPOINTS['keystone']}/v3",
         "username": user,
         "password": secrets[user],
-        "project_name": "admin" if user == "admin" else PROJECT,
+        "project_name": PROJECTS.get(user, "admin"),
         "user_domain_name": "Default",
         "project_domain_name": "Default",
     }

@@ -6,11 +6,12 @@ import secrets as random
 import subprocess
 from pathlib import Path
 
+from localcloud.login import PROJECTS
 from localcloud.paths import Paths
 
 NAMES = (
     "admin",
-    "physicist",
+    *PROJECTS,
     *(f"service_{name}" for name in ("glance", "placement", "nova", "neutron", "swift")),
     *(f"mysql_{name}" for name in ("keystone", "glance", "placement", "nova_api", "nova", "neutron")),
     "rabbit",

@@ -1,4 +1,4 @@
-"""What a new cloud contains: service users, catalogue, a project with an ordinary user, networks, flavors, image."""
+"""What a new cloud contains: service users, catalogue, projects with a user each, networks, flavors, image."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localcloud.login import PROJECT, USER, connect
+from localcloud.login import PROJECTS, connect
 from localcloud.paths import Paths
 from localcloud.services import ADDRESS, ENDPOINTS, PUBLIC_NETWORK, REGION
 
@@ -78,16 +78,10 @@ def list_service(identity: Any, name: str, kind: str, path: str, secrets: Mappin
 
 
 def contents(secrets: Mapping[str, str], paths: Paths, image: Path) -> None:
-    """The project and all that its user finds in it; every service runs."""
+    """The projects and all that their users find in them; every service runs."""
     admin = connect("admin", secrets)
-    identity = _identity(admin)
-    project = identity.create_project(name=PROJECT, domain_id="default")
-    user = identity.create_user(name=USER, password=secrets[USER], domain_id="default", default_project_id=project.id)
-    identity.assign_project_role_to_user(project, user, identity.find_role("member"))
     for flavor in FLAVORS:
         admin.compute.create_flavor(name=flavor.name, vcpus=flavor.vcpus, ram=flavor.ram, disk=flavor.disk)
-    admin.set_compute_quotas(project.id, **COMPUTE_QUOTA)
-    admin.set_network_quotas(project.id, **NETWORK_QUOTA)
     public = admin.network.create_network(
         name=PUBLIC, is_router_external=True, provider_network_type="flat", provider_physical_network="public"
     )
@@ -100,16 +94,29 @@ def contents(secrets: Mapping[str, str], paths: Paths, image: Path) -> None:
         enable_dhcp=False,
         allocation_pools=[{"start": "172.24.4.10", "end": "172.24.4.250"}],
     )
-    own = connect(USER, secrets)
-    network = own.network.create_network(name=NETWORK)
-    subnet = own.network.create_subnet(
-        network_id=network.id, name=NETWORK, ip_version=4, cidr="10.77.0.0/24", gateway_ip="10.77.0.1"
-    )
-    router = own.network.create_router(name=NETWORK, external_gateway_info={"network_id": public.id})
-    own.network.add_interface_to_router(router, subnet=subnet.id)
     public_key = paths.key.with_suffix(".pub").read_text().strip()
-    own.compute.create_keypair(name=KEYPAIR, public_key=public_key)
+    for number, user in enumerate(PROJECTS):
+        _project(admin, user, secrets)
+        own = connect(user, secrets)
+        network = own.network.create_network(name=NETWORK)
+        # Not the same addresses: `localcloud ssh` finds a guest by its own.
+        subnet = own.network.create_subnet(
+            network_id=network.id, name=NETWORK, ip_version=4, cidr=f"10.{77 + number}.0.0/24"
+        )
+        router = own.network.create_router(name=NETWORK, external_gateway_info={"network_id": public.id})
+        own.network.add_interface_to_router(router, subnet=subnet.id)
+        own.compute.create_keypair(name=KEYPAIR, public_key=public_key)
     upload(admin, paths, IMAGE, image)
+
+
+def _project(admin: "Connection", name: str, secrets: Mapping[str, str]) -> None:
+    """An ordinary user's project, with quotas, and the user."""
+    identity = _identity(admin)
+    project = identity.create_project(name=PROJECTS[name], domain_id="default")
+    user = identity.create_user(name=name, password=secrets[name], domain_id="default", default_project_id=project.id)
+    identity.assign_project_role_to_user(project, user, identity.find_role("member"))
+    admin.set_compute_quotas(project.id, **COMPUTE_QUOTA)
+    admin.set_network_quotas(project.id, **NETWORK_QUOTA)
 
 
 def upload(admin: "Connection", paths: Paths, name: str, image: Path) -> None:

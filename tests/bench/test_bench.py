@@ -37,7 +37,7 @@ def test_each_benchmark_runs_at_a_small_size_and_adds_its_results(
     assert len(capsys.readouterr().out.splitlines()) > 3
 
 
-@pytest.mark.cloud
+@pytest.mark.cloud_alone
 @pytest.mark.usefixtures("cloud")
 def test_a_clusters_reaction_is_measured_once(tmp_path: Path) -> None:
     file = tmp_path / "results.json"

@@ -15,7 +15,7 @@ from demo.stack import temporary
 from demo.user import ROOT, User, connect, wait_for
 from tests.e2e.made_up import IMAGE, done, job, on_slave, submit
 
-pytestmark = pytest.mark.cloud
+pytestmark = pytest.mark.cloud_alone
 
 STACK = "bare"
 PATIENCE = 600

@@ -119,7 +119,7 @@ def test_bad_settings_are_one_clear_line_before_anything_is_made(
 
 def test_a_wrong_password_is_one_clear_line(user: User, tmp_path: Path) -> None:
     clouds = yaml.safe_load(Path(user.env["OS_CLIENT_CONFIG_FILE"]).read_text())
-    clouds["clouds"]["localcloud"]["auth"]["password"] = "wrong"
+    clouds["clouds"][user.env["OS_CLOUD"]]["auth"]["password"] = "wrong"
     file = tmp_path / "clouds.yaml"
     file.write_text(yaml.safe_dump(clouds))
     stranger = User({**user.env, "OS_CLIENT_CONFIG_FILE": str(file)}, STACK)
@@ -299,8 +299,10 @@ def test_an_upgrade_reaches_the_running_master_and_no_job_notices(
 def newer_checkout(folder: Path) -> Path:
     """This checkout with another controller."""
     made = folder / "checkout"
-    no_sources = shutil.ignore_patterns(".*", "__pycache__")
+    # Other tests' settings come and go meanwhile.
+    no_sources = shutil.ignore_patterns(".*", "__pycache__", "Pulumi.*.yaml")
     shutil.copytree(ROOT, made, ignore=no_sources)
+    shutil.copy(ROOT / f"Pulumi.{STACK}.yaml", made)
     (made / ".venv").symlink_to(ROOT / ".venv")
     with (made / "controller" / "model.py").open("a") as source:
         source.write("\nUPGRADED = True\n")
@@ -324,9 +326,12 @@ def test_destroy_in_the_middle_of_everything_leaves_nothing(cluster: User, proje
     cluster.submit(4, 600)
     wait_for("a create under way", PATIENCE, lambda: _building(project))
     before = servers(project)
+    ids: set[str] = set()
     tries = 0
     while True:
         tries += 1
+        ids |= {server.id for server in project.compute.servers()}
+        assert _disks(ids), "the master's, at least"
         done = cluster.try_pulumi("destroy", "--yes", "--skip-preview")
         if done.returncode == 0:
             break
@@ -336,17 +341,17 @@ def test_destroy_in_the_middle_of_everything_leaves_nothing(cluster: User, proje
         assert tries < 60
         time.sleep(2)
     assert leftovers(cluster) == []
-    wait_for("the guests' processes", 30, lambda: not _guest_remains())
+    wait_for("the guests' disks", 30, lambda: not _disks(ids))
 
 
 def _building(project: Connection) -> bool:
     return any(server.status == "BUILD" for server in project.compute.servers())
 
 
-def _guest_remains() -> list[str]:
-    """Loop devices of guests' disks on this machine."""
+def _disks(ids: set[str]) -> list[str]:
+    """Loop devices of these servers' disks on this machine."""
     listed = json.loads(subprocess.run(["losetup", "--json", "--list"], capture_output=True, check=True).stdout or "{}")
-    return [d["name"] for d in listed.get("loopdevices", []) if "/localcloud/" in str(d["back-file"])]
+    return [d["name"] for d in listed.get("loopdevices", []) if any(each in str(d["back-file"]) for each in ids)]
 
 
 def test_the_stack_can_be_made_again(user: User) -> None:

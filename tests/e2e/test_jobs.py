@@ -389,8 +389,8 @@ def test_another_generation_is_another_master_with_the_login_that_the_user_gives
     )
     clouds = yaml.safe_load(Path(cluster.env["OS_CLIENT_CONFIG_FILE"]).read_text())
     login = {"application_credential_id": of_user.id, "application_credential_secret": of_user.secret}
-    auth = {"auth_url": clouds["clouds"]["localcloud"]["auth"]["auth_url"], **login}
-    clouds["clouds"]["localcloud"] |= {"auth_type": "v3applicationcredential", "auth": auth}
+    cloud = clouds["clouds"][cluster.env["OS_CLOUD"]]
+    cloud |= {"auth_type": "v3applicationcredential", "auth": {"auth_url": cloud["auth"]["auth_url"], **login}}
     file = tmp_path / "clouds.yaml"
     file.write_text(yaml.safe_dump(clouds))
     federated = User({**cluster.env, "OS_CLIENT_CONFIG_FILE": str(file)}, STACK)

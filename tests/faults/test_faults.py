@@ -25,7 +25,7 @@ from tests.faults.rig import (
     turn,
 )
 
-pytestmark = pytest.mark.cloud
+pytestmark = pytest.mark.cloud_alone
 
 ALL_ROUNDS, SOME_ROUNDS = 200, 20
 

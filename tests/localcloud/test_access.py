@@ -58,11 +58,14 @@ def test_the_ssh_key_is_made_once(own: Paths) -> None:
     assert stat.S_IMODE(own.key.stat().st_mode) == 0o600
 
 
-def test_clouds_yaml_has_an_ordinary_user_and_an_administrator(own: Paths) -> None:
+def test_clouds_yaml_has_two_ordinary_users_and_an_administrator(own: Paths) -> None:
     access.write_files(own, SECRETS)
     clouds = yaml.safe_load(own.clouds_yaml.read_text())["clouds"]
-    assert clouds["localcloud"]["auth"]["username"] == "physicist"
-    assert clouds["localcloud-admin"]["auth"]["username"] == "admin"
+    assert {name: (cloud["auth"]["username"], cloud["auth"]["project_name"]) for name, cloud in clouds.items()} == {
+        "localcloud": ("physicist", "physics"),
+        "localcloud-biology": ("biologist", "biology"),
+        "localcloud-admin": ("admin", "admin"),
+    }
     assert stat.S_IMODE(own.clouds_yaml.stat().st_mode) == 0o600
 
 
@@ -87,6 +90,20 @@ DEAD = Guest("worker", "ERROR", (), ())
 @pytest.mark.parametrize("host", ["worker", "10.77.0.9", "172.24.4.20"])
 def test_a_guest_is_found_by_name_and_by_address_an_active_one_first(host: str) -> None:
     assert guests.resolve(host, [DEAD, ALIVE]) == ALIVE
+
+
+def test_the_way_to_a_guest_leads_through_one_of_its_own_project() -> None:
+    inner = Guest("inner", "ACTIVE", ("10.77.0.10",), (), "physics")
+    beside, foreign, ends = (
+        Guest(name, status, ("10.77.0.9",), ("172.24.4.20",), project)
+        for name, status, project in (
+            ("beside", "ACTIVE", "physics"),
+            ("foreign", "ACTIVE", "biology"),
+            ("ends", "ERROR", "physics"),
+        )
+    )
+    assert guests.jumps(inner, [foreign, ends, beside, inner]) == [beside]
+    assert guests.jumps(beside, [foreign, beside, inner]) == []
 
 
 def test_an_unknown_guest_is_not_found() -> None:

@@ -19,7 +19,7 @@ from localcloud import leftovers, login, machine, secrets, seed
 from localcloud.paths import default_paths
 from localcloud.services import ADDRESS, ENDPOINTS
 
-pytestmark = [pytest.mark.cloud, pytest.mark.filterwarnings("ignore:::openstack")]  # the SDK warns of itself
+pytestmark = [pytest.mark.cloud_alone, pytest.mark.filterwarnings("ignore:::openstack")]  # the SDK warns of itself
 
 WRAPPER = str(Path(__file__).parents[2] / "scripts" / "localcloud")
 ALWAYS = {name: port for name, port in ENDPOINTS.items() if name != "swift"}
@@ -231,7 +231,10 @@ def test_the_ordinary_user_is_no_administrator(user: Any) -> None:
         user.compute.create_flavor(name="own", vcpus=1, ram=1, disk=1)
 
 
-def test_the_project_has_what_it_was_promised(user: Any) -> None:
+@pytest.mark.usefixtures("cloud")
+@pytest.mark.parametrize("name", login.PROJECTS)
+def test_each_project_has_what_it_was_promised(name: str) -> None:
+    user = login.connect(name, secrets.load(default_paths()))
     flavors = {flavor.name: (flavor.vcpus, flavor.ram) for flavor in user.compute.flavors()}
     assert flavors == {"small": (1, 1024), "medium": (2, 2048), "large": (4, 4096)}
     image = user.image.find_image(seed.IMAGE, ignore_missing=False)
@@ -239,6 +242,8 @@ def test_the_project_has_what_it_was_promised(user: Any) -> None:
     limits = user.compute.get_limits().absolute
     assert (limits.instances, limits.total_cores, limits.total_ram) == (20, 40, 40960)
     assert user.compute.find_keypair(seed.KEYPAIR)
+    network = user.network.find_network(seed.NETWORK, ignore_missing=False)
+    assert [router.name for router in user.network.routers()] == [network.name]
 
 
 def test_both_logins_share_the_state_database_whoever_comes_first(cloud: dict[str, str]) -> None:
