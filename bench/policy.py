@@ -50,13 +50,16 @@ PAIRS = {
 """Of whose to whose results there are ratios."""
 
 
-def play(trace: Trace, seed: int) -> dict[str, Result]:
-    """Everything that is compared, over one trace.
+def play(
+    trace: Trace, seed: int, ready_idle: Seconds = READY_IDLE, ready_slots: int = READY_SLOTS
+) -> dict[str, Result]:
+    """Everything that is compared, over one trace; `READY` with this idle time and so many spare slots.
 
     Raises:
         StepFailedError: a job that fits was never run by somebody: who strands jobs has low costs and short waits.
     """
-    results = _played(trace, seed)
+    limits = Limits(0, MOST, SITE.jobs_per_slave, IDLE, Seconds(600), 0, SITE.offer)
+    results = _played(trace, seed, limits, replace(limits, idle_time=ready_idle, spare_slots=ready_slots))
     large = sum(not SITE.offer.holds(job.request) for job in trace)
     for label, result in results.items():
         if result.never_ran > large or large == len(trace):
@@ -64,8 +67,7 @@ def play(trace: Trace, seed: int) -> dict[str, Result]:
     return results
 
 
-def _played(trace: Trace, seed: int) -> dict[str, Result]:
-    limits = Limits(0, MOST, SITE.jobs_per_slave, IDLE, Seconds(600), 0, SITE.offer)
+def _played(trace: Trace, seed: int, limits: Limits, ready: Limits) -> dict[str, Result]:
     elastiq = Elastiq(MOST, 0, SITE.jobs_per_slave, IDLE)
     theirs = run(trace, replace(elastiq), SITE, seed)
     return {
@@ -73,7 +75,7 @@ def _played(trace: Trace, seed: int) -> dict[str, Result]:
         "limit with idle time": clairvoyant(trace, SITE, IDLE),
         THEIR_STARTS: replace(theirs, vm_hours=clairvoyant(trace, SITE, IDLE, theirs.started).vm_hours),
         OURS: run(trace, Controller(limits), SITE, seed),
-        READY: run(trace, Controller(replace(limits, idle_time=READY_IDLE, spare_slots=READY_SLOTS)), SITE, seed),
+        READY: run(trace, Controller(ready), SITE, seed),
         THEIRS: theirs,
         THEIRS_STOCK: run(trace, replace(elastiq), STOCK, seed),
         THEIRS_HOUR: run(trace, replace(elastiq, idle_for_time_s=THEIR_IDLE), SITE, seed),
@@ -127,14 +129,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.options("VM hours and waiting: the rule, elastiq's, and the limit.")
     parser.add_argument("--trace", type=Path, action="append", default=[], help="a recorded trace, too (repeatable)")
     parser.add_argument("--first-seed", type=int, default=0, help="other traces of the same kinds, and boot times")
+    parser.add_argument("--idle-time", type=float, default=READY_IDLE, help=f"seconds, of {READY!r}")
+    parser.add_argument("--spare-slots", type=int, default=READY_SLOTS, help=f"of {READY!r}")
     options = parser.parse_args(arguments)
+    ready = Seconds(options.idle_time), options.spare_slots
     count, scale = (1, 0.05) if options.small else (SEEDS, 1.0)
     seeds = range(options.first_seed, options.first_seed + count)
     traces = {name: [make(seed, scale) for seed in seeds] for name, make in WORKLOADS.items()}
     traces |= {path.name: [read(path)] * count for path in options.trace}
     by_trace: dict[str, Any] = {}
     for name, of_seeds in traces.items():
-        runs = [play(trace, seed) for seed, trace in zip(seeds, of_seeds, strict=True)]
+        runs = [play(trace, seed, *ready) for seed, trace in zip(seeds, of_seeds, strict=True)]
         show(name, runs)
         by_trace[name] = {pair: ratios(runs, *who) for pair, who in PAIRS.items()}
         by_trace[name]["published_largest"] = largest(runs, "published")
@@ -145,6 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "wait_ratio_max": max(max(ratio["wait_mean"], ratio["wait_95"]) for ratio in published),
         "vm_hours_ratio_max_of_seeds": max(ratio["vm_hours"] for ratio in worst),
         "wait_ratio_max_of_seeds": max(max(ratio["wait_mean"], ratio["wait_95"]) for ratio in worst),
+        "ready": {"idle_time": options.idle_time, "spare_slots": options.spare_slots},
         "traces": by_trace,
     }
     print(f"largest ratios of {READY!r} to {THEIRS_PUBLISHED!r}, by the median of the seeds and of all seeds:")
