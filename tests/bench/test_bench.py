@@ -51,5 +51,8 @@ def test_a_clusters_reaction_is_measured_once(tmp_path: Path) -> None:
 def test_a_recorded_trace_is_played_beside_the_made_up_ones(tmp_path: Path) -> None:
     trace, file = tmp_path / "pool.csv", tmp_path / "results.json"
     trace.write_text("QDate,RequestCpus,RequestMemory,RemoteWallClockTime\n0,1,100,60\n")
-    policy.main(["--small", "--trace", str(trace), "--json", str(file)])
-    assert "pool.csv" in json.loads(file.read_text())["policy"]["traces"]
+    ready = ("--idle-time", "1800", "--spare-slots", "1")
+    policy.main(["--small", "--trace", str(trace), *ready, "--json", str(file)])
+    results = json.loads(file.read_text())["policy"]
+    assert "pool.csv" in results["traces"]
+    assert results["ready"] == {"idle_time": 1800, "spare_slots": 1}
