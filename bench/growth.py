@@ -39,8 +39,6 @@ LARGE = 500
 """From so many slaves on, which take minutes, one round has to do."""
 PREFIX = "ecm-bench-slave-"
 PATIENCE = 1800
-LOOK = 2.0
-"""openstacksdk's own."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,6 @@ class Place:
     state: State
     work: Path
     batch: int
-    look: float
-    """Seconds between two looks of a plain call at its server."""
 
 
 def update(changes: Sequence[Change], place: Place) -> Run:
@@ -152,18 +148,16 @@ def raw_grow(new: Mapping[str, str], place: Place) -> Run:
             metadata={"ecm-bench": "raw"},
             user_data=new[name],
         )
-        connection.compute.wait_for_server(server, wait=PATIENCE, interval=place.look)
+        connection.compute.wait_for_server(server, wait=PATIENCE)
 
     return _raw(make, sorted(new), place)
 
 
 def raw_shrink(_new: Mapping[str, str], place: Place) -> Run:
-    """All of these again."""
-
     def remove(connection: "Connection", server_id: str) -> None:
         server = connection.compute.get_server(server_id)
         connection.compute.delete_server(server)
-        connection.compute.wait_for_delete(server, wait=PATIENCE, interval=place.look)
+        connection.compute.wait_for_delete(server, wait=PATIENCE)
 
     listed = openstack.connect().compute.servers(details=True)
     return _raw(remove, [server.id for server in listed if server.metadata.get("ecm-bench") == "raw"], place)
@@ -215,7 +209,7 @@ def place(options: argparse.Namespace) -> Iterator[Place]:
         settings = stack.settings() if cloud else stack.settings_of(openstack.connect(), options.image, options.flavor)
         stack.up(settings, work / "user")
         backend.watch()
-        yield Place(settings, backend, cloud, State(stack.NAME, work / "controller"), work, options.batch, options.look)
+        yield Place(settings, backend, cloud, State(stack.NAME, work / "controller"), work, options.batch)
 
 
 def exponent(seconds: Mapping[int, float]) -> float:
@@ -313,13 +307,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")], default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of sizes below {LARGE}")
     parser.add_argument("--batch", type=int, default=BATCH, help="slaves that one update makes or removes at most")
-    parser.add_argument(
-        "--look",
-        type=float,
-        default=LOOK,
-        help="seconds between a plain call's looks at its server: the SDK's, unless a Nova on one machine is to bear"
-        " 250 at once",
-    )
     for each in fields(Pace):
         parser.add_argument(f"--{each.name}", type=type(each.default), default=each.default, help="of the stand-in")
     parser.add_argument("--cloud", action="store_true", help="the cloud of OS_*, with real servers")
@@ -336,7 +323,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     numbers = results(by_size) | {
         "state": kind,
         "cloud": os.environ.get("OS_AUTH_URL") if options.cloud else "stand-in",
-        "look_s": options.look,
     }
     print(f"{{up_ratio}} up_ratio, exponent {numbers.get('exponent')}".format(**numbers))
     common.save(options.json, {"growth": numbers})
