@@ -17,6 +17,10 @@ from rich.table import Table
 from bench.realpool import NoPoolError
 from demo.user import StepFailedError, last_line
 
+_BEGAN = psutil.cpu_times()
+DISTURBED = 5.0
+"""Percent of the processors' time taken by the host from which on a result has to be told with it."""
+
 
 def options(description: str) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
@@ -34,6 +38,8 @@ def run(main: Callable[[], None]) -> None:
     """
     try:
         main()
+        if (taken := stolen()) > DISTURBED:
+            print(f"meanwhile this machine's host took {taken:.0f} % of its processors' time: times are longer for it")
     except (NoPoolError, StepFailedError) as error:
         sys.exit(f"bench: {error}")
     except subprocess.CalledProcessError as error:
@@ -72,4 +78,14 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
+        "stolen_percent": stolen(),
     }
+
+
+def stolen() -> float:
+    """How much of the processors' time the machine's host gave to others since this program began, in percent.
+
+    What the kernel counts as `steal`; of two runs only those with like shares are to be compared.
+    """
+    now = psutil.cpu_times()
+    return round(100 * (now.steal - _BEGAN.steal) / max(sum(now) - sum(_BEGAN), 0.01), 1)

@@ -3,8 +3,9 @@
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
+import psutil
 import pytest
 
 from bench import common, growth, quiet, setup
@@ -12,6 +13,14 @@ from bench.quiet import Meter
 from bench.reaction import MARKS, Sight, steps
 from bench.realpool import NoPoolError
 from demo.user import StepFailedError
+
+
+class Times(NamedTuple):
+    """What the processors have done, in seconds."""
+
+    user: float
+    steal: float
+
 
 ACTS = ("raw_grow", "raw_shrink", "grow", "nothing", "one_less", "shrink")
 WATCHED = """\
@@ -82,6 +91,18 @@ def test_the_exponent_tells_linear_from_quadratic(power: int, seconds: dict[int,
 
 def test_what_an_update_takes_whatever_its_size_does_not_hide_what_grows_faster() -> None:
     assert growth.exponent({n: 30 + n / 5 + n * n / 400 for n in (10, 50, 200, 1000)}) > 1.5
+
+
+@pytest.mark.parametrize(("steal", "told"), [(40.0, "took 40 % of its processors' time"), (2.0, "")])
+def test_a_benchmark_tells_when_the_host_gave_its_processors_to_others(
+    steal: float, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(common, "_BEGAN", Times(user=0, steal=0))
+    monkeypatch.setattr(psutil, "cpu_times", lambda: Times(user=100 - steal, steal=steal))
+    common.run(lambda: None)
+    said = capsys.readouterr().out
+    assert told in said if told else not said
+    assert common.machine()["stolen_percent"] == steal
 
 
 def test_the_phases_of_the_tests_are_read_from_their_table() -> None:
