@@ -26,6 +26,8 @@ STOCK = replace(SITE, negotiation=Seconds(19), depth_first=False, last_used_firs
 """With HTCondor's own configuration: with it a job was seen to start on a free slot after 19 s."""
 IDLE = Seconds(600)
 MOST = 50
+LIMITS = Limits(0, MOST, SITE.jobs_per_slave, IDLE, Seconds(600), 0, SITE.offer)
+"""Of `OURS`: the defaults."""
 READY_IDLE, READY_SLOTS = Seconds(1200), 4
 THEIR_IDLE = Seconds(3600)
 SEEDS = 5
@@ -50,16 +52,13 @@ PAIRS = {
 """Of whose to whose results there are ratios."""
 
 
-def play(
-    trace: Trace, seed: int, ready_idle: Seconds = READY_IDLE, ready_slots: int = READY_SLOTS
-) -> dict[str, Result]:
-    """Everything that is compared, over one trace; `READY` with this idle time and so many spare slots.
+def play(trace: Trace, seed: int, ready: Limits) -> dict[str, Result]:
+    """Everything that is compared, over one trace; `READY` with these limits.
 
     Raises:
         StepFailedError: a job that fits was never run by somebody: who strands jobs has low costs and short waits.
     """
-    limits = Limits(0, MOST, SITE.jobs_per_slave, IDLE, Seconds(600), 0, SITE.offer)
-    results = _played(trace, seed, limits, replace(limits, idle_time=ready_idle, spare_slots=ready_slots))
+    results = _played(trace, seed, ready)
     large = sum(not SITE.offer.holds(job.request) for job in trace)
     for label, result in results.items():
         if result.never_ran > large or large == len(trace):
@@ -67,14 +66,14 @@ def play(
     return results
 
 
-def _played(trace: Trace, seed: int, limits: Limits, ready: Limits) -> dict[str, Result]:
+def _played(trace: Trace, seed: int, ready: Limits) -> dict[str, Result]:
     elastiq = Elastiq(MOST, 0, SITE.jobs_per_slave, IDLE)
     theirs = run(trace, replace(elastiq), SITE, seed)
     return {
         "limit": clairvoyant(trace, SITE),
         "limit with idle time": clairvoyant(trace, SITE, IDLE),
         THEIR_STARTS: replace(theirs, vm_hours=clairvoyant(trace, SITE, IDLE, theirs.started).vm_hours),
-        OURS: run(trace, Controller(limits), SITE, seed),
+        OURS: run(trace, Controller(LIMITS), SITE, seed),
         READY: run(trace, Controller(ready), SITE, seed),
         THEIRS: theirs,
         THEIRS_STOCK: run(trace, replace(elastiq), STOCK, seed),
@@ -132,14 +131,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--idle-time", type=float, default=READY_IDLE, help=f"seconds, of {READY!r}")
     parser.add_argument("--spare-slots", type=int, default=READY_SLOTS, help=f"of {READY!r}")
     options = parser.parse_args(arguments)
-    ready = Seconds(options.idle_time), options.spare_slots
+    ready = replace(LIMITS, idle_time=Seconds(options.idle_time), spare_slots=options.spare_slots)
     count, scale = (1, 0.05) if options.small else (SEEDS, 1.0)
     seeds = range(options.first_seed, options.first_seed + count)
     traces = {name: [make(seed, scale) for seed in seeds] for name, make in WORKLOADS.items()}
     traces |= {path.name: [read(path)] * count for path in options.trace}
     by_trace: dict[str, Any] = {}
     for name, of_seeds in traces.items():
-        runs = [play(trace, seed, *ready) for seed, trace in zip(seeds, of_seeds, strict=True)]
+        runs = [play(trace, seed, ready) for seed, trace in zip(seeds, of_seeds, strict=True)]
         show(name, runs)
         by_trace[name] = {pair: ratios(runs, *who) for pair, who in PAIRS.items()}
         by_trace[name]["published_largest"] = largest(runs, "published")

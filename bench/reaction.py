@@ -232,16 +232,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for what, each in times.items()
     ]
     common.tell(f"Reaction, {len(rounds)} rounds", ("step", "median s", "least", "most"), rows)
+    running, alone = statistics.median(times["submit → job running"]), statistics.median(limits)
     results = {
         "create_request_median_s": round(statistics.median(times["submit → create request"]), 2),
-        "running_median_s": round(statistics.median(times["submit → job running"]), 2),
-        "limit_median_s": round(statistics.median(limits), 2),
+        "running_median_s": round(running, 2),
+        "limit_median_s": round(alone, 2),
         "negotiation_s": cycle,
-        "running_to_limit": round(statistics.median(times["submit → job running"]) / statistics.median(limits), 3),
+        "running_to_limit": round(running / alone, 3),
         # As the target has it, which allows for one negotiation.
-        "running_ratio": round(
-            (statistics.median(times["submit → job running"]) - cycle) / statistics.median(limits), 3
-        ),
+        "running_ratio": round((running - cycle) / alone, 3),
         "gone_median_s": round(statistics.median(times["job done → gone"]), 2),
         "rounds": len(rounds),
     }

@@ -189,9 +189,7 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     _warn_of_unreadable(machines, memory)
     heard = {name for name, machine in machines.items() if memory.heard(machine, now)}
     silent = frozenset(machines.keys() - heard)
-    known = frozenset(memory.joined)
     slaves = put_together(Parts(view.slaves, servers, machines, running, silent, settings.fingerprint), memory, now)
-    memory.arrived = not memory.joined <= known
     memory.unsettled = any(slave.phase not in (Phase.IDLE, Phase.BUSY) for slave in slaves)
     _learn(slaves, settings, memory, now)
     jobs = memory.watch.look(jobs, tuple(s for s in slaves if s.name in heard), settings.offer.jobs, now)
@@ -302,6 +300,7 @@ def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave
     joins = machine is not None and name not in memory.joined
     if machine:
         if joins:
+            memory.arrived = True
             memory.setbacks.pop(Trouble.JOINS, None)
         memory.joined.add(name)
         memory.absent_since.pop(name, None)

@@ -1,5 +1,6 @@
 """What the tests of more than one folder need: the local cloud, brought up once."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from demo.user import environment
+from localcloud.access import CLOUDS
+from localcloud.login import PROJECTS
 
 # How fast this machine is today says nothing of the code. Examples are the same in each run, as FAULTS_SEED below has;
 # `--hypothesis-profile=search` looks for new ones: docs/faults.md.
@@ -18,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 FAULTS_SEED = 172_989
 """The same sample in each run, until somebody wants another: a verdict that changes is the code's doing."""
 FAULTS_LIMIT = 120
-CLOUDS = ("localcloud", "localcloud-biology")
+USERS_CLOUDS = [name for name, user in CLOUDS.items() if user in PROJECTS]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,15 +34,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The local cloud, up; gives the environment of a shell that uses it. `scripts/test` takes it down again.
 
     Of two workers each has an OpenStack project of its own, and may look at all that there is in it. Which stack
     Pulumi takes without a name is each worker's own, too, and not what it is for a user of this checkout.
     """
     subprocess.run([ROOT / "scripts" / "localcloud", "up"], check=True, stdin=subprocess.DEVNULL)
-    number = int(getattr(request.config, "workerinput", {}).get("workerid", "gw0").removeprefix("gw"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     env = environment()
     home = tmp_path_factory.mktemp("pulumi-home")
     (home / "plugins").symlink_to(Path(env["PULUMI_HOME"]) / "plugins")
-    return {**env, "OS_CLOUD": CLOUDS[number % len(CLOUDS)], "PULUMI_HOME": str(home)}
+    return {**env, "OS_CLOUD": USERS_CLOUDS[number % len(USERS_CLOUDS)], "PULUMI_HOME": str(home)}
