@@ -38,8 +38,6 @@ def run(main: Callable[[], None]) -> None:
     """
     try:
         main()
-        if (taken := stolen()) > DISTURBED:
-            print(f"meanwhile this machine's host took {taken:.0f} % of its processors' time: times are longer for it")
     except (NoPoolError, StepFailedError) as error:
         sys.exit(f"bench: {error}")
     except subprocess.CalledProcessError as error:
@@ -48,8 +46,8 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"bench: `{command}` failed with exit code {error.returncode}{why}")
 
 
-def tell(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table: words to the left, numbers to the right."""
+def tell(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, timed: bool = True) -> None:
+    """Prints a table: words to the left, numbers to the right; below times, what has made them longer."""
     table = Table(*columns[:1], title=title, title_justify="left")
     for column in columns[1:]:
         table.add_column(column, justify="right")
@@ -58,6 +56,8 @@ def tell(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     console = Console()
     console.width = max(console.width, 120)
     console.print(table)
+    if timed and (taken := stolen()) > DISTURBED:
+        print(f"meanwhile this machine's host took {taken:.0f} % of its processors' time: times are longer for it")
 
 
 def save(path: Path | None, results: Mapping[str, Any]) -> None:

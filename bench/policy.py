@@ -101,7 +101,7 @@ def show(name: str, runs: Sequence[Mapping[str, Result]]) -> None:
         )
     jobs = statistics.median(results[OURS].jobs - results[OURS].never_ran for results in runs)
     columns = ("", "VM hours", "from - to", "to elastiq", "mean wait s", "95 % s", "boots", "unused")
-    common.tell(f"{name}: {jobs:.0f} jobs, median of {len(runs)} seeds", columns, rows)
+    common.tell(f"{name}: {jobs:.0f} jobs, median of {len(runs)} seeds", columns, rows, timed=False)
 
 
 def ratios(runs: Sequence[Mapping[str, Result]], ours: str, other: str) -> dict[str, float]:
