@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import openstack
+import psutil
 import pytest
 from openstack.exceptions import ForbiddenException
 
@@ -24,6 +25,7 @@ pytestmark = [pytest.mark.cloud_alone, pytest.mark.filterwarnings("ignore:::open
 WRAPPER = str(Path(__file__).parents[2] / "scripts" / "localcloud")
 ALWAYS = {name: port for name, port in ENDPOINTS.items() if name != "swift"}
 """Swift runs when it is asked for."""
+HELPER = "--privsep_context"
 OTHERS = {"mysql": 3306, "rabbit": 5672, "memcached": 11211, "epmd": 4369, "metadata": 8775, "ssh": 22}
 
 # Runs at the guest's first boot; the test reads what it found.
@@ -262,6 +264,16 @@ def test_both_logins_share_the_state_database_whoever_comes_first(cloud: dict[st
             run(second, f"alter table lc_{first} add value text; insert into lc_{first} values ('x', 'y');")  # noqa: S608
     finally:
         run("laptop", "drop table if exists lc_laptop, lc_master;")
+
+
+@pytest.mark.usefixtures("pair")
+def test_the_agents_helpers_do_one_call_at_a_time() -> None:
+    """Of two at once, each waited for ever now and then: beside the main thread there is one that works."""
+    helpers = [process for process in psutil.process_iter(["cmdline"]) if HELPER in (process.info["cmdline"] or ())]
+    assert {"neutron.privileged.default", "nova.privsep.sys_admin_pctxt"} <= {
+        process.info["cmdline"][process.info["cmdline"].index(HELPER) + 1] for process in helpers
+    }
+    assert [process.info for process in helpers if process.num_threads() > 2] == []
 
 
 def test_nothing_of_a_deleted_guest_is_left(user: Any, pair: Pair) -> None:
