@@ -135,12 +135,15 @@ class User:
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command on the master, or on the host that is named, as the image's ordinary user.
 
-        A connection that ends before the login has run nothing: it is tried again.
+        Commands that follow each other share a connection: a login takes as long as a dozen of them. One that
+        ends before the login has run nothing: it is tried again.
         """
         if not self._address and not host:
             self._address = self.outputs()["masterIp"]
         login = ["-l", self.account] if self.account else []
-        arguments = ["ssh", "-F", self.env["ECM_SSH_CONFIG"], *login, host or self._address, command]
+        config = Path(self.env["ECM_SSH_CONFIG"])
+        shared = ["-o", f"ControlPath={config.with_name('ssh-%C')}", *_SHARED]
+        arguments = ["ssh", "-F", str(config), *shared, *login, host or self._address, command]
         return _unless_cut_off(
             subprocess.run,
             arguments,
@@ -195,6 +198,11 @@ class User:
         return status
 
 
+# A guest that is gone, whose address another one may get, is noticed before that one has booted.
+_SHARED = [
+    f"-o{option}"
+    for option in ("ControlMaster=auto", "ControlPersist=20", "ServerAliveInterval=5", "ServerAliveCountMax=4")
+]
 _unless_locked = Retrying(
     retry=retry_if_exception_message(match=r".*the stack is currently locked by"),
     stop=stop_after_delay(300),
