@@ -38,9 +38,9 @@ IN_CONTAINER = (
     "transfer_executable = false",
     f"arguments = \"-c '{LOOK_AROUND}'\"",
 )
-READ = "curl -s -m 4 http://169.254.169.254/openstack/latest/user_data"
-METADATA = f"{READ} || echo closed"
-AS_ROOT = f"sudo {READ} | gunzip | grep -c /usr/local/sbin/ecm-first-boot"
+READ = "curl -s -m {} http://169.254.169.254/openstack/latest/user_data"
+METADATA = f"{READ.format(4)} || echo closed"
+AS_ROOT = f"sudo {READ.format(40)} | gunzip | grep -c /usr/local/sbin/ecm-first-boot"
 
 
 @pytest.fixture(scope="module")
