@@ -58,7 +58,7 @@ def last_line(text: str) -> str:
 
 
 def wait_for(what: str, seconds: float, test: Callable[[], bool]) -> float:
-    """Waits until the test holds. Returns the seconds that it took.
+    """Waits until the test holds, with a second from one try to the next. Returns the seconds that it took.
 
     Raises:
         StepFailedError: it doesn't hold in time.
@@ -67,7 +67,7 @@ def wait_for(what: str, seconds: float, test: Callable[[], bool]) -> float:
     while time.monotonic() - start < seconds:
         if test():
             return time.monotonic() - start
-        time.sleep(0.5)
+        time.sleep(1)
     raise StepFailedError(f"gave up waiting for {what} after {seconds:.0f} s")
 
 
