@@ -39,6 +39,8 @@ ENVIRONMENT = {
     "PULUMI_LOG_ROTATION_MAX_AGE_DAYS": "1",
     "PGCONNECT_TIMEOUT": str(PATIENCE),
 }
+_FAILURES = (auto.CommandError, OSError)
+"""How Pulumi fails: a command of it, or what surrounds that, as the files it writes on a full disk."""
 NO_UP = "the first `pulumi up` hasn't ended yet"
 _LOCK = re.compile(r"created by (?P<user>[^@\s]+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
 _KILLED = re.compile(r"^ code: -(?P<signal>\d+)$", re.MULTILINE)
@@ -94,7 +96,7 @@ class State:
         """
         try:
             return parse(_exported(self._selected()))
-        except auto.CommandError as error:
+        except _FAILURES as error:
             raise OutsideError(f"the stack's state can't be read - {_reason(error)}") from error
 
     def change(self, change: program.Change, template: report.SlaveTemplate, on_delete: Callable[[str], None]) -> None:
@@ -133,7 +135,7 @@ class State:
             )
         except auto.ConcurrentUpdateError as error:
             raise LockedError(_lock_line(error)) from error
-        except auto.CommandError as error:
+        except _FAILURES as error:
             whole = not failed
             raise UpdateFailedError(
                 f"the update failed - {_reason(error)}",
@@ -169,10 +171,10 @@ class State:
                 raise LockedError(_lock_line(error)) from error
             try:
                 stack.cancel()
-            except auto.CommandError as refused:
+            except _FAILURES as refused:
                 raise OutsideError(f"the stack's own lock can't be freed - {_reason(refused)}") from refused
             return self.recover(there)
-        except auto.CommandError as error:
+        except _FAILURES as error:
             raise OutsideError(f"the stack can't be refreshed - {_reason(error)}") from error
         return lost
 
@@ -180,7 +182,7 @@ class State:
         if self._stack is None:
             try:
                 self._stack = self._select()
-            except auto.CommandError as error:
+            except _FAILURES as error:
                 raise OutsideError(f"the stack {self._name} can't be opened - {_reason(error)}") from error
         return self._stack
 

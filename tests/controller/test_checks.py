@@ -1,13 +1,16 @@
 """What the log says at the start and of new settings."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
+import pulumi.automation as auto
 import pytest
 from structlog.testing import capture_logs
 
 from cluster.cloud import Flavor
 from controller import checks
 from controller.errors import OutsideError
+from controller.state import State
 from tests.controller.made_up import SETTINGS
 
 
@@ -46,6 +49,20 @@ def test_a_refused_login_is_one_line_and_the_state_is_checked_all_the_same() -> 
     why = "OpenStack can't be asked - the cloud refuses the login: 401"
     assert said(refuses=why)[0] == ("error", "cloud takes the login", why)
     assert len(said(refuses=why)) == 2
+
+
+def test_a_full_disk_is_one_line_and_ends_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slaves wait for the heartbeat, which begins after the checks."""
+
+    def full(**_: object) -> NoReturn:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(auto, "LocalWorkspace", full)
+    outside: Any = Outside()
+    with capture_logs() as lines:
+        checks.outside(outside, State("organization/ecm/dev", tmp_path))
+    assert [line["log_level"] for line in lines] == ["info", "error"]
+    assert "No space left on device" in lines[1]["why"]
 
 
 @pytest.mark.parametrize("missing", [("there is no image i",), ("there is no image i", "there is no flavor small")])

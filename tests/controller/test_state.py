@@ -121,6 +121,46 @@ def test_a_lock_that_cannot_be_freed_is_told(tmp_path: Path, monkeypatch: pytest
         of_cluster.recover(frozenset())
 
 
+class Workless:
+    """What Pulumi does on a full disk."""
+
+    def __init__(self, **_: object) -> None:
+        raise OSError(28, "No space left on device", "/var/lib/ecm/work/Pulumi.yaml")
+
+
+def test_a_stack_that_a_full_disk_keeps_from_being_opened_is_opened_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_cluster = state.State("organization/ecm/dev", tmp_path)
+    with monkeypatch.context() as full:
+        full.setattr(auto, "LocalWorkspace", Workless)
+        with pytest.raises(OutsideError, match=r"the stack organization/ecm/dev can't be opened - .*No space left"):
+            of_cluster.read()
+    monkeypatch.setattr(auto, "LocalWorkspace", lambda **_: SimpleNamespace())
+    monkeypatch.setattr(state, "_Stack", lambda *_: SimpleNamespace())
+    monkeypatch.setattr(state, "_exported", lambda _stack: {})
+    assert of_cluster.read().lacking == state.NO_UP
+
+
+@pytest.mark.parametrize("call", ["read", "recover"])
+def test_a_pulumi_that_cannot_be_run_is_an_error_in_one_line(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(state, "end_orphans", lambda: None)
+    of_cluster = state.State("organization/ecm/dev", tmp_path)
+    stack = SimpleNamespace(refresh=full)
+    monkeypatch.setattr(of_cluster, "_selected", lambda: stack)
+    if call == "read":
+        monkeypatch.setattr(state, "_exported", full)
+    else:
+        monkeypatch.setattr(of_cluster, "read", state.View)
+    with pytest.raises(OutsideError, match=r"^the stack.* can't be re.* - .*Cannot allocate memory$"):
+        of_cluster.read() if call == "read" else of_cluster.recover(frozenset())
+
+
 def test_a_recovery_asks_of_the_slaves_that_have_no_server_and_is_never_without_a_target(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
