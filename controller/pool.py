@@ -7,6 +7,7 @@ import hashlib
 import math
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import classad2
 import htcondor2
 
 from controller import template
+from controller.answers import understood
 from controller.errors import OutsideError
 from controller.model import Claim, JobGroup, Room, Seconds
 
@@ -87,6 +89,8 @@ LONGEST_IDLE = 10 * 365 * 86_400
 _UNREADABLE = (classad2.ClassAdException, SystemError, ValueError)
 """What the bindings raise for a value that Python can't have: text that isn't UTF-8, a list of such, a date of no year.
 Any user may write one into a job, and an image's configuration into a slave's ad."""
+_ODD = (ArithmeticError, AttributeError, LookupError, TypeError, *_UNREADABLE)
+"""What comes of an ad with values that nobody expects."""
 _ENDLESS = 2**62
 """Stands for a request without end, as `real("INF")`."""
 
@@ -129,6 +133,7 @@ _REFUSALS = {10001: Drain.ALREADY, 10003: Drain.REFUSED}
 """By the code that the startd gives."""
 
 
+@understood("the schedd")
 def jobs(offered: Mapping[str, Any], waiting_time: int | None) -> tuple[JobGroup, ...]:
     """The idle jobs of all users, grouped by what they ask for and by what else HTCondor may judge them by.
 
@@ -148,14 +153,22 @@ def jobs(offered: Mapping[str, Any], waiting_time: int | None) -> tuple[JobGroup
     counts: dict[tuple[Room, str, str, str], list[int]] = {}
     for column, ads in enumerate((everyone, ripe)):
         for ad in ads:
-            request = _request(ad)
-            why = _impossible(ad, request, machine)
-            kind, owner = ("", "") if why else (_kind(ad), str(_evaluated(ad, "Owner") or ""))
-            counts.setdefault((request, why, kind, owner), [0, 0])[column] += int(ad["JobCount"])
+            counts.setdefault(_judged(ad, machine), [0, 0])[column] += int(ad["JobCount"])
     return tuple(
         JobGroup(request, idle, ripe, why, kind=kind, owner=owner)
         for (request, why, kind, owner), (idle, ripe) in counts.items()
     )
+
+
+def _judged(ad: Any, machine: Any) -> tuple[Room, str, str, str]:  # noqa: ANN401 - the bindings have no types
+    """What jobs ask for, why no slave can run them, their kind and owner; odd ones, be it out of malice, none can."""
+    try:
+        request = _request(ad)
+        if why := _impossible(ad, request, machine):
+            return request, why, "", ""
+        return request, "", _kind(ad), str(_evaluated(ad, "Owner") or "")
+    except _ODD as error:
+        return Room(0, 0, 0), f"their ad can't be understood: {_oddity(error)}", "", ""
 
 
 def waiting() -> bool:
@@ -166,6 +179,7 @@ def waiting() -> bool:
         return False
 
 
+@understood("the collector")
 def machines() -> dict[str, Machine]:
     """The slaves in the collector, by name.
 
@@ -181,16 +195,15 @@ def machines() -> dict[str, Machine]:
     return {name: _machine(of_slave, time.time()) for name, of_slave in slots.items() if _whole(of_slave)}
 
 
-def _machine(ads: Iterable[Mapping[str, Any]], now: float) -> Machine:
+def _machine(ads: Iterable[Any], now: float) -> Machine:
     """The same as `machine`; a slave whose ads are odd, be it out of malice, is busy for all that is known."""
     try:
         return machine(ads, now)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, *_UNREADABLE) as error:
-        why = f"{type(error).__name__}: {_line(error)}"
-        return Machine(jobs=0, claimed=True, idle_for=Seconds(0), free=Room(0, 0, 0), unreadable=why)
+    except _ODD as error:
+        return Machine(jobs=0, claimed=True, idle_for=Seconds(0), free=Room(0, 0, 0), unreadable=_oddity(error))
 
 
-def machine(ads: Iterable[Mapping[str, Any]], now: float) -> Machine:
+def machine(ads: Iterable[Any], now: float) -> Machine:
     """What the slot ads of one slave say.
 
     An idle partitionable slot is Unclaimed whether or not it has jobs, and its own times say nothing: it is idle since
@@ -198,8 +211,11 @@ def machine(ads: Iterable[Mapping[str, Any]], now: float) -> Machine:
     what this machine's clock has jumped since: an ad is renewed each minute.
     """
     everything = list(ads)
-    whole = next(ad for ad in everything if ad.get("SlotType") == "Partitionable")
-    dynamic = [ad for ad in everything if ad.get("SlotType") == "Dynamic"]
+    kinds = [_slot_type(ad) for ad in everything]
+    whole = next((ad for ad, kind in zip(everything, kinds, strict=True) if kind == "Partitionable"), None)
+    if whole is None:
+        raise ValueError("what its slots are can't be told")
+    dynamic = [ad for ad, kind in zip(everything, kinds, strict=True) if kind == "Dynamic"]
     jobs = max(len(dynamic), int(whole.get("NumDynamicSlots", 0)))
     since = max(whole.get("NumDynamicSlotsTime", 0), whole.get("DaemonStartTime", 0))
     ad_age = max(0.0, now - whole["LastHeardFrom"])
@@ -232,6 +248,7 @@ def _claim(ad: Mapping[str, Any]) -> Claim:
     return Claim(str(ad["RemoteOwner"]).split("@")[0], _size(ad))
 
 
+@understood("the collector")
 def whole_slot(name: str) -> dict[str, Any] | None:
     """The ad of a slave's partitionable slot, without what has no value; None when it isn't in the collector.
 
@@ -244,6 +261,7 @@ def whole_slot(name: str) -> dict[str, Any] | None:
     return {key: value for key, value in values.items() if not isinstance(value, classad2.Value)} or None
 
 
+@understood("the schedd")
 def running_on() -> frozenset[str]:
     """The slaves that the schedd says a job runs on, whatever the collector knows.
 
@@ -451,7 +469,12 @@ def _grouped(schedd: Any, constraint: str) -> list[Any]:  # noqa: ANN401 - the b
     """
     before = _autoclusters(schedd)
     counts = _by(schedd, constraint, ["AutoClusterId"])
-    sizes = {ad.get("AutoClusterId"): int(ad["JobCount"]) for ad in counts}
+    sizes: Counter[object] = Counter()
+    for ad in counts:
+        # Users may have written something else into jobs that are new.
+        number = _evaluated(ad, "AutoClusterId")
+        grouped = isinstance(number, int) and not isinstance(number, classad2.Value)
+        sizes[number if grouped else None] += int(ad["JobCount"])
     new = sizes.pop(None, 0)
     after = _autoclusters(schedd) if sizes else {}
     # A number that means something else than a moment ago, as after a change of what HTCondor groups by, means nothing.
@@ -497,7 +520,7 @@ def _number(ad: Any, name: str, default: int) -> int:  # noqa: ANN401 - the bind
     value = _evaluated(ad, name)
     if isinstance(value, classad2.Value) or not isinstance(value, int | float) or math.isnan(value):
         return default
-    return max(0, math.ceil(min(value, _ENDLESS)))
+    return math.ceil(min(max(0, value), _ENDLESS))
 
 
 def _written(ad: Any, name: str) -> Any:  # noqa: ANN401 - the bindings have no types
@@ -555,7 +578,20 @@ def _of_machine(name: str) -> str:
 
 def _whole(ads: Iterable[Any]) -> bool:
     """Whether one of a slave's ads is that of its partitionable slot, or may be, as one that can't be read."""
-    return any(_written(ad, "SlotType") and _evaluated(ad, "SlotType") in {"Partitionable", None} for ad in ads)
+    return any(_slot_type(ad) in ("Partitionable", None) for ad in ads)
+
+
+def _slot_type(ad: Any) -> object:  # noqa: ANN401 - the bindings have no types
+    """A slot's kind, be it written as an expression; None when that can't be read."""
+    try:
+        kind = ad.get("SlotType", "")
+    except _UNREADABLE:
+        return None
+    return kind if isinstance(kind, str) else _evaluated(ad, "SlotType")
+
+
+def _oddity(error: Exception) -> str:
+    return f"{type(error).__name__}: {_line(error)}"
 
 
 def _line(error: Exception) -> str:

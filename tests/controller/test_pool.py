@@ -2,14 +2,16 @@
 
 import subprocess
 import time
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import classad2
 import htcondor2
 import pytest
+import structlog
 
 from cluster.offer import offer
-from controller import heartbeat, pool, template
+from controller import answers, heartbeat, pool, template
 from controller.errors import OutsideError
 from controller.model import Claim, Room, Seconds
 
@@ -49,13 +51,17 @@ def why_impossible(ad: Any) -> str:
     return pool._impossible(ad, pool._request(ad), classad2.ClassAd(TEMPLATE))
 
 
+def machine(*ads: dict[str, Any], now: float) -> pool.Machine:
+    return pool.machine([classad2.ClassAd(ad) for ad in ads], now)
+
+
 def test_a_slave_is_idle_since_its_last_dynamic_slot_on_its_own_clock() -> None:
-    seen = pool.machine([WHOLE], now=5007.0)
+    seen = machine(WHOLE, now=5007.0)
     assert (seen.claimed, seen.jobs, seen.idle_for) == (False, 0, Seconds(107))
     assert seen.free == Room(2, 1900, 4000)
-    assert pool.machine([WHOLE | {"GPUs": 1}], now=5007.0).free == Room(2, 1900, 4000, gpus=1)
+    assert machine(WHOLE | {"GPUs": 1}, now=5007.0).free == Room(2, 1900, 4000, gpus=1)
     assert seen.places is None
-    assert pool.machine([WHOLE | {"EcmJobs": 4}], now=5007.0).places == 4
+    assert machine(WHOLE | {"EcmJobs": 4}, now=5007.0).places == 4
 
 
 CLAIMED = {
@@ -72,22 +78,22 @@ CLAIMED = {
 
 
 def test_a_slot_that_was_just_claimed_is_its_owners_next_jobs() -> None:
-    assert pool.machine([WHOLE, CLAIMED], now=5007.0).claims == (Claim("ada", Room(1, 500, 70)),)
+    assert machine(WHOLE, CLAIMED, now=5007.0).claims == (Claim("ada", Room(1, 500, 70)),)
     for other in ({"Activity": "Busy"}, {"State": "Unclaimed"}, {"EnteredCurrentActivity": 900}):
-        assert pool.machine([WHOLE, CLAIMED | other], now=5007.0).claims == ()
-    assert pool.machine([WHOLE, CLAIMED], now=5060.0).claims == (), "nobody knows what has been since"
+        assert machine(WHOLE, CLAIMED | other, now=5007.0).claims == ()
+    assert machine(WHOLE, CLAIMED, now=5060.0).claims == (), "nobody knows what has been since"
 
 
 def test_an_ad_makes_no_slave_idle_for_longer_than_it_lives() -> None:
     """This machine's clock may have jumped since the ad came."""
-    seen = pool.machine([WHOLE], now=5000.0 + 7200)
+    seen = machine(WHOLE, now=5000.0 + 7200)
     assert (seen.idle_for, seen.ad_age) == (Seconds(100 + 60), Seconds(7200))
-    assert pool.machine([WHOLE], now=5000.0 - 7200).idle_for == Seconds(100)
+    assert machine(WHOLE, now=5000.0 - 7200).idle_for == Seconds(100)
 
 
 def test_a_slave_that_never_had_a_job_is_idle_since_its_start() -> None:
     never = {key: value for key, value in WHOLE.items() if key != "NumDynamicSlotsTime"}
-    assert pool.machine([never], now=5000.0).idle_for == Seconds(900)
+    assert machine(never, now=5000.0).idle_for == Seconds(900)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +107,7 @@ def test_a_slave_that_never_had_a_job_is_idle_since_its_start() -> None:
     ],
 )
 def test_any_sign_of_a_claim_makes_it_busy(ads: list[dict[str, Any]]) -> None:
-    assert pool.machine(ads, now=5000.0).claimed
+    assert machine(*ads, now=5000.0).claimed
 
 
 @pytest.mark.parametrize(
@@ -139,19 +145,43 @@ def test_a_slave_whose_ad_is_odd_is_busy_and_no_harm_to_the_others(
     assert not seen["good"].unreadable
 
 
-def test_a_slave_whose_slots_are_of_an_odd_kind_is_in_the_pool_and_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    ad = classad2.ClassAd(WHOLE | {"EcmSlave": "evil", "SlotType": classad2.ExprTree(NO_UTF8)})
+@pytest.mark.parametrize(
+    ("kind", "unreadable"),
+    [
+        (NO_UTF8, True),
+        ("SlotType", True),
+        ('{absTime("0000-01-01T00:00:00+00:00")}', True),
+        ('strcat("Parti", "tionable")', False),
+    ],
+)
+def test_a_slave_whose_slots_are_of_an_odd_kind_is_in_the_pool_and_busy_where_it_cannot_be_read(
+    kind: str, monkeypatch: pytest.MonkeyPatch, *, unreadable: bool
+) -> None:
+    ad = classad2.ClassAd(WHOLE | {"EcmSlave": "evil", "SlotType": classad2.ExprTree(kind)})
 
     class Collector:
         def query(self, *_: object) -> list[Any]:
             return [ad]
 
     monkeypatch.setattr(htcondor2, "Collector", Collector)
-    assert pool.machines()["evil"].unreadable
+    seen = pool.machines()["evil"]
+    assert (bool(seen.unreadable), seen.claimed) == (unreadable, unreadable)
+
+
+@pytest.mark.parametrize("kind", ["{1}", "[a = 1]", "1 / 0", "7", '"Static"'])
+def test_a_slave_without_a_slot_that_takes_jobs_is_not_in_the_pool(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ads = [WHOLE | {"EcmSlave": "evil", "SlotType": classad2.ExprTree(kind)}, WHOLE | {"EcmSlave": "good"}]
+
+    class Collector:
+        def query(self, *_: object) -> list[Any]:
+            return [classad2.ClassAd(ad) for ad in ads]
+
+    monkeypatch.setattr(htcondor2, "Collector", Collector)
+    assert set(pool.machines()) == {"good"}
 
 
 def test_no_clock_of_a_slave_makes_it_idle_for_longer_than_there_are_dates() -> None:
-    assert pool.machine([WHOLE | {"MyCurrentTime": 1e18}], now=5000.0).idle_for <= pool.LONGEST_IDLE
+    assert machine(WHOLE | {"MyCurrentTime": 1e18}, now=5000.0).idle_for <= pool.LONGEST_IDLE
 
 
 def test_a_job_that_is_said_to_run_where_nothing_can_be_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,12 +379,60 @@ def test_a_joined_slave_tells_what_no_slave_has(ad: Any, says: str) -> None:
         ('absTime("9999-99-99")', 1),
         ("1 / 0", 1),
         ("-3", 0),
+        ('-real("INF")', 0),
+        ("1e308 * -10", 0),
+        ("-1e400", 0),
         ("99.5", 100),
     ],
 )
 def test_an_odd_request_is_no_reason_to_stop(wanted: str, memory_mib: int) -> None:
     """Any user may write it, and it stays in the queue."""
     assert pool._request(job(RequestMemory=wanted)).memory_mib == memory_mib
+
+
+def test_a_job_whose_ad_is_odd_is_impossible_and_no_harm_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a user may think of that nobody has thought of here."""
+    odd = job(RequestMemory=666, JobCount=2)
+    number = pool._number
+
+    def strange(ad: Any, name: str, default: int) -> int:
+        if ad is odd:
+            raise OverflowError("too large\nto convert")
+        return number(ad, name, default)
+
+    monkeypatch.setattr(pool, "_schedd", object)
+    monkeypatch.setattr(pool, "_grouped", lambda *_: [odd, job(RequestMemory=100, JobCount=3)])
+    monkeypatch.setattr(pool, "_number", strange)
+    evil, good = pool.jobs(TEMPLATE, None)
+    assert (evil.idle, evil.impossible) == (2, "their ad can't be understood: OverflowError: too large to convert")
+    assert (good.idle, good.request.memory_mib, good.impossible) == (3, 100, "")
+
+
+@pytest.mark.parametrize("number", ["{1}", NO_UTF8, "AutoClusterId", '"x"', "undefined"])
+def test_jobs_that_lie_about_their_group_are_compared_with_the_others(number: str) -> None:
+    everything = [job(RequestMemory=7, JobCount=5)]
+    counts = [*COUNTS, job(JobCount=2), job(AutoClusterId=number, JobCount=2)]
+    schedd = FakeSchedd([GROUPS, [autocluster(1, 100), autocluster(2, 200)]], counts, everything)
+    assert pool._grouped(schedd, "x") == everything
+
+
+@pytest.mark.parametrize("look", [lambda: pool.jobs(TEMPLATE, None), pool.running_on])
+def test_an_answer_that_nobody_expects_is_none_and_is_told_once_with_where_it_went_wrong(
+    monkeypatch: pytest.MonkeyPatch, look: Callable[[], object]
+) -> None:
+    class Schedd:
+        def query(self, *_: object, **__: object) -> list[Any]:
+            raise KeyError("JobCount")
+
+    monkeypatch.setattr(pool, "_schedd", Schedd)
+    monkeypatch.setattr(answers, "_told", set())
+    with structlog.testing.capture_logs() as said:
+        for _ in range(2):
+            with pytest.raises(OutsideError, match=r"^the schedd's answer can't be understood - KeyError$"):
+                look()
+    (line,) = said
+    assert (line["log_level"], line["why"]) == ("error", "the schedd's answer can't be understood - KeyError")
+    assert "in query" in "".join(line["traceback"])
 
 
 def test_jobs_are_told_apart_by_what_may_keep_them_from_a_slot() -> None:

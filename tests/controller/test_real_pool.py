@@ -95,6 +95,32 @@ def test_jobs_are_counted_as_if_each_was_compared_with_every_other(condor: RealP
             condor.run("condor_rm", "-all", user=user)
 
 
+ODD = (
+    'request_memory = -real("INF")',
+    "request_cpus = 1e308 * -10",
+    "request_gpus = -1e400",
+    "request_disk = request_disk",
+    "+AutoClusterId = {1}",
+    "+JobCount = {1}",
+    "+JobUniverse = {5}",
+)
+
+
+def test_jobs_that_somebody_has_made_odd_harm_no_others(condor: RealPool) -> None:
+    try:
+        for line in ODD:
+            condor.submit("ada", asked(line), "-disable")
+        condor.submit("bob", asked("request_memory=100", count=3))
+        for _ in range(2):
+            groups = pool.jobs(OFFER, 60)
+            assert sum(group.idle for group in groups) == len(ODD) + 3
+            assert [group.idle for group in groups if group.owner == "bob"] == [3]
+            assert within(60, lambda: numbered("bob") and numbered("ada"))
+    finally:
+        for user in ("ada", "bob"):
+            condor.run("condor_rm", "-all", user=user)
+
+
 def test_jobs_are_ripe_when_they_have_waited_for_long_enough(condor: RealPool) -> None:
     try:
         condor.submit("ada", asked("request_memory=100", count=3))
