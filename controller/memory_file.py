@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from controller import disk
+from controller import disk, template
 from controller.model import Setback, Trouble
 from controller.observe import Memory
 
@@ -41,7 +41,7 @@ class MemoryFile:
     _attempt: disk.BestEffort = field(default_factory=disk.BestEffort)
 
     def load(self) -> Memory:
-        """What the last controller knew; nothing, and a line in the log, when the file is missing or damaged."""
+        """What the last controller knew, as far as it can be used; a line in the log says what can't."""
         try:
             self._written = _ADAPTER.validate_json(self.path.read_bytes())
         except FileNotFoundError:
@@ -50,7 +50,9 @@ class MemoryFile:
             why = str(error).splitlines()[0]
             log.warning("controller remembers nothing: its file can't be used", file=str(self.path), why=why)
         kept = self._written
-        learned = {fingerprint: dict(ad) for fingerprint, ad in kept.learned.items()}
+        learned = {fingerprint: dict(ad) for fingerprint, ad in kept.learned.items() if template.usable(ad)}
+        if len(learned) < len(kept.learned):
+            log.warning("controller forgets what slaves offered: that can't be", file=str(self.path))
         taught_at = datetime.combine(kept.taught_on, time.max, UTC) if kept.taught_on else None
         return Memory(joined=set(kept.joined), setbacks=dict(kept.setbacks), learned=learned, taught_at=taught_at)
 

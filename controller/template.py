@@ -1,6 +1,5 @@
 """The ad that a new slave will advertise, as far as jobs look at it: predicted, or learned from one that has joined."""
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard
@@ -12,6 +11,11 @@ from controller.model import Room
 _LASTING = re.compile(
     r"(?i)arch|microarch|opsys.*|has_?.*|.*version|filesystemdomain|uiddomain|total(slot)?(cpus|memory|disk|gpus)"
 )
+
+
+_SIZES = ("Cpus", "Memory", "Disk")
+_TOO_LARGE = 2**62
+"""HTCondor's whole numbers have 64 bits; an ad with a larger one can't be made."""
 
 
 def ad(offered: Offer) -> dict[str, Any]:
@@ -46,7 +50,7 @@ def learned(whole_slot: Mapping[str, Any]) -> dict[str, Any]:
 
     Nothing when the ad doesn't tell the slot's size, or tells of none, as on a full disk: no job would ever fit.
     """
-    sizes = {size: whole_slot.get(f"TotalSlot{size}") for size in ("Cpus", "Memory", "Disk")}
+    sizes = {size: whole_slot.get(f"TotalSlot{size}") for size in _SIZES}
     whole = {size: int(value) for size, value in sizes.items() if _is_number(value) and value >= 1}
     if len(whole) < len(sizes):
         return {}
@@ -60,7 +64,15 @@ def learned(whole_slot: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:  # noqa: ANN401 - whatever a slave advertises
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) < _TOO_LARGE
+
+
+def usable(template: Mapping[str, Any]) -> bool:
+    """Whether a slave may offer this: `learned` says nothing else, but a file may be of an earlier controller."""
+    sizes = [template.get(size) for size in (*_SIZES, "GPUs")]
+    return all(map(_is_number, sizes)) and all(
+        isinstance(value, str) or _is_number(value) for value in template.values()
+    )
 
 
 def lacks(template: Mapping[str, Any], attribute: str) -> bool:

@@ -15,7 +15,9 @@ THEN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 1, 1, 1, tzinfo=UTC)
 
 
-LEARNED = {"fingerprint": {"Cpus": 2, "Memory": 1888, "HasDocker": False, "Arch": "X86_64"}}
+LEARNED: dict[str, dict[str, object]] = {
+    "fingerprint": {"Cpus": 2, "Memory": 1888, "Disk": 4000, "GPUs": 0, "HasDocker": False}
+}
 
 
 def test_the_next_controller_knows_who_joined_what_failed_and_what_was_learned(tmp_path: Path) -> None:
@@ -47,6 +49,18 @@ def test_a_damaged_file_is_one_line_and_an_empty_memory(tmp_path: Path, content:
     path.write_bytes(content)
     with capture_logs() as said:
         assert MemoryFile(path).load() == Memory()
+    assert [line["log_level"] for line in said] == ["warning"]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"Cpus": 10**19}, {"Cpus": "2"}, {"Disk": None}, {"GPUs": 1e300}, {"TotalSlotDisk": [1]}]
+)
+def test_what_no_slave_can_have_offered_is_forgotten_and_nothing_else(tmp_path: Path, odd: dict[str, object]) -> None:
+    """Every look would fail at it, also those of the next controllers."""
+    path = tmp_path / "memory.json"
+    MemoryFile(path).save(Memory(joined={"a"}, learned=LEARNED | {"odd": LEARNED["fingerprint"] | odd}))
+    with capture_logs() as said:
+        assert MemoryFile(path).load() == Memory(joined={"a"}, learned=LEARNED)
     assert [line["log_level"] for line in said] == ["warning"]
 
 

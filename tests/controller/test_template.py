@@ -32,7 +32,11 @@ def test_only_what_lasts_is_learned_and_nothing_of_it_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "disk", [{}, {"TotalSlotDisk": 0.0}, {"TotalSlotDisk": "unknown"}, {"TotalSlotDisk": float("inf")}]
+    "disk",
+    [
+        *({}, {"TotalSlotDisk": 0.0}, {"TotalSlotDisk": "unknown"}, {"TotalSlotDisk": float("inf")}),
+        *({"TotalSlotDisk": float("nan")}, {"TotalSlotDisk": 1e19}),  # HTCondor has no such whole number
+    ],
 )
 def test_an_ad_without_a_size_teaches_nothing(disk: dict[str, object]) -> None:
     assert template.learned({"TotalSlotCpus": 2, "TotalSlotMemory": 1900, "HasDocker": True} | disk) == {}
@@ -42,6 +46,11 @@ def test_gpus_in_use_are_learned_too() -> None:
     """`GPUs` of a partitionable slot is what is left of them."""
     ad = {"TotalSlotCpus": 8, "TotalSlotMemory": 1900, "TotalSlotDisk": 4000, "TotalSlotGPUs": 2, "GPUs": 0}
     assert template.room(template.learned(ad)) == Room(8, 1900, 4000, gpus=2)
+
+
+def test_gpus_without_number_are_none() -> None:
+    ad = {"TotalSlotCpus": 8, "TotalSlotMemory": 1900, "TotalSlotDisk": 4000, "TotalSlotGPUs": 1e19}
+    assert template.learned(ad)["GPUs"] == 0
 
 
 def test_only_a_slave_that_has_joined_tells_what_slaves_lack() -> None:
