@@ -155,7 +155,7 @@ def _clear(slave: Slave, reason: Reason, tools: Tools) -> _Verdict:
     try:
         if slave.phase is Phase.GONE:
             # An update would delete it by its id, whatever the list of servers said.
-            return _Verdict(clear=not tools.cloud.exists(slave.server_id))
+            return _Verdict(clear=not tools.cloud.server(slave.server_id))
         answer = pool.drain(slave.name, f"{DRAINED_BY_US}{reason}")
     except OutsideError as error:
         why = str(error)

@@ -222,19 +222,23 @@ def _warn_of_unreadable(machines: Mapping[str, Machine], memory: Memory) -> None
 
 
 def _servers(cloud: Cloud, view: View, settings: Shared, memory: Memory) -> tuple[Server, ...]:
-    """The list of servers, found to be whole: what the state has and the list has not is asked for by its id, once."""
+    """The list of servers, found to be whole: what the state has and the list has not is asked for by its id.
+
+    One that is gone is asked for once. One that is there without the cluster's tag, which anybody in the project may
+    have taken from it, can't be in the list, and is the state's slave all the same.
+    """
     listed = cloud.slaves(settings.slave.cluster_id)
     missing = set(view.slaves.values()) - {server.id for server in listed}
     memory.gone &= missing
-    lacking = []
+    found = []
     for server_id in sorted(missing - memory.gone):
-        if cloud.exists(server_id):
-            lacking.append(server_id)
+        if server := cloud.server(server_id):
+            found.append(server)
         else:
             memory.gone.add(server_id)
-    if lacking:
+    if lacking := [server.id for server in found if server.slave_of == settings.slave.cluster_id]:
         raise OutsideError(f"OpenStack's list of servers isn't whole - it lacks {', '.join(lacking)}")
-    return listed
+    return (*listed, *found)
 
 
 def _learn(slaves: tuple[Slave, ...], settings: Shared, memory: Memory, now: datetime) -> None:

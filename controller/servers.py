@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keystoneauth1.exceptions as auth_errors
 import openstack
@@ -14,6 +14,7 @@ import openstack.exceptions as sdk_errors
 from cluster.cloud import Flavor
 from cluster.nodes import MADE_FROM_TAG
 from cluster.servers import CLUSTER_TAG, GONE, ROLE_TAG
+from controller.answers import understood
 from controller.errors import OutsideError
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Server:
     fault: str = ""
     made_from: str = ""
     """Fingerprint of the settings that it was made from."""
+    slave_of: str = ""
+    """Id of the cluster that its tags say it is a slave of; anybody in the project may change them."""
 
 
 class Cloud:
@@ -84,16 +87,9 @@ class Cloud:
         """
         with _translated():
             return tuple(
-                Server(
-                    id=server.id,
-                    name=server.name,
-                    status=server.status,
-                    created_at=datetime.fromisoformat(server.created_at),
-                    fault=(server.fault or {}).get("message", ""),
-                    made_from=server.metadata.get(MADE_FROM_TAG, ""),
-                )
+                _server(server)
                 for server in self._connection.compute.servers(details=True)
-                if server.metadata.get(CLUSTER_TAG) == cluster_id and server.metadata.get(ROLE_TAG) == "slave"
+                if _slave_of(server) == cluster_id
             )
 
     def quota_left(self, flavor: Flavor) -> int | None:
@@ -115,17 +111,18 @@ class Cloud:
         ]
         return min(shares) if shares else None
 
-    def exists(self, server_id: str) -> bool:
-        """Whether Nova has this server: asked for by its id, because a list may be cut short.
+    def server(self, server_id: str) -> Server | None:
+        """One server, if Nova has it: asked for by its id, because a list may be cut short, and tags may be lost.
 
         Raises:
             OutsideError: Nova doesn't say.
         """
         with _translated():
             try:
-                return self._connection.compute.get_server(server_id).status not in GONE
+                server = self._connection.compute.get_server(server_id)
             except sdk_errors.NotFoundException:
-                return False
+                return None
+            return None if server.status in GONE else _server(server)
 
     def is_off(self, server_id: str) -> bool:
         """Whether Nova has switched this server off, or knows that somebody did.
@@ -146,7 +143,7 @@ class Cloud:
             self._connection.compute.delete_server(server_id, ignore_missing=True)
             end = time.monotonic() + patience
             while time.monotonic() < end:
-                if not self.exists(server_id):
+                if not self.server(server_id):
                     return
                 time.sleep(1)
         raise OutsideError(f"the server {server_id} isn't gone {patience:.0f} s after its deletion")
@@ -162,14 +159,34 @@ class Cloud:
         return answer["output"]
 
 
+def _server(server: Any) -> Server:  # noqa: ANN401 - the SDK's attributes have no types
+    return Server(
+        id=server.id,
+        name=server.name,
+        status=server.status,
+        created_at=datetime.fromisoformat(server.created_at),
+        fault=(server.fault or {}).get("message", ""),
+        made_from=server.metadata.get(MADE_FROM_TAG, ""),
+        slave_of=_slave_of(server),
+    )
+
+
+def _slave_of(server: Any) -> str:  # noqa: ANN401 - the SDK's attributes have no types
+    cluster_id: str = server.metadata.get(CLUSTER_TAG, "")
+    return cluster_id if server.metadata.get(ROLE_TAG) == "slave" else ""
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
-    try:
-        yield
-    except auth_errors.Unauthorized as error:
-        raise OutsideError(f"OpenStack can't be asked - the cloud refuses the login: {_first_line(error)}") from error
-    except (auth_errors.ClientException, sdk_errors.SDKException, OSError) as error:
-        raise OutsideError(f"OpenStack can't be asked - {_first_line(error)}") from error
+    with understood("OpenStack"):
+        try:
+            yield
+        except auth_errors.Unauthorized as error:
+            raise OutsideError(
+                f"OpenStack can't be asked - the cloud refuses the login: {_first_line(error)}"
+            ) from error
+        except (auth_errors.ClientException, sdk_errors.SDKException, OSError) as error:
+            raise OutsideError(f"OpenStack can't be asked - {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -19,6 +19,7 @@ from controller.apply import ABREAST, Outcome, Tools, apply
 from controller.errors import LockedError, OutsideError, UpdateFailedError
 from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Trouble, Why
 from controller.pool import Drain
+from controller.servers import Server
 from tests.controller.made_up import SETTINGS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -57,8 +58,8 @@ class Outside:
         if self.undeletable:
             raise OutsideError(self.undeletable)
 
-    def exists(self, server_id: str) -> bool:
-        return server_id in self.there
+    def server(self, server_id: str) -> Server | None:
+        return Server(server_id, "a", "ACTIVE", NOW) if server_id in self.there else None
 
     def is_off(self, _server_id: str) -> bool:
         if isinstance(self.off, Exception):

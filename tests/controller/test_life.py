@@ -141,7 +141,7 @@ class World:
                 self.done += len(ended)
             age = self.now - vm.server.created_at
             if vm.server.status == "BUILD" and vm.sound and age >= BUILD:
-                vm.server = replace_status(vm.server, "ACTIVE")
+                vm.server = replace(vm.server, status="ACTIVE")
         for vm in self.vms.values():
             while self.waiting and self.takes_jobs(vm) and len(vm.jobs) < 2:
                 vm.jobs.append(self.now + self.waiting.pop())
@@ -180,16 +180,16 @@ class World:
 
     def slaves(self, _cluster_id: str) -> tuple[Server, ...]:
         self.answer("nova")
-        listed = tuple(vm.server for vm in self.vms.values())
+        listed = tuple(vm.server for vm in self.vms.values() if vm.server.slave_of)
         return listed[1:] if self.list_is_short_until > self.now else listed
 
     def quota_left(self, _flavor: object) -> int:
         self.answer("nova")
         return max(0, self.quota - len(self.vms))
 
-    def exists(self, server_id: str) -> bool:
+    def server(self, server_id: str) -> Server | None:
         self.answer("nova")
-        return server_id in self.vms
+        return self.vms[server_id].server if server_id in self.vms else None
 
     def is_off(self, server_id: str) -> bool:
         self.answer("nova")
@@ -277,7 +277,8 @@ class World:
 
     def make(self, name: str) -> str:
         server_id = f"id-{next(self.ids)}"
-        server = Server(server_id, name, "BUILD", self.now, made_from=self.settings.fingerprint)
+        tags = {"slave_of": self.settings.slave.cluster_id, "made_from": self.settings.fingerprint}
+        server = Server(server_id, name, "BUILD", self.now, **tags)
         self.vms[server_id] = Vm(server, self.next_slaves_sound, idle_since=self.now + JOIN)
         return server_id
 
@@ -386,10 +387,6 @@ class World:
         for name in names:
             self.ghosts.pop(name, None)
             self.last_heard.pop(name, None)
-
-
-def replace_status(server: Server, status: str) -> Server:
-    return Server(server.id, server.name, status, server.created_at, made_from=server.made_from)
 
 
 class Worker:
@@ -559,14 +556,21 @@ class Life(RuleBasedStateMachine):
     def a_server_fails(self, data: st.DataObject, status: str) -> None:
         vm = self.world.vms[data.draw(st.sampled_from(sorted(self.world.vms)))]
         self.world.waiting += [timedelta(seconds=30) for _ in vm.jobs]
-        vm.jobs, vm.server, vm.goes_on = [], replace_status(vm.server, status), False
+        vm.jobs, vm.server, vm.goes_on = [], replace(vm.server, status=status), False
 
     @precondition(lambda self: self.world.vms)
     @happens(data=st.data())
     def a_server_is_in_error_and_goes_on(self, data: st.DataObject) -> None:
         vm = self.world.vms[data.draw(st.sampled_from(sorted(self.world.vms)))]
         if self.world.joined(vm):
-            vm.goes_on, vm.server = True, replace_status(vm.server, "ERROR")
+            vm.goes_on, vm.server = True, replace(vm.server, status="ERROR")
+
+    @precondition(lambda self: self.world.vms.keys() & set(self.world.in_state.values()))
+    @happens(data=st.data())
+    def somebody_takes_the_clusters_tag_from_a_slave(self, data: st.DataObject) -> None:
+        known = self.world.vms.keys() & set(self.world.in_state.values())
+        vm = self.world.vms[data.draw(st.sampled_from(sorted(known)))]
+        vm.server = replace(vm.server, slave_of="")
 
     @precondition(lambda self: self.world.vms)
     @happens(data=st.data())

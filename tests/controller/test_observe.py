@@ -226,8 +226,8 @@ class Outside:
         self.asked: list[str] = []
         self.templates: list[Any] = []
         self.groups: tuple[JobGroup, ...] = ()
-        self.there: set[str] = set()
-        """Ids of servers that Nova has, whatever its list says."""
+        self.there: dict[str, Server] = {}
+        """Servers that Nova has, by their id, whatever its list says."""
         monkeypatch.setattr(pool, "machines", lambda: self.machines)
         monkeypatch.setattr(pool, "running_on", frozenset)
         monkeypatch.setattr(pool, "jobs", self.jobs)
@@ -245,9 +245,9 @@ class Outside:
         self.asked.append("servers")
         return tuple(self.servers)
 
-    def exists(self, server_id: str) -> bool:
-        self.asked.append(f"exists {server_id}")
-        return server_id in self.there
+    def server(self, server_id: str) -> Server | None:
+        self.asked.append(f"server {server_id}")
+        return self.there.get(server_id)
 
     def quota_left(self, _flavor: Flavor) -> int:
         self.asked.append("quota")
@@ -414,12 +414,23 @@ def test_a_quota_that_cannot_be_read_leaves_the_rest_to_be_seen(
 
 def test_a_list_of_servers_that_lacks_one_of_ours_is_not_believed(outside: Outside) -> None:
     cloud: Any = outside
-    outside.there = {"id-a"}
+    outside.there = {"id-a": replace(server("a"), slave_of="c")}
     seen = observe(cloud, View({"a": "id-a", "b": "id-b"}), SETTINGS, Memory(), NOW)
     assert seen.unknown == ("OpenStack's list of servers isn't whole - it lacks id-a",)
-    outside.there = set()
+    outside.there = {}
     seen = observe(cloud, View({"a": "id-a", "b": "id-b"}), SETTINGS, Memory(), NOW)
     assert [slave.phase for slave in seen.slaves] == [Phase.GONE, Phase.GONE]
+
+
+@pytest.mark.parametrize("slave_of", ["", "another"])
+def test_a_slave_whose_server_lost_the_clusters_tag_is_still_the_slave(outside: Outside, slave_of: str) -> None:
+    """`openstack server unset --property` is done in a second, and no list has it any more."""
+    cloud: Any = outside
+    outside.servers, outside.machines = [server("b")], {"a": BUSY, "b": IDLE}
+    outside.there = {"id-a": replace(server("a"), slave_of=slave_of)}
+    seen = observe(cloud, View({"a": "id-a", "b": "id-b"}), SETTINGS, Memory(), NOW)
+    assert seen.unknown == ()
+    assert [(s.name, s.phase, s.in_state) for s in seen.slaves] == [("a", Phase.BUSY, True), ("b", Phase.IDLE, True)]
 
 
 def test_what_is_gone_is_asked_for_once_and_anew_when_it_has_been_listed_again(outside: Outside) -> None:
@@ -430,14 +441,14 @@ def test_what_is_gone_is_asked_for_once_and_anew_when_it_has_been_listed_again(o
         outside.asked.clear()
         memory.servers.drop()
         observe(cloud, view, SETTINGS, memory, NOW)
-        return [what for what in outside.asked if what.startswith("exists")]
+        return [what for what in outside.asked if what.startswith("server ")]
 
-    assert asked_for() == ["exists id-a", "exists id-b"]
+    assert asked_for() == ["server id-a", "server id-b"]
     assert asked_for() == []
     outside.servers = [server("a")]
     assert asked_for() == []
     outside.servers = []
-    assert asked_for() == ["exists id-a"]
+    assert asked_for() == ["server id-a"]
 
 
 def test_a_cloud_whose_clock_is_wrong_makes_no_slave_late(outside: Outside) -> None:

@@ -83,6 +83,51 @@ def test_a_cloud_that_does_not_say_is_not_taken_to_lack_anything(monkeypatch: py
         cloud(monkeypatch, image=sdk_errors.HttpException("503")).missing("i", FLAVOR)
 
 
+def nova(monkeypatch: pytest.MonkeyPatch, *servers: dict[str, Any]) -> Cloud:
+    """A cloud with these servers, and what else Nova says of each."""
+    usual: dict[str, Any] = {"status": "ACTIVE", "created_at": "2026-01-01T00:00:00Z", "fault": None, "metadata": {}}
+    there = [SimpleNamespace(**usual | {"name": each["id"]} | each) for each in servers]
+
+    def get(server_id: str) -> object:
+        if found := next((each for each in there if each.id == server_id), None):
+            return found
+        raise sdk_errors.NotFoundException("no")
+
+    compute = SimpleNamespace(servers=lambda **_: there, get_server=get)
+    monkeypatch.setattr(openstack, "connect", lambda **_: SimpleNamespace(compute=compute))
+    return Cloud()
+
+
+OURS = {"ecm-cluster": "c", "ecm-role": "slave", "ecm-made-from": "f"}
+
+
+def test_a_clusters_slaves_are_those_that_their_tags_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = nova(
+        monkeypatch,
+        {"id": "a", "metadata": OURS},
+        {"id": "b", "metadata": OURS | {"ecm-cluster": "d"}, "created_at": None},  # of others nothing is asked
+        {"id": "m", "metadata": OURS | {"ecm-role": "master"}},
+        {"id": "x"},
+    )
+    (a,) = cloud.slaves("c")
+    assert (a.id, a.slave_of, a.made_from) == ("a", "c", "f")
+
+
+def test_a_server_is_found_by_its_id_whatever_its_tags_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = nova(
+        monkeypatch, {"id": "a", "metadata": OURS}, {"id": "x"}, {"id": "gone", "status": "DELETED", "created_at": None}
+    )
+    found = [cloud.server(server_id) for server_id in ("a", "x")]
+    assert [server and (server.id, server.slave_of) for server in found] == [("a", "c"), ("x", "")]
+    assert [cloud.server(server_id) for server_id in ("gone", "never")] == [None, None]
+
+
+def test_an_answer_that_nobody_expects_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = nova(monkeypatch, {"id": "a", "metadata": OURS, "created_at": None})
+    with pytest.raises(OutsideError, match=r"^OpenStack's answer can't be understood - TypeError$"):
+        cloud.slaves("c")
+
+
 def test_a_server_that_never_goes_leaves_most_of_the_time_to_everything_else() -> None:
     """Nothing is decided while its deletion is waited for."""
     between = BACKOFF[Trouble.REMOVALS].longest
@@ -144,7 +189,7 @@ def test_the_masters_login_may_make_each_call_that_the_controller_makes(
         "missing": lambda: cloud.missing("i", FLAVOR),
         "slaves": lambda: cloud.slaves("c"),
         "quota_left": lambda: cloud.quota_left(FLAVOR),
-        "exists": lambda: cloud.exists("s"),
+        "server": lambda: cloud.server("s"),
         "is_off": lambda: cloud.is_off("s"),
         "delete": lambda: cloud.delete("s"),
     }
