@@ -176,6 +176,7 @@ class Loop:
             look_again()
         if self.memory.arrived and any(not group.impossible for group in seen.jobs):
             negotiate()
+        self.memory.arrived = False
 
     def _decide(self, seen: Snapshot, allowed: Limits, settings: Shared, now: datetime) -> None:
         """Decides, and has it carried out."""

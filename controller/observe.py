@@ -97,7 +97,7 @@ class Memory:
     unsettled: bool = True
     """Whether some slave wasn't in the pool at the last look."""
     arrived: bool = False
-    """Whether a slave has joined since the look before."""
+    """Whether a slave has joined of which HTCondor may have to be told: see `Loop`."""
     updating: bool = False
     """Whether the controller is making or removing slaves."""
     looked_at: datetime | None = None
@@ -169,7 +169,6 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
         now: the time of this look.
     """
     memory.keep_time(now, rest=timedelta(seconds=settings.poll_interval))
-    memory.arrived = False
     unknown: list[str] = []
     ripe_after = settings.waiting_jobs_time if settings.waiting_jobs_threshold else None
     # Slots, then running jobs, then idle ones, and nothing slow between: a job that starts meanwhile is seen as running

@@ -533,20 +533,27 @@ def test_htcondor_is_asked_to_negotiate_when_a_slave_joins_that_jobs_wait_for(
     monkeypatch.setattr(loop, "observe", lambda *_: seen)
     bench.loop.memory.arrived = arrived
     bench.tick()
+    bench.tick()
     assert len(calls) == asked
 
 
-def test_htcondor_is_not_asked_to_negotiate_in_a_pause_or_at_the_end(
+def test_htcondor_is_asked_to_negotiate_after_a_pause_and_not_in_it_or_at_the_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "negotiate", lambda: pytest.fail("asked"))
+    calls: list[str] = []
+    monkeypatch.setattr(pool, "negotiate", lambda: calls.append("now"))
     monkeypatch.setattr(loop, "observe", lambda *_: JOBS)
     bench.loop.memory.arrived = True
     bench.loop.requests.pause.write_text("by ada since noon: new cables\n")
     bench.tick()
+    assert calls == []
     bench.loop.requests.pause.unlink()
+    bench.tick()
+    assert calls == ["now"]
+    bench.loop.memory.arrived = True
     bench.loop.tools.stop.set()
     bench.loop.tick()
+    assert calls == ["now"]
 
 
 def test_a_schedd_that_cannot_be_told_to_negotiate_ends_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

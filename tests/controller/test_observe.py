@@ -303,7 +303,7 @@ def test_a_slave_arrives_at_the_look_that_finds_it_in_the_pool_first(outside: Ou
     outside.servers = [server("a")]
     arrivals = []
     for machines in ({}, {"a": IDLE}, {"a": IDLE}, {}, {"a": IDLE}):
-        outside.machines = dict(machines)
+        outside.machines, memory.arrived = dict(machines), False
         look(outside, memory)
         arrivals.append(memory.arrived)
     assert arrivals == [False, True, False, False, False]
