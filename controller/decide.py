@@ -74,7 +74,7 @@ def decide(seen: Snapshot, limits: Limits, now: datetime) -> Plan:
     unbroken = _without(seen.slaves, broken)
     old = dismissed(unbroken, seen)
     sound = _without(unbroken, old)
-    packing = pack(demand(seen.jobs, limits), sound, limits)
+    packing = packed(seen.jobs, sound, limits)
     revive = revivals(packing, sound, limits)
     if seen.locked:
         # HTCondor does these alone: jobs needn't wait for the lock's end.
@@ -132,8 +132,8 @@ def unstarted(jobs: tuple[JobGroup, ...], slaves: tuple[Slave, ...]) -> tuple[Jo
     return tuple(left)
 
 
-def demand(jobs: tuple[JobGroup, ...], limits: Limits) -> Need:
-    """What has to find room.
+def demand(jobs: tuple[JobGroup, ...], limits: Limits, *, elsewhere: bool = False) -> Need:
+    """What has to find room, or what has to find it `elsewhere` than on the slaves that are in the pool.
 
     The jobs that have waited for `waitingJobsTime`, or all of them when more than `waitingJobsThreshold` wait. Those
     that no slave can run don't count, nor do those that don't start on the slots that are there.
@@ -142,7 +142,8 @@ def demand(jobs: tuple[JobGroup, ...], limits: Limits) -> Need:
     crowd = sum(group.idle for group in hopeful) > limits.waiting_jobs_threshold
     counted: Counter[Room] = Counter()
     for group in hopeful:
-        counted[group.request] += group.idle if crowd else group.ripe
+        if group.elsewhere is elsewhere:
+            counted[group.request] += group.idle if crowd else group.ripe
     wanted = ((request, count) for request, count in counted.items() if count > 0)
     return tuple(sorted(wanted, key=lambda c: (c[0].cpus, c[0].memory_mib), reverse=True))
 
@@ -159,11 +160,17 @@ class Packing:
     """How many jobs there were to pack."""
 
 
-def pack(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Packing:
+def packed(jobs: tuple[JobGroup, ...], sound: tuple[Slave, ...], limits: Limits) -> Packing:
+    """Where the demand of these jobs goes."""
+    return pack(demand(jobs, limits), sound, limits, demand(jobs, limits, elsewhere=True))
+
+
+def pack(need: Need, sound: tuple[Slave, ...], limits: Limits, elsewhere: Need = ()) -> Packing:
     """First fit: into busy slaves, into idle ones, into those on their way, into drained ones, and into new ones.
 
     Of the idle ones the last to become idle comes first, so that the others may go. A busy one that is not in the pool
-    has no room: its host may be dead, and its jobs not yet given up by the schedd.
+    has no room: its host may be dead, and its jobs not yet given up by the schedd. What needs room `elsewhere` comes
+    last, and goes into those on their way and new ones only.
     """
     order = {Phase.BUSY: 0, Phase.IDLE: 1, Phase.BUILDING: 2, Phase.BOOTING: 2, Phase.DRAINED: 3}
     open_to_jobs = [
@@ -171,12 +178,24 @@ def pack(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Packing:
         for s in sound
         if s.in_state and s.phase in order and (s.free or s.coming) and (s.phase is not Phase.DRAINED or s.revivable)
     ]
-    wanted = (*need, *spare(need, sound, limits))
     rooms = [
-        _Bin(s.name, s.free or limits.offer, (s.places or limits.jobs_per_slave) - s.jobs)
+        _Bin(
+            s.name,
+            s.free or limits.offer,
+            (s.places or limits.jobs_per_slave) - s.jobs,
+            coming=s.coming and not s.outdated,
+        )
         for s in sorted(open_to_jobs, key=lambda s: (order[s.phase], s.outdated, s.idle_for, s.name))
     ]
     new: list[_Bin] = []
+    _fill((*need, *spare((*need, *elsewhere), sound, limits)), rooms, new, limits)
+    _fill(elsewhere, [room for room in (*rooms, *new) if room.coming], new, limits)
+    jobs = sum(count for _, count in (*need, *elsewhere))
+    return Packing(frozenset(room.slave for room in rooms if room.used), len(new), jobs)
+
+
+def _fill(wanted: Need, rooms: list["_Bin"], new: list["_Bin"], limits: Limits) -> None:
+    """Puts requests into rooms, and into new ones that it adds for what finds none."""
     # What holds not even the fewest CPUs that are asked for is passed over from then on: with
     # 1,000 slaves and hundreds of requests, looking at it would be nearly all of the time.
     fewest = min((request.cpus for request, _ in wanted), default=0)
@@ -188,14 +207,13 @@ def pack(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Packing:
                 break
             left -= room.take(request, left)
         while left > 0 and len(new) < limits.max_slaves:
-            room = _Bin("", limits.offer, limits.jobs_per_slave)
+            room = _Bin("", limits.offer, limits.jobs_per_slave, coming=True)
             taken = room.take(request, left)
             if not taken:
                 break
             left -= taken
             new.append(room)
         unfilled = [room for room in (*unfilled, *new[made:]) if room.places > 0 and room.room.cpus >= fewest]
-    return Packing(frozenset(room.slave for room in rooms if room.used), len(new), sum(count for _, count in need))
 
 
 def revivals(packing: Packing, sound: tuple[Slave, ...], limits: Limits) -> tuple[str, ...]:
@@ -223,6 +241,7 @@ class _Bin:
     slave: str
     room: Room
     places: int
+    coming: bool
     used: bool = False
 
     def take(self, request: Room, count: int) -> int:

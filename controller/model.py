@@ -70,6 +70,8 @@ class JobGroup:
     """When unmatched jobs count again."""
     owner: str = ""
     """Whose they are; empty where that makes no difference."""
+    elsewhere: bool = False
+    """Whether they don't start on the slaves that are in the pool, whatever room these have, and may on others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from controller import disk
-from controller.decide import GROWTH, demand, pack, retry_at, unstarted
+from controller.decide import GROWTH, packed, retry_at, unstarted
 from controller.errors import system
 from controller.model import JobGroup, Limits, Phase, Plan, Room, Seconds, Setback, Slave, Snapshot
 
@@ -186,7 +186,7 @@ def upcoming(seen: Snapshot, limits: Limits, now: datetime) -> Next | None:
     """What the rule will do next without any change, and when; None when nothing is due."""
     if seen.paused or seen.locked:
         return None
-    packing = pack(demand(unstarted(seen.jobs, seen.slaves), limits), seen.slaves, limits)
+    packing = packed(unstarted(seen.jobs, seen.slaves), seen.slaves, limits)
     joined = sum(slave.joined for slave in seen.slaves)
     due = []
     if packing.new or limits.min_slaves > len(seen.slaves):

@@ -27,9 +27,15 @@ class Pool:
     def unmatched(
         self, jobs: JobGroup = JOBS, *slaves: Slave, after: timedelta = timedelta(0), places: int = 2
     ) -> bool:
+        """Whether none of these jobs counts."""
+        return self.counted(jobs, *slaves, after=after, places=places) == 0
+
+    def counted(self, jobs: JobGroup, *slaves: Slave, after: timedelta = timedelta(0), places: int = 2) -> int:
         self.now += after
-        (group,) = self.watch.look((jobs,), slaves, places, self.now)
-        return group.unmatched
+        groups = self.watch.look((jobs,), slaves, places, self.now)
+        assert sum(group.idle for group in groups) == jobs.idle
+        assert sum(group.ripe for group in groups) == jobs.ripe
+        return sum(group.idle for group in groups if not group.unmatched)
 
 
 def test_jobs_beside_a_free_slave_are_unmatched_after_two_cycles() -> None:
@@ -101,26 +107,106 @@ def test_other_jobs_of_the_same_request_count_beside_unmatched_ones() -> None:
     assert [group.unmatched for group in marked] == [True, False]
 
 
-def test_a_start_of_one_of_them_ends_it() -> None:
+def test_a_start_of_one_of_them_does_not_end_it() -> None:
+    """Under a limit one starts whenever another has ended."""
     pool = Pool()
     pool.unmatched(JOBS, SLAVE)
     pool.unmatched(JOBS, SLAVE, after=PATIENCE)
-    assert not pool.unmatched(replace(JOBS, idle=2))
+    assert pool.unmatched(replace(JOBS, idle=2), SLAVE)
+    assert pool.unmatched(replace(JOBS, idle=1))
 
 
-def test_they_count_again_after_a_while_that_doubles() -> None:
+def test_one_is_tried_when_they_have_taken_the_last_slot_that_stood_free() -> None:
+    pool, full = Pool(), replace(SLAVE, jobs=2, free=Room(1, 1500, 9000))
+    many = replace(JOBS, idle=30, ripe=20)
+    pool.unmatched(many, SLAVE)
+    pool.unmatched(many, SLAVE, after=PATIENCE)
+    assert pool.unmatched(many, full), "it was others' job"
+    assert pool.counted(many, SLAVE, after=PATIENCE) == 0
+    assert pool.counted(many, SLAVE, after=PATIENCE) == 0
+    tried, rest = pool.watch.look((replace(many, idle=29),), (full,), 2, pool.now)
+    assert (tried.idle, tried.ripe, tried.unmatched, tried.elsewhere) == (1, 1, False, True)
+    assert (rest.idle, rest.ripe, rest.unmatched, rest.again_at) == (28, 19, True, None)
+
+
+def test_as_many_more_count_as_have_started_on_slaves_that_have_joined_since() -> None:
+    pool, jobs = tried(), replace(JOBS, idle=30)
+    assert pool.counted(jobs, SLAVE) == 1
+    joined = replace(IDLE, name="new")
+    assert pool.counted(jobs, SLAVE, joined, after=timedelta(seconds=5)) == 0, "there is a slot now"
+    full = replace(joined, phase=Phase.BUSY, jobs=2, free=Room(0, 1000, 8000))
+    assert pool.counted(replace(jobs, idle=28), SLAVE, full, after=timedelta(seconds=5)) == 3
+    assert pool.counted(replace(jobs, idle=20), SLAVE, full, after=timedelta(seconds=5)) == 3, "on old ones"
+    third = replace(full, name="other")
+    assert pool.counted(replace(jobs, idle=18), SLAVE, full, third, after=timedelta(seconds=5)) == 5
+    half = replace(third, jobs=1, free=SMALL)
+    assert pool.counted(replace(jobs, idle=18), SLAVE, full, half, after=LONE_PATIENCE) == 4, "room that none can use"
+    assert pool.counted(replace(jobs, idle=5), SLAVE, full, third, after=timedelta(seconds=5)) == 5
+    assert pool.watch.stuck == {}, "all of it"
+    assert not pool.unmatched(jobs, SLAVE, after=timedelta(seconds=5)), "what stood there before proves nothing"
+
+
+@pytest.mark.parametrize("goes", [False, True])
+def test_they_are_unmatched_for_longer_when_a_slave_that_has_joined_since_stands_or_goes_idle(*, goes: bool) -> None:
+    pool, joined = tried(), replace(IDLE, name="new")
+    pool.unmatched(JOBS, SLAVE, joined, after=timedelta(seconds=5))
+    if goes:
+        assert pool.unmatched(JOBS, SLAVE, after=timedelta(seconds=30))
+    else:
+        assert pool.unmatched(JOBS, SLAVE, joined, after=LONE_PATIENCE)
+    (stuck,) = pool.watch.stuck.values()
+    assert (stuck.slave, stuck.times, stuck.until) == ("new", 2, pool.now + 2 * FIRST_PAUSE)
+
+
+def test_where_slots_are_still_being_given_out_those_that_stand_free_prove_nothing() -> None:
+    """Thousands of jobs take HTCondor minutes to start."""
+    pool, jobs = Pool(), replace(JOBS, idle=900)
+    free = [replace(IDLE, name=f"s{number:02}") for number in range(50)]
+    for number in range(50):
+        jobs = replace(jobs, idle=jobs.idle - 2)
+        taken = [replace(slave, phase=Phase.BUSY, jobs=2, free=Room(0, 0, 0)) for slave in free[:number]]
+        assert pool.counted(jobs, *taken, *free[number:], after=timedelta(seconds=5)) == jobs.idle
+
+
+def tried() -> Pool:
+    """A pool with jobs that are unmatched beside a busy slave, at the end of their pause."""
+    pool = Pool()
+    pool.unmatched(JOBS, SLAVE)
+    assert pool.unmatched(JOBS, SLAVE, after=PATIENCE)
+    pool.unmatched(JOBS, SLAVE, after=FIRST_PAUSE)
+    return pool
+
+
+def test_they_are_tried_after_a_while_that_doubles() -> None:
     """Also while the slave stands there: it may be the one at fault. And jobs that arrive hide that others started."""
     pool, pauses, arrived = Pool(), [], JOBS
     pool.unmatched(JOBS, SLAVE)
-    for _ in range(6):
-        (marked,) = pool.watch.look((arrived,), (SLAVE,), 2, pool.now + PATIENCE)
+    pool.unmatched(JOBS, SLAVE, after=PATIENCE)
+    for number in range(6):
+        (marked,) = pool.watch.look((arrived,), (SLAVE,), 2, pool.now)
         assert marked.unmatched
-        assert (marked.beside, marked.again_at) == ("a", pool.watch.stuck[SMALL, ""].until)
-        pauses.append(pool.watch.stuck[SMALL, ""].until - (pool.now + PATIENCE))
-        pool.now = pool.watch.stuck[SMALL, ""].until
+        assert marked.again_at is not None
+        pauses.append(marked.again_at - pool.now)
+        pool.now = marked.again_at
         arrived = replace(arrived, idle=arrived.idle + 1)
-        assert not pool.unmatched(arrived, SLAVE), "they count again"
+        assert pool.counted(arrived, SLAVE) == 1
+        new = replace(IDLE, name=f"new{number}")
+        assert pool.unmatched(arrived, SLAVE, new, after=timedelta(seconds=60))
+        assert pool.unmatched(arrived, SLAVE, new, after=LONE_PATIENCE)
     assert pauses == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE, 8 * FIRST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
+
+
+def test_an_outdated_slave_is_no_evidence_but_none_for_them() -> None:
+    watch, old = Watch(), replace(SLAVE, outdated=True)
+    for seconds, slaves, elsewhere in (
+        (0, (old,), False),
+        (59, (old,), False),
+        (60, (old,), True),
+        (90, (old, replace(IDLE, name="new")), False),
+        (120, (old, replace(SLAVE, name="new", jobs=2)), True),
+    ):
+        (group,) = watch.look((JOBS,), slaves, 2, START + timedelta(seconds=seconds))
+        assert (group.unmatched, group.elsewhere) == (False, elsewhere)
 
 
 @given(st.lists(st.tuples(st.integers(1, 400), st.integers(0, 2), st.booleans()), max_size=60))
@@ -135,7 +221,7 @@ def test_one_bad_slave_never_stops_growth_for_longer_than_the_longest_pause(
             replace(JOBS, idle=waiting), *([IDLE] if there else []), after=timedelta(seconds=seconds)
         )
         since = (since or before) if marked else None
-        assert since is None or pool.now - since <= LONGEST_PAUSE + timedelta(seconds=seconds)
+        assert since is None or pool.now - since <= LONE_PATIENCE + LONGEST_PAUSE + timedelta(seconds=2 * seconds)
 
 
 def test_impossible_jobs_are_not_called_unmatched_too() -> None:
