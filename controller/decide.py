@@ -189,9 +189,20 @@ def pack(need: Need, sound: tuple[Slave, ...], limits: Limits, elsewhere: Need =
     ]
     new: list[_Bin] = []
     _fill((*need, *spare((*need, *elsewhere), sound, limits)), rooms, new, limits)
-    _fill(elsewhere, [room for room in (*rooms, *new) if room.coming], new, limits)
+    coming = [room for room in (*rooms, *new) if room.coming]
+    _fill((*elsewhere, *lesson((*need, *elsewhere), sound, limits)), coming, new, limits)
     jobs = sum(count for _, count in (*need, *elsewhere))
     return Packing(frozenset(room.slave for room in rooms if room.used), len(new), jobs)
+
+
+def lesson(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Need:
+    """A job that brings a first slave for those with GPUs, as only one that has joined tells whether slaves have any.
+
+    Until then none holds such jobs; afterwards they are impossible, or packed as all others are.
+    """
+    told = limits.offer.gpus or any(slave.joined and not slave.outdated for slave in sound)
+    asking = [request for request, _ in need if request.gpus and not told]
+    return ((replace(asking[0], gpus=0), 1),) if asking else ()
 
 
 def _fill(wanted: Need, rooms: list["_Bin"], new: list["_Bin"], limits: Limits) -> None:

@@ -546,7 +546,7 @@ def _impossible(ad: Any, request: Room, machine: Any) -> str:  # noqa: ANN401 - 
         ("CPUs", request.cpus, machine["Cpus"]),
         ("MiB of memory", request.memory_mib, machine["Memory"]),
         ("KiB of disk", request.disk_kib, machine["Disk"]),
-        ("GPUs", request.gpus, machine.get("GPUs", 0)),
+        ("GPUs", request.gpus, machine.get("GPUs", request.gpus)),
     ):
         if wanted > most:
             return f"they ask for {wanted} {what}, a slave has {most}"

@@ -21,7 +21,8 @@ _TOO_LARGE = 2**62
 def ad(offered: Offer) -> dict[str, Any]:
     """The attributes of a slave's whole partitionable slot: memory in MiB, disk in KiB, as HTCondor has them.
 
-    What isn't known before a slave has joined isn't there: it makes no job impossible.
+    What isn't known before a slave has joined isn't there, as GPUs, of which a flavor tells its operators only: it
+    makes no job impossible.
     """
     containers = {"HasDocker": offered.docker}
     if offered.apptainer is not None:
@@ -40,7 +41,6 @@ def ad(offered: Offer) -> dict[str, Any]:
         "TotalDisk": offered.disk_kib,
         "HasFileTransfer": True,
         "HasJobTransferPlugins": True,
-        "GPUs": 0,
         **containers,
     }
 

@@ -187,7 +187,8 @@ def impossible(job: Job, told: Status) -> str:
         ("CPU", job.request.cpus, offer.cpus),
         ("MiB of memory", job.request.memory_mib, offer.memory_mib),
         ("KiB of disk", job.request.disk_kib, offer.disk_kib),
-        ("GPU", job.request.gpus, offer.gpus),
+        # None may as well mean that no slave has told yet: the controller knows.
+        ("GPU", job.request.gpus, offer.gpus or job.request.gpus),
     ):
         if wanted > most:
             asked = counted(wanted, what) if what.isupper() else f"{wanted} {what}"

@@ -464,6 +464,18 @@ def test_slaves_are_made_for_what_jobs_ask_for(request_: Room, count: int, per_s
     assert decide(Snapshot(jobs=(JobGroup(request_, count, 0),)), limits, NOW).create == create
 
 
+def test_jobs_with_gpus_bring_one_slave_that_tells_whether_it_has_any() -> None:
+    waiting = jobs(6, Room(1, 100, 10, gpus=1))
+    plan = decide(Snapshot(jobs=(waiting, jobs(2))), LIMITS, NOW)
+    assert (plan.create, whys(plan)) == (2, [Why.GROW]), "and one for the others"
+    assert decide(Snapshot(jobs=(waiting,), slaves=(slave("a", Phase.BOOTING),)), LIMITS, NOW).create == 0
+    for outdated, create in ((False, 0), (True, 1)):
+        joined = replace(slave("a", Phase.IDLE), outdated=outdated)
+        assert decide(Snapshot(jobs=(waiting,), slaves=(joined,)), LIMITS, NOW).create == create
+    told = replace(LIMITS, offer=replace(LIMITS.offer, gpus=2))
+    assert decide(Snapshot(jobs=(waiting,)), told, NOW).create == 3
+
+
 def test_a_gpu_in_use_is_no_room() -> None:
     limits = replace(LIMITS, max_slaves=9, jobs_per_slave=8, offer=BIG)
     full = slave("a", Phase.BUSY, jobs=2, free=replace(BIG, cpus=6, gpus=0))

@@ -334,7 +334,6 @@ def test_a_usual_job_is_possible() -> None:
         (job(RequestCpus=2), "they ask for 2 CPUs, a slave has 1"),
         (job(RequestMemory=1024), "they ask for 1024 MiB of memory, a slave has 896"),
         (job(RequestDisk=10**9), "KiB of disk"),
-        (job(RequestGPUs=1), "they ask for 1 GPUs, a slave has 0"),
         (job(Requirements='TARGET.OpSys == "WINDOWS"'), "no slave meets their requirements"),
         (job(Requirements="TARGET.HasDocker"), "no slave meets their requirements"),
         (job(Requirements="TARGET.HasVM is true"), "no slave meets their requirements"),  # all of the VM universe
@@ -450,6 +449,13 @@ def test_jobs_are_told_apart_by_what_may_keep_them_from_a_slot() -> None:
 @pytest.mark.parametrize("wish", ["Requirements && TARGET.HasDocker", NO_UTF8, f"{{{NO_UTF8}}}"])
 def test_requirements_without_a_value_are_never_met(wish: str) -> None:
     assert "their requirements have no value" in why_impossible(job(Requirements=wish))
+
+
+def test_a_job_with_gpus_is_impossible_once_a_slave_has_shown_that_it_has_none() -> None:
+    wants = job(RequestGPUs=1, Requirements="TARGET.GPUs >= RequestGPUs")
+    assert why_impossible(wants) == ""
+    why = pool._impossible(wants, pool._request(wants), classad2.ClassAd(JOINED | {"GPUs": 0}))
+    assert why == "they ask for 1 GPUs, a slave has 0"
 
 
 def test_requirements_that_cannot_be_judged_here_are_not_called_impossible() -> None:

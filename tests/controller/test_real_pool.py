@@ -148,7 +148,7 @@ def test_jobs_are_ripe_when_they_have_waited_for_long_enough(condor: RealPool) -
     ],
 )
 def test_what_a_user_submits_is_judged_by_what_slaves_have(condor: RealPool, submitted: str, why: str) -> None:
-    has = {"TotalSlotCpus": 2, "FileSystemDomain": "s1"} | dict.fromkeys(
+    has = {"TotalSlotCpus": 2, "GPUs": 0, "FileSystemDomain": "s1"} | dict.fromkeys(
         ("HasDocker", "HasContainer", "HasDockerURL"), True
     )
     joined = OFFER | has
@@ -158,6 +158,9 @@ def test_what_a_user_submits_is_judged_by_what_slaves_have(condor: RealPool, sub
         (group,) = pool.jobs(joined, None)
         assert why in group.impossible
         assert bool(why) is bool(group.impossible)
+        if "GPUs" in why:
+            (group,) = pool.jobs(OFFER, None)
+            assert group.impossible == "", "before one has told"
     finally:
         condor.run("condor_rm", "-all", user="ada")
 

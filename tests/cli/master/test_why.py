@@ -37,7 +37,6 @@ def why(job: Job, told: Any, *slots: Slot) -> Explanation:
         ({"JobUniverse": 12}, "a local job runs on the master, no slave is made for it"),
         ({"RequestCpus": 64}, "can never run here: it asks for 64 CPUs, a slave has 2"),
         ({"RequestMemory": 4096}, "can never run here: it asks for 4096 MiB of memory, a slave has 1920"),
-        ({"RequestGPUs": 1}, "can never run here: it asks for 1 GPU, a slave has none"),
         (
             {"LastRejMatchReason": "concurrency limit license reached"},
             "other jobs use up what its concurrency limits allow",
@@ -78,6 +77,12 @@ def test_a_job_for_gpus_is_compared_with_what_slaves_have(status: Any) -> None:
     told = status(limits=limits, reasons=("at maximum: x",))
     assert "no slot is free" in why(job(RequestGPUs=1), told, slot()).answer
     assert "has room for it" in why(job(RequestGPUs=1), told, slot(gpus=1)).answer
+
+
+def test_a_job_for_gpus_can_never_run_when_the_controller_knows_that_slaves_have_none(status: Any) -> None:
+    assert "can never run" not in why(job(RequestGPUs=1), status()).answer
+    group = JobGroup(Room(1, 100, 1000, 1), 1, 1, "they ask for 1 GPUs, a slave has 0")
+    assert "can never run here: they ask for 1 GPUs" in why(job(RequestGPUs=1), status(demand=(group,))).answer
 
 
 def test_a_job_that_fits_a_free_slot_waits_for_the_negotiator(status: Any, slave: Any) -> None:
