@@ -3,6 +3,7 @@
 Whatever can't be read is named in the snapshot, which then decides nothing.
 """
 
+import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -38,6 +39,11 @@ SILENT = Seconds(90)
 
 LEARNED_FOR = timedelta(days=1)
 """How long what slaves offered is believed when there is none any more: too small, it would keep them from coming."""
+
+TEACHERS = 5
+"""Slaves that are learned from: more than are likely to be half broken, and few enough to be asked in any look."""
+LESSONS_EVERY = timedelta(minutes=5)
+"""How often they are asked anew: what was broken may have been mended."""
 
 QUOTA_EVERY = timedelta(seconds=60)
 SERVERS_EVERY = timedelta(seconds=30)
@@ -82,11 +88,11 @@ class Memory:
     left_over: frozenset[str] = frozenset()
     """Ids of servers outside the state that no update makes any more: see `Loop`."""
     learned: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What a joined slave advertised, by the fingerprint of the settings that it was made from: the last one only."""
+    """What joined slaves advertised, by the fingerprint of the settings that they were made from: the last one only."""
     taught_at: datetime | None = None
     """When a slave of those settings was last in the pool."""
-    teacher: str = ""
-    """The slave that advertised it."""
+    lessons: Kept[dict[str, dict[str, Any]]] = field(default_factory=Kept)
+    """The same of each of them, by name."""
     unreadable: frozenset[str] = frozenset()
     """Slaves whose ads can't be read, which has been said."""
     watch: Watch = field(default_factory=Watch)
@@ -241,21 +247,23 @@ def _servers(cloud: Cloud, view: View, settings: Shared, memory: Memory) -> tupl
 
 
 def _learn(slaves: tuple[Slave, ...], settings: Shared, memory: Memory, now: datetime) -> None:
-    """Takes the offer of new slaves from the newest that has joined: an earlier one may have been misconfigured.
+    """Takes the offer of new slaves from the newest that have joined, the best of each: one may be half broken.
 
     What slaves of other settings taught is forgotten, and in the end what those that are no more did.
     """
     joined = (slave for slave in slaves if slave.joined and not slave.outdated)
-    newest = max(joined, key=lambda slave: (slave.created_at, slave.name), default=None)
-    if newest:
+    teachers = heapq.nlargest(TEACHERS, joined, key=lambda slave: (slave.created_at, slave.name))
+    if teachers:
         memory.taught_at = now
-        if newest.name != memory.teacher:
-            ad = _attempt([], lambda: pool.whole_slot(newest.name))
-            if ad and (lasting := template.learned(ad)):
-                memory.learned, memory.teacher = {settings.fingerprint: lasting}, newest.name
+        lessons = memory.lessons.get(dict, LESSONS_EVERY, now)
+        for name in (slave.name for slave in teachers if slave.name not in lessons):
+            if ad := _attempt([], lambda name=name: pool.whole_slot(name)):  # type: ignore[misc]
+                lessons[name] = template.learned(ad)
+        if best := template.best(lessons.get(slave.name, {}) for slave in teachers):
+            memory.learned = {settings.fingerprint: best}
     memory.taught_at = memory.taught_at or now
     if settings.fingerprint not in memory.learned or now - memory.taught_at > LEARNED_FOR:
-        memory.learned, memory.teacher = {}, ""
+        memory.learned = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The ad that a new slave will advertise, as far as jobs look at it: predicted, or learned from one that has joined."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 from cluster.offer import Offer
@@ -73,6 +73,20 @@ def usable(template: Mapping[str, Any]) -> bool:
     return all(map(_is_number, sizes)) and all(
         isinstance(value, str) or _is_number(value) for value in template.values()
     )
+
+
+def best(learned_ads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The best of what several slaves of the same settings advertise, newest first; of what has no best, the newest's.
+
+    A job isn't impossible because one slave came up without its container runtime, or with a full disk.
+    """
+    together: dict[str, Any] = {}
+    for advertised in reversed(list(learned_ads)):
+        for name, value in advertised.items():
+            was = together.get(name)
+            both = isinstance(was, int | float) and isinstance(value, int | float)
+            together[name] = max(was, value) if both else value
+    return together
 
 
 def lacks(template: Mapping[str, Any], attribute: str) -> bool:

@@ -16,7 +16,7 @@ from controller.decide import decide
 from controller.errors import OutsideError
 from controller.loop import limits
 from controller.model import JobGroup, Phase, Room, Seconds, Setback, Slave, Snapshot, Trouble
-from controller.observe import LONGEST_LOOK, SILENT, Kept, Memory, Parts, observe, put_together
+from controller.observe import LONGEST_LOOK, SILENT, TEACHERS, Kept, Memory, Parts, observe, put_together
 from controller.pool import Machine
 from controller.servers import Cloud, Server
 from controller.state import View
@@ -226,6 +226,7 @@ class Outside:
         self.asked: list[str] = []
         self.templates: list[Any] = []
         self.groups: tuple[JobGroup, ...] = ()
+        self.broken: set[str] = set()
         self.there: dict[str, Server] = {}
         """Servers that Nova has, by their id, whatever its list says."""
         monkeypatch.setattr(pool, "machines", lambda: self.machines)
@@ -239,7 +240,8 @@ class Outside:
 
     def whole_slot(self, name: str) -> dict[str, Any]:
         self.asked.append(f"slot {name}")
-        return {"TotalSlotCpus": 1, "TotalSlotMemory": 777, "TotalSlotDisk": 4000, "Cpus": 0, "HasDocker": True}
+        whole = {"TotalSlotCpus": 1, "TotalSlotMemory": 777, "TotalSlotDisk": 4000, "Cpus": 0, "HasDocker": True}
+        return whole | ({"TotalSlotDisk": 5, "HasDocker": False} if name in self.broken else {})
 
     def slaves(self, _cluster_id: str) -> tuple[Server, ...]:
         self.asked.append("servers")
@@ -326,15 +328,34 @@ def test_a_joined_slave_teaches_what_new_ones_offer_until_the_settings_change(ou
     assert memory.offer(SETTINGS.model_copy(update={"jobs_per_slave": 1}))["Memory"] == SETTINGS.offer.memory_mib
 
 
-def test_the_newest_slave_teaches(outside: Outside) -> None:
-    """An earlier one may have been misconfigured, and what it taught would hold for as long as the settings do."""
+def test_a_slave_that_is_half_broken_makes_no_job_impossible_that_another_one_can_run(outside: Outside) -> None:
     memory = Memory()
     for name, created in (("b", NOW), ("a", NOW + timedelta(hours=1))):
         outside.servers.append(replace(server(name, created=created), made_from=SETTINGS.fingerprint))
         outside.machines[name] = IDLE
-        look(outside, memory, created)
-        look(outside, memory, created)
-    assert [what for what in outside.asked if what.startswith("slot")] == ["slot b", "slot a"]
+    outside.broken = {"a"}
+    look(outside, memory)
+    assert memory.offer(SETTINGS).items() >= {"HasDocker": True, "Disk": 4000}.items()
+    outside.broken = {"a", "b"}
+    look(outside, memory, NOW + timedelta(minutes=4))
+    assert memory.offer(SETTINGS)["HasDocker"]
+    look(outside, memory, NOW + timedelta(minutes=5))
+    assert memory.offer(SETTINGS).items() >= {"HasDocker": False, "Disk": 5}.items()
+    outside.broken = set()
+    look(outside, memory, NOW + timedelta(minutes=10))
+    assert memory.offer(SETTINGS).items() >= {"HasDocker": True, "Disk": 4000}.items(), "mended"
+
+
+def test_the_newest_slaves_teach_and_each_is_asked_every_five_minutes(outside: Outside) -> None:
+    memory, names = Memory(), [f"s{number}" for number in range(TEACHERS + 2)]
+    for number, name in enumerate(names):
+        created = NOW + timedelta(hours=number)
+        outside.servers.append(replace(server(name, created=created), made_from=SETTINGS.fingerprint))
+        outside.machines[name] = IDLE
+    for passed in range(0, 600, 60):
+        look(outside, memory, NOW + timedelta(seconds=passed))
+    asked = [what for what in outside.asked if what.startswith("slot")]
+    assert asked == [f"slot {name}" for name in reversed(names[-TEACHERS:])] * 2
 
 
 def test_what_slaves_offered_is_forgotten_with_their_settings_and_a_day_after_the_last_of_them(

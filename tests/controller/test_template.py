@@ -53,6 +53,15 @@ def test_gpus_without_number_are_none() -> None:
     assert template.learned(ad)["GPUs"] == 0
 
 
+def test_the_best_of_several_slaves_is_what_a_new_one_offers() -> None:
+    newest = {"Disk": 5, "HasDocker": False, "CondorVersion": "24"}
+    older = {"Disk": 4000, "HasDocker": True, "CondorVersion": "23", "HasJava": True}
+    best = template.best([newest, {}, older])
+    assert best == {"Disk": 4000, "HasDocker": True, "CondorVersion": "24", "HasJava": True}
+    assert best["HasDocker"] is True
+    assert template.best([{}]) == {}
+
+
 def test_only_a_slave_that_has_joined_tells_what_slaves_lack() -> None:
     offered = offer(vcpus=1, ram_mib=1024, disk_gib=4, jobs_per_slave=None, docker=False, apptainer=None)
     joined = template.learned({"TotalSlotCpus": 1, "TotalSlotMemory": 900, "TotalSlotDisk": 10, "HasDocker": True})
