@@ -206,7 +206,8 @@ class Watch:
                     stuck[group] = Stuck(now + FIRST_PAUSE, there[0].slave)
             elif was.tried:
                 fresh, run = joined_since(was.until)
-                if again := _tried(was, count, gone, _first(fresh, request), run, now):
+                left = bool(was.fresh) and was.fresh not in self.jobs
+                if again := _tried(was, count, gone, _first(fresh, request), run, now, left=left):
                     stuck[group] = again
                 else:
                     # What stands there has proved nothing.
@@ -250,7 +251,7 @@ def _prove(there: tuple[Standing, ...], since: datetime, now: datetime) -> bool:
 
 
 def _tried(  # noqa: PLR0913, PLR0917 - all that it depends on
-    was: Stuck, idle: int, gone: int, fresh: tuple[Standing, ...], run: int, now: datetime
+    was: Stuck, idle: int, gone: int, fresh: tuple[Standing, ...], run: int, now: datetime, *, left: bool
 ) -> Stuck | None:
     """What becomes of a group that is tried; None when all of it counts.
 
@@ -261,8 +262,9 @@ def _tried(  # noqa: PLR0913, PLR0917 - all that it depends on
         fresh: idle slaves with room for it that have joined since it is tried.
         run: how many jobs run on all that have joined since then.
         now: the time of this look.
+        left: whether the one that was so at the last look has gone.
     """
-    if _prove(fresh, was.until, now) or (was.fresh and not fresh and not run):
+    if _prove(fresh, was.until, now) or (left and not fresh):
         pause = _pause(FIRST_PAUSE, was.times + 1)
         return Stuck(now + pause, fresh[0].slave if fresh else was.fresh, was.times + 1)
     started = was.started + gone

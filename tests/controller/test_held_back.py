@@ -16,6 +16,8 @@ from controller.unmatched import FIRST_PAUSE, LONE_PATIENCE, LONGEST_PAUSE, Watc
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 JOB, OFFER, PLACES = Room(1, 500, 1000), Room(4, 4000, 10**7), 4
+OTHER = Room(1, 501, 1000)
+FOREVER = 10**9
 BOOT, LOOK = 60, 10
 HOUR = 3600
 
@@ -44,6 +46,10 @@ class Played:
     """How many may run at a time."""
     most: int = 20
     idle_time: int = 600
+    others: int = 0
+    """Jobs of somebody else that no limit holds and that never end."""
+    kinds: int = 1
+    """How many kinds the waiting jobs are of."""
     servers: dict[str, Server] = field(default_factory=dict)
     now: int = 0
     created: int = 0
@@ -53,7 +59,8 @@ class Played:
 
     @property
     def running(self) -> int:
-        return sum(len(server.jobs) for server in self.servers.values())
+        """How many of the jobs that are under the limit."""
+        return sum(end < FOREVER for server in self.servers.values() for end in server.jobs)
 
     def play(self, seconds: int) -> None:
         end = self.now + seconds
@@ -73,6 +80,9 @@ class Played:
     def _start_jobs(self) -> None:
         joined = [server for server in self.servers.values() if server.joins <= self.now and not server.deaf]
         for server in sorted(joined, key=lambda server: -len(server.jobs)):
+            while self.others and len(server.jobs) < PLACES:
+                self.others -= 1
+                server.jobs.append(FOREVER)
             while self.waiting and len(server.jobs) < PLACES and self.running < self.limit(self.now):
                 self.started += 1
                 self.waiting -= 1
@@ -81,8 +91,15 @@ class Played:
     def _look(self) -> None:
         now = START + timedelta(seconds=self.now)
         slaves = tuple(self._slave(server) for server in sorted(self.servers.values(), key=lambda server: server.name))
-        groups = (JobGroup(JOB, self.waiting, self.waiting, kind="k", owner="ada"),) if self.waiting else ()
-        jobs = self.watch.look(groups, tuple(slave for slave in slaves if slave.joined), PLACES, now)
+        each, more = divmod(self.waiting, self.kinds)
+        groups = [
+            JobGroup(JOB, count, count, kind=f"k{number}", owner="ada")
+            for number in range(self.kinds)
+            if (count := each + (number < more))
+        ]
+        if self.others:
+            groups.append(JobGroup(OTHER, self.others, self.others, kind="other", owner="bob"))
+        jobs = self.watch.look(tuple(groups), tuple(slave for slave in slaves if slave.joined), PLACES, now)
         limits = Limits(0, self.most, PLACES, Seconds(self.idle_time), Seconds(600), 0, OFFER)
         plan = decide(Snapshot(jobs, slaves), limits, now)
         for removal in plan.remove:
@@ -126,6 +143,20 @@ def test_a_limit_costs_one_idle_slave_a_pause(limit: int, slaves: int, runs: int
     idle = 20 + 6
     assert pool.created <= idle + slaves
     assert pool.vm_hours <= 4 * slaves + idle * (idle_time + 4 * BOOT) / HOUR
+
+
+@pytest.mark.parametrize("idle_time", [30, 120, 240, 600])
+def test_jobs_of_others_that_start_on_the_slave_of_a_try_dont_bring_it_another_one_after_the_other(
+    idle_time: int,
+) -> None:
+    pool = Played(1000, 10**7, limit=lambda _: 4, idle_time=idle_time)
+    pool.play(20 * 60)
+    before = pool.created
+    while pool.created == before:
+        pool.play(LOOK)
+    pool.others = 2 * PLACES + 1
+    pool.play(6 * HOUR)
+    assert pool.created - before <= 3 + 8, "three for them, and one a pause"
 
 
 def test_a_limit_that_is_lifted_fills_the_slots_that_stood_free_and_brings_slaves_at_once() -> None:
