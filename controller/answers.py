@@ -11,7 +11,7 @@ from controller.errors import OutsideError
 log = structlog.get_logger()
 
 _told: set[str] = set()
-"""What wasn't understood, and has been logged."""
+"""What wasn't understood, and where, that has been logged."""
 
 
 @contextmanager
@@ -29,7 +29,8 @@ def understood(who: str) -> Iterator[None]:
         raise
     except Exception as error:
         why = f"{who}'s answer can't be understood - {type(error).__name__}"
-        if why not in _told:
-            _told.add(why)
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        if (where := f"{why} at {last.filename}:{last.lineno}") not in _told:
+            _told.add(where)
             log.error("answer can't be understood", why=why, traceback=traceback.format_exception(error))
         raise OutsideError(why) from error

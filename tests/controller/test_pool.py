@@ -433,6 +433,15 @@ def test_an_answer_that_nobody_expects_is_none_and_is_told_once_with_where_it_we
     assert (line["log_level"], line["why"]) == ("error", "the schedd's answer can't be understood - KeyError")
     assert "in query" in "".join(line["traceback"])
 
+    class Changed(Schedd):
+        def query(self, *_: object, **__: object) -> list[Any]:
+            raise KeyError("JobCount")
+
+    monkeypatch.setattr(pool, "_schedd", Changed)
+    with structlog.testing.capture_logs() as said, pytest.raises(OutsideError):
+        look()
+    assert len(said) == 1, "it went wrong elsewhere"
+
 
 def test_jobs_are_told_apart_by_what_may_keep_them_from_a_slot() -> None:
     usual = job(Requirements=USUAL, Owner='"ada"')
