@@ -25,7 +25,6 @@ from bench.realpool import CALL, NoPoolError, RealPool, real_pool
 from bench.rig import watch
 from cluster.cloud import Flavor
 from cluster.report import Shared, SlaveTemplate
-from controller import template
 from controller.decide import decide
 from controller.loop import limits
 from controller.observe import Memory, observe
@@ -94,7 +93,7 @@ def tick(slaves: int, rounds: int) -> dict[str, Any]:
         between = time.perf_counter()
         if seen.unknown:
             raise NoPoolError("; ".join(seen.unknown))
-        decide(seen, limits(SETTINGS, template.room(memory.offer(SETTINGS))), datetime.now(UTC))
+        decide(seen, limits(SETTINGS, memory.offer(SETTINGS)), datetime.now(UTC))
         observing.append(between - began)
         deciding.append(time.perf_counter() - between)
         idle = sum(group.idle for group in seen.jobs)

@@ -198,9 +198,10 @@ def pack(need: Need, sound: tuple[Slave, ...], limits: Limits, elsewhere: Need =
 def lesson(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Need:
     """A job that brings a first slave for those with GPUs, as only one that has joined tells whether slaves have any.
 
-    Until then none holds such jobs; afterwards they are impossible, or packed as all others are.
+    Until then none holds such jobs; afterwards they are impossible, or packed as all others are. One that can't be
+    read tells nothing, but where two can't, a third won't.
     """
-    told = limits.offer.gpus or any(slave.joined and not slave.outdated for slave in sound)
+    told = limits.gpus_known or sum(slave.joined and not slave.outdated for slave in sound) > 1
     asking = [request for request, _ in need if request.gpus and not told]
     return ((replace(asking[0], gpus=0), 1),) if asking else ()
 

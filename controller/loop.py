@@ -2,12 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -20,7 +21,7 @@ from controller.disk import BestEffort
 from controller.errors import LockedError, OutsideError
 from controller.masking import masked
 from controller.memory_file import MemoryFile
-from controller.model import Limits, Phase, Room, Seconds, Snapshot, Trouble
+from controller.model import Limits, Phase, Seconds, Snapshot, Trouble
 from controller.observe import Memory, observe
 from controller.release import Releases
 from controller.reporter import Reporter
@@ -158,7 +159,7 @@ class Loop:
         met = partial(self.requests.forget_met, seen, self.view_at or now, self.clock())
         self.attempt("requests that were met", met)
         self.memory_file.save(self.memory)
-        allowed = limits(settings, template.room(self.memory.offer(settings)))
+        allowed = limits(settings, self.memory.offer(settings))
         self.reporter.looked(seen, allowed, now)
         if not seen.unknown and not self.proved:
             self.proved = True
@@ -259,8 +260,8 @@ def _over(since: datetime, span: timedelta, now: datetime) -> bool:
     return not timedelta(0) <= now - since < span
 
 
-def limits(settings: Shared, offer: Room) -> Limits:
-    """The user's limits, and what a new slave offers, as the decision takes them."""
+def limits(settings: Shared, offered: Mapping[str, Any]) -> Limits:
+    """The user's limits, and what a new slave will advertise, as the decision takes them."""
     return Limits(
         min_slaves=settings.min_slaves,
         max_slaves=settings.max_slaves,
@@ -268,6 +269,7 @@ def limits(settings: Shared, offer: Room) -> Limits:
         idle_time=Seconds(settings.idle_time),
         join_timeout=Seconds(settings.join_timeout),
         waiting_jobs_threshold=settings.waiting_jobs_threshold,
-        offer=offer,
+        offer=template.room(offered),
         spare_slots=settings.spare_slots,
+        gpus_known="GPUs" in offered,
     )

@@ -210,6 +210,8 @@ class Limits:
     offer: Room
     spare_slots: int = 0
     """Slots kept free for jobs to come, while any job runs or waits."""
+    gpus_known: bool = True
+    """Whether a slave has told how many GPUs it has: a flavor doesn't."""
 
     @property
     def share(self) -> Room:

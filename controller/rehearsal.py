@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from cluster.errors import EcmError
-from controller import template
 from controller.decide import decide
 from controller.errors import OutsideError
 from controller.loop import limits
@@ -26,7 +25,7 @@ def look(cloud: Cloud, state: State, memory: Memory, requests: Requests, now: da
     if not view.settings:
         return f"would wait: {view.lacking}"
     seen = requests.into(observe(cloud, view, view.settings, memory, now))
-    plan = decide(seen, limits(view.settings, template.room(memory.offer(view.settings))), now)
+    plan = decide(seen, limits(view.settings, memory.offer(view.settings)), now)
     interrupted = [f"would first recover from an interrupted update: {', '.join(view.pending)}"] if view.pending else []
     return "\n".join([*interrupted, *told(seen, plan)])
 

@@ -466,12 +466,14 @@ def test_slaves_are_made_for_what_jobs_ask_for(request_: Room, count: int, per_s
 
 def test_jobs_with_gpus_bring_one_slave_that_tells_whether_it_has_any() -> None:
     waiting = jobs(6, Room(1, 100, 10, gpus=1))
-    plan = decide(Snapshot(jobs=(waiting, jobs(2))), LIMITS, NOW)
+    unknown, joined = replace(LIMITS, gpus_known=False), slave("a", Phase.IDLE)
+    plan = decide(Snapshot(jobs=(waiting, jobs(2))), unknown, NOW)
     assert (plan.create, whys(plan)) == (2, [Why.GROW]), "and one for the others"
-    assert decide(Snapshot(jobs=(waiting,), slaves=(slave("a", Phase.BOOTING),)), LIMITS, NOW).create == 0
-    for outdated, create in ((False, 0), (True, 1)):
-        joined = replace(slave("a", Phase.IDLE), outdated=outdated)
-        assert decide(Snapshot(jobs=(waiting,), slaves=(joined,)), LIMITS, NOW).create == create
+    assert decide(Snapshot(jobs=(waiting,), slaves=(slave("a", Phase.BOOTING),)), unknown, NOW).create == 0
+    assert decide(Snapshot(jobs=(waiting,), slaves=(joined,)), LIMITS, NOW).create == 0
+    assert decide(Snapshot(jobs=(waiting,), slaves=(joined,)), unknown, NOW).create == 1, "its ad can't be read"
+    both = (joined, slave("b", Phase.IDLE))
+    assert decide(Snapshot(jobs=(waiting,), slaves=both), unknown, NOW).create == 0, "as others' wouldn't be"
     told = replace(LIMITS, offer=replace(LIMITS.offer, gpus=2))
     assert decide(Snapshot(jobs=(waiting,)), told, NOW).create == 3
 

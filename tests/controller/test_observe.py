@@ -410,7 +410,7 @@ def test_a_job_that_starts_during_the_look_is_not_taken_to_need_a_slave(
     outside.servers = [a]
     seen = look(outside, Memory())
     assert sorted(asked) == ["jobs", "running", "servers", "slots"]
-    assert decide(seen, limits(SETTINGS, Room(1, 900, 10)), NOW).create == 0
+    assert decide(seen, limits(SETTINGS, {"Cpus": 1, "Memory": 900, "Disk": 10}), NOW).create == 0
 
 
 def test_whatever_cannot_be_read_makes_the_look_a_blind_one(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,7 +476,7 @@ def test_a_cloud_whose_clock_is_wrong_makes_no_slave_late(outside: Outside) -> N
     """Its servers seem to be hours old, or of the future: they are as old as this clock has seen them."""
     for created in (NOW - timedelta(hours=3), NOW + timedelta(hours=3)):
         outside.servers, memory = [server("a", "BUILD", created)], Memory()
-        allowed = limits(SETTINGS, Room(1, 900, 10))
+        allowed = limits(SETTINGS, {"Cpus": 1, "Memory": 900, "Disk": 10})
         seconds = range(0, SETTINGS.join_timeout + 31, 30)
         late = [
             second
