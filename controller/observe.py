@@ -44,6 +44,9 @@ TEACHERS = 5
 """Slaves that are learned from: more than are likely to be half broken, and few enough to be asked in any look."""
 LESSONS_EVERY = timedelta(minutes=5)
 """How often they are asked anew: what was broken may have been mended."""
+LESSONS_LAST = timedelta(hours=1)
+"""How long those of slaves that have gone count. Were they forgotten at once, jobs that ask for more than new slaves
+have, and for no more than an old one, would bring a slave each time that the last one has gone."""
 
 QUOTA_EVERY = timedelta(seconds=60)
 SERVERS_EVERY = timedelta(seconds=30)
@@ -71,6 +74,18 @@ class Kept(Generic[T]):
         self.value, self.at = None, None
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a slave advertised."""
+
+    at: datetime
+    created_at: datetime
+    """When the slave was."""
+    made_from: str
+    """The fingerprint of its settings."""
+    ad: Mapping[str, Any]
+
+
 @dataclass(slots=True)
 class Memory:
     """What one look can't tell: kept between looks, and safe to lose."""
@@ -91,8 +106,8 @@ class Memory:
     """What joined slaves advertised, by the fingerprint of the settings that they were made from: the last one only."""
     taught_at: datetime | None = None
     """When a slave of those settings was last in the pool."""
-    lessons: Kept[dict[str, dict[str, Any]]] = field(default_factory=Kept)
-    """The same of each of them, by name."""
+    lessons: dict[str, Lesson] = field(default_factory=dict)
+    """What it was learned from, by slave."""
     unreadable: frozenset[str] = frozenset()
     """Slaves whose ads can't be read, which has been said."""
     watch: Watch = field(default_factory=Watch)
@@ -247,19 +262,27 @@ def _servers(cloud: Cloud, view: View, settings: Shared, memory: Memory) -> tupl
 
 
 def _learn(slaves: tuple[Slave, ...], settings: Shared, memory: Memory, now: datetime) -> None:
-    """Takes the offer of new slaves from the newest that have joined, the best of each: one may be half broken.
+    """Takes the offer of new slaves from the newest that have joined, several as one may be half broken.
 
     What slaves of other settings taught is forgotten, and in the end what those that are no more did.
     """
     joined = (slave for slave in slaves if slave.joined and not slave.outdated)
     teachers = heapq.nlargest(TEACHERS, joined, key=lambda slave: (slave.created_at, slave.name))
+    lessons = {
+        name: lesson
+        for name, lesson in memory.lessons.items()
+        if lesson.made_from == settings.fingerprint and timedelta(0) <= now - lesson.at < LESSONS_LAST
+    }
+    for slave in teachers:
+        if slave.name in lessons and now - lessons[slave.name].at < LESSONS_EVERY:
+            continue
+        if ad := _attempt([], lambda name=slave.name: pool.whole_slot(name)):  # type: ignore[misc]
+            lessons[slave.name] = Lesson(now, slave.created_at, settings.fingerprint, template.learned(ad))
+    newest = heapq.nlargest(TEACHERS, lessons.items(), key=lambda lesson: (lesson[1].created_at, lesson[0]))
+    memory.lessons = dict(newest)
     if teachers:
         memory.taught_at = now
-        lessons = memory.lessons.get(dict, LESSONS_EVERY, now)
-        for name in (slave.name for slave in teachers if slave.name not in lessons):
-            if ad := _attempt([], lambda name=name: pool.whole_slot(name)):  # type: ignore[misc]
-                lessons[name] = template.learned(ad)
-        if best := template.best(lessons.get(slave.name, {}) for slave in teachers):
+        if best := template.best(lesson.ad for _, lesson in newest):
             memory.learned = {settings.fingerprint: best}
     memory.taught_at = memory.taught_at or now
     if settings.fingerprint not in memory.learned or now - memory.taught_at > LEARNED_FOR:

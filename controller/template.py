@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from statistics import median_high
 from typing import Any, TypeGuard
 
 from cluster.offer import Offer
@@ -14,6 +15,7 @@ _LASTING = re.compile(
 
 
 _SIZES = ("Cpus", "Memory", "Disk")
+_SIZE = re.compile(r"(?i)(total(slot)?)?(cpus|memory|disk|gpus)")
 _TOO_LARGE = 2**62
 """HTCondor's whole numbers have 64 bits; an ad with a larger one can't be made."""
 
@@ -54,13 +56,13 @@ def learned(whole_slot: Mapping[str, Any]) -> dict[str, Any]:
     whole = {size: int(value) for size, value in sizes.items() if _is_number(value) and value >= 1}
     if len(whole) < len(sizes):
         return {}
-    lasting = {
-        name: value
-        for name, value in whole_slot.items()
-        if _LASTING.fullmatch(name) and isinstance(value, bool | int | float | str)
-    }
+    lasting = {name: value for name, value in whole_slot.items() if _LASTING.fullmatch(name) and _fits_an_ad(value)}
     gpus = whole_slot.get("TotalSlotGPUs")
     return lasting | whole | {"GPUs": int(gpus) if _is_number(gpus) else 0}
+
+
+def _fits_an_ad(value: Any) -> bool:  # noqa: ANN401 - whatever a slave advertises
+    return isinstance(value, str) or _is_number(value)
 
 
 def _is_number(value: Any) -> TypeGuard[float]:  # noqa: ANN401 - whatever a slave advertises
@@ -70,23 +72,27 @@ def _is_number(value: Any) -> TypeGuard[float]:  # noqa: ANN401 - whatever a sla
 def usable(template: Mapping[str, Any]) -> bool:
     """Whether a slave may offer this: `learned` says nothing else, but a file may be of an earlier controller."""
     sizes = [template.get(size) for size in (*_SIZES, "GPUs")]
-    return all(map(_is_number, sizes)) and all(
-        isinstance(value, str) or _is_number(value) for value in template.values()
-    )
+    return all(map(_is_number, sizes)) and all(map(_fits_an_ad, template.values()))
 
 
 def best(learned_ads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The best of what several slaves of the same settings advertise, newest first; of what has no best, the newest's.
+    """What a new slave may be hoped to offer, by what several of the same settings advertise, newest first.
 
-    A job isn't impossible because one slave came up without its container runtime, or with a full disk.
+    A job isn't impossible because one of two slaves came up without its container runtime, or with a full disk. But
+    sizes are those in the middle, or the larger two of them: by the largest, one odd slave would bring jobs that ask
+    for as much one slave after the other that is too small. Of what has no best, as a version, it is the newest's.
     """
-    together: dict[str, Any] = {}
-    for advertised in reversed(list(learned_ads)):
+    values: dict[str, list[Any]] = {}
+    for advertised in learned_ads:
         for name, value in advertised.items():
-            was = together.get(name)
-            both = isinstance(was, int | float) and isinstance(value, int | float)
-            together[name] = max(was, value) if both else value
-    return together
+            values.setdefault(name, []).append(value)
+    return {name: _best(name, several) for name, several in values.items()}
+
+
+def _best(name: str, values: list[Any]) -> Any:  # noqa: ANN401 - whatever slaves advertise
+    if not all(map(_is_number, values)):
+        return values[0]
+    return median_high(values) if _SIZE.fullmatch(name) else max(values)
 
 
 def lacks(template: Mapping[str, Any], attribute: str) -> bool:

@@ -346,6 +346,30 @@ def test_a_slave_that_is_half_broken_makes_no_job_impossible_that_another_one_ca
     assert memory.offer(SETTINGS).items() >= {"HasDocker": True, "Disk": 4000}.items(), "mended"
 
 
+def test_a_job_that_only_an_odd_slave_can_hold_brings_two_slaves_and_no_more_for_an_hour(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each new one is too small, and leaves no trace in the pool when it goes."""
+    memory, made, size = Memory(), 0, {"a": 900}
+    monkeypatch.setattr(pool, "whole_slot", lambda name: whole_slot(size.get(name, 777)))
+    outside.servers = [replace(server("a"), made_from=SETTINGS.fingerprint)]
+    outside.machines = {"a": BUSY}
+    for second in range(0, 55 * 60, 60):
+        now = NOW + timedelta(seconds=second)
+        look(outside, memory, now)
+        if memory.offer(SETTINGS)["Memory"] == 900:
+            made += 1
+            outside.servers.append(replace(server(f"n{made}", created=now), made_from=SETTINGS.fingerprint))
+            outside.machines[f"n{made}"] = IDLE
+        elif second % 600 == 0:
+            outside.servers, outside.machines = outside.servers[:1], {"a": BUSY}
+    assert made == 2
+
+
+def whole_slot(memory: int) -> dict[str, Any]:
+    return {"TotalSlotCpus": 1, "TotalSlotMemory": memory, "TotalSlotDisk": 4000}
+
+
 def test_the_newest_slaves_teach_and_each_is_asked_every_five_minutes(outside: Outside) -> None:
     memory, names = Memory(), [f"s{number}" for number in range(TEACHERS + 2)]
     for number, name in enumerate(names):

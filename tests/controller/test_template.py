@@ -53,6 +53,24 @@ def test_gpus_without_number_are_none() -> None:
     assert template.learned(ad)["GPUs"] == 0
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 1e300, 2**62, -(2**63), [1]])
+def test_what_no_ad_can_hold_is_not_learned(value: object) -> None:
+    ad = {"TotalSlotCpus": 8, "TotalSlotMemory": 1900, "TotalSlotDisk": 4000, "HasEvil": value, "HasGood": 1.5}
+    learned = template.learned(ad)
+    assert ("HasEvil" in learned, learned["HasGood"], template.usable(learned)) == (False, 1.5, True)
+
+
+@pytest.mark.parametrize(
+    ("several", "offered"),
+    [([3900], 3900), ([5, 4000], 4000), ([3900, 3900, 4000], 3900), ([3900, 4000, 4000], 4000), ([5, 9, 9**9], 9)],
+)
+def test_a_new_slave_is_as_large_as_most_are(several: list[int], offered: int) -> None:
+    """Not as the largest is: what is asked for by that would bring slave after slave that is too small."""
+    learned = [template.learned({"TotalSlotCpus": 8, "TotalSlotMemory": m, "TotalSlotDisk": 4000}) for m in several]
+    best = template.best(learned)
+    assert (best["Memory"], best["TotalSlotMemory"]) == (offered, offered)
+
+
 def test_the_best_of_several_slaves_is_what_a_new_one_offers() -> None:
     newest = {"Disk": 5, "HasDocker": False, "CondorVersion": "24"}
     older = {"Disk": 4000, "HasDocker": True, "CondorVersion": "23", "HasJava": True}
