@@ -65,13 +65,18 @@ class JobGroup:
     kind: str = ""
     """What tells them from others of the same request, as their owner and requirements do; opaque."""
     beside: str = ""
-    """The slave that is free, when they are unmatched."""
+    """A slave that they didn't start on, when they are unmatched or tried."""
     again_at: datetime | None = None
-    """When unmatched jobs count again."""
+    """When one of the unmatched jobs is tried; None while one is."""
     owner: str = ""
     """Whose they are; empty where that makes no difference."""
     elsewhere: bool = False
     """Whether they don't start on the slaves that are in the pool, whatever room these have, and may on others."""
+
+    @property
+    def tried(self) -> bool:
+        """Whether this is the job that is to show whether unmatched ones start on a new slave."""
+        return self.elsewhere and bool(self.beside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,7 +212,9 @@ def observe(cloud: Cloud, view: View, settings: Shared, memory: Memory, now: dat
     slaves = put_together(Parts(view.slaves, servers, machines, running, silent, settings.fingerprint), memory, now)
     memory.unsettled = any(slave.phase not in (Phase.IDLE, Phase.BUSY) for slave in slaves)
     _learn(slaves, settings, memory, now)
-    jobs = memory.watch.look(jobs, tuple(s for s in slaves if s.name in heard), settings.offer.jobs, now)
+    jobs = memory.watch.look(
+        jobs, tuple(s for s in slaves if s.name in heard), settings.offer.jobs, now, settings.fingerprint
+    )
     return Snapshot(
         jobs,
         slaves,

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from controller.decide import decide
+from controller.free_slaves import LONE_PATIENCE
 from controller.model import JobGroup, Limits, Phase, Room, Seconds, Slave, Snapshot
-from controller.unmatched import FIRST_PAUSE, LONE_PATIENCE, LONGEST_PAUSE, Watch
+from controller.unmatched import FIRST_PAUSE, LONGEST_PAUSE, Watch
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 JOB, OFFER, PLACES = Room(1, 500, 1000), Room(4, 4000, 10**7), 4
@@ -157,6 +158,33 @@ def test_jobs_of_others_that_start_on_the_slave_of_a_try_dont_bring_it_another_o
     pool.others = 2 * PLACES + 1
     pool.play(6 * HOUR)
     assert pool.created - before <= 3 + 8, "three for them, and one a pause"
+
+
+@pytest.mark.parametrize("kinds", [40, 200])
+def test_a_limit_on_jobs_of_many_kinds_costs_one_idle_slave_a_pause_too(kinds: int) -> None:
+    pool = Played(50 * kinds, 10**7, limit=lambda _: 4, kinds=kinds)
+    pool.play(4 * HOUR)
+    assert pool.created <= 20 + 6
+
+
+def test_kinds_that_come_one_after_the_other_are_tried_together_in_the_end() -> None:
+    pool = Played(4, 10**7, limit=lambda _: 4)
+    for _ in range(30):
+        pool.waiting, pool.kinds = pool.waiting + 2, pool.kinds + 1
+        pool.play(100)
+    pool.play(2 * HOUR)
+    before = pool.created
+    pool.play(6 * HOUR)
+    assert pool.created - before <= 6
+
+
+def test_a_limit_on_many_kinds_that_is_lifted_brings_slaves_as_soon() -> None:
+    lifted = 3 * HOUR
+    pool = Played(10_000, 3000, limit=lambda now: 12 if now < lifted else 10**6, most=120, kinds=40)
+    pool.play(lifted)
+    assert len(pool.servers) <= 4
+    pool.play(int(LONGEST_PAUSE.total_seconds()) + 10 * 60)
+    assert pool.running == 120 * PLACES
 
 
 def test_a_limit_that_is_lifted_fills_the_slots_that_stood_free_and_brings_slaves_at_once() -> None:

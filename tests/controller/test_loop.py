@@ -17,6 +17,7 @@ from cluster.report import Shared
 from controller import command, loop, pool
 from controller.apply import Outcome, Tools
 from controller.errors import LockedError, OutsideError
+from controller.free_slaves import Standing
 from controller.journal import Journal
 from controller.loop import LOCK_PAUSE, STATE_EVERY, UNRECOVERED, WITHOUT_STATE, Loop, Rest
 from controller.memory_file import MemoryFile
@@ -29,7 +30,6 @@ from controller.requests import Requests
 from controller.servers import Server
 from controller.state import View
 from controller.status import Status
-from controller.unmatched import Standing
 from tests.controller.made_up import SETTINGS
 
 GROWING = frozenset({Trouble.UPDATES})
@@ -509,7 +509,7 @@ def test_htcondor_is_asked_to_look_again_at_jobs_that_it_may_have_lost_sight_of(
     monkeypatch.setattr(loop, "observe", lambda *_: Snapshot(unknown=unknown))
     bench.loop.memory.watch.waiting = {(Room(1, 100, 10), ""): bench.now - timedelta(hours=1)}
     idle = Standing("a", bench.now - timedelta(hours=1), 0, Room(2, 2000, 100), busy=False)
-    bench.loop.memory.watch.standing = {"a": idle}
+    bench.loop.memory.watch.slaves.standing = {"a": idle}
     bench.tick()
     bench.tick()
     assert len(calls) == asked

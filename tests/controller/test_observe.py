@@ -606,6 +606,18 @@ def test_a_slave_that_the_pool_has_not_heard_from_lately_proves_nothing(outside:
         assert [group.unmatched for group in seen[-1].jobs] == [unmatched]
 
 
+def test_what_slaves_of_earlier_settings_proved_is_tried_again_with_new_ones(outside: Outside) -> None:
+    outside.groups = (JobGroup(Room(1, 100, 10), idle=3, ripe=0),)
+    outside.servers = [replace(server(name), made_from=SETTINGS.fingerprint) for name in ("a", "b")]
+    outside.machines, memory, cloud = dict.fromkeys(("a", "b"), IDLE), Memory(), cast("Any", outside)
+    tried = []
+    for second, settings in ((0, SETTINGS), (60, SETTINGS), (65, SETTINGS.model_copy(update={"jobs_per_slave": 1}))):
+        state = View({"a": "id-a", "b": "id-b"})
+        seen = observe(cloud, state, settings, memory, NOW + timedelta(seconds=second))
+        tried.append([group.tried for group in seen.jobs if not group.unmatched])
+    assert tried == [[False], [], [True]]
+
+
 def test_a_slave_that_the_pool_has_not_heard_from_lately_is_no_room(outside: Outside) -> None:
     """Its host may be dead: HTCondor believes its ad for a quarter of an hour, and jobs would wait for it."""
     outside.servers = [replace(server("a"), made_from=SETTINGS.fingerprint)]

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.free_slaves import LONE_PATIENCE, PATIENCE
 from controller.model import JobGroup, Phase, Room, Slave
-from controller.unmatched import FIRST_PAUSE, LONE_PATIENCE, LONGEST_PAUSE, PATIENCE, Watch
+from controller.unmatched import FIRST_PAUSE, LONGEST_PAUSE, Paused, Watch
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SMALL, LARGE = Room(1, 500, 1000), Room(8, 500, 1000)
@@ -127,6 +128,7 @@ def test_one_is_tried_when_they_have_taken_the_last_slot_that_stood_free() -> No
     tried, rest = pool.watch.look((replace(many, idle=29),), (full,), 2, pool.now)
     assert (tried.idle, tried.ripe, tried.unmatched, tried.elsewhere) == (1, 1, False, True)
     assert (rest.idle, rest.ripe, rest.unmatched, rest.again_at) == (28, 19, True, None)
+    assert tried.tried
 
 
 def test_as_many_more_count_as_have_started_on_slaves_that_have_joined_since() -> None:
@@ -142,7 +144,7 @@ def test_as_many_more_count_as_have_started_on_slaves_that_have_joined_since() -
     half = replace(third, jobs=1, free=SMALL)
     assert pool.counted(replace(jobs, idle=18), SLAVE, full, half, after=LONE_PATIENCE) == 4, "room that none can use"
     assert pool.counted(replace(jobs, idle=5), SLAVE, full, third, after=timedelta(seconds=5)) == 5
-    assert pool.watch.stuck == {}, "all of it"
+    assert pool.watch.held == {}, "all of it"
     assert not pool.unmatched(jobs, SLAVE, after=timedelta(seconds=5)), "what stood there before proves nothing"
 
 
@@ -154,8 +156,8 @@ def test_they_are_unmatched_for_longer_when_a_slave_that_has_joined_since_stands
         assert pool.unmatched(JOBS, SLAVE, after=timedelta(seconds=30))
     else:
         assert pool.unmatched(JOBS, SLAVE, joined, after=LONE_PATIENCE)
-    (stuck,) = pool.watch.stuck.values()
-    assert (stuck.slave, stuck.times, stuck.until) == ("new", 2, pool.now + 2 * FIRST_PAUSE)
+    (held,) = pool.watch.held.values()
+    assert held == Paused(pool.now + 2 * FIRST_PAUSE, "new", times=2)
 
 
 def test_where_slots_are_still_being_given_out_those_that_stand_free_prove_nothing() -> None:
@@ -168,6 +170,17 @@ def test_where_slots_are_still_being_given_out_those_that_stand_free_prove_nothi
         assert pool.counted(jobs, *taken, *free[number:], after=timedelta(seconds=5)) == jobs.idle
 
 
+def test_jobs_that_start_where_others_end_dont_hide_that_slots_stand_free() -> None:
+    """Under a limit: with as many running as before, HTCondor isn't still giving out slots."""
+    pool, jobs, other, unmatched = Pool(), replace(JOBS, idle=900), replace(SLAVE, name="o"), False
+    for number in range(6):
+        ends, starts = (SLAVE, other) if number % 2 else (other, SLAVE)
+        slaves = (replace(ends, jobs=1), replace(starts, jobs=2, free=SMALL), replace(IDLE, name="c"))
+        jobs = replace(jobs, idle=jobs.idle - 1)
+        unmatched = pool.unmatched(jobs, *slaves, after=timedelta(seconds=90), places=3)
+    assert unmatched
+
+
 def tried() -> Pool:
     """A pool with jobs that are unmatched beside a busy slave, at the end of their pause."""
     pool = Pool()
@@ -175,6 +188,75 @@ def tried() -> Pool:
     assert pool.unmatched(JOBS, SLAVE, after=PATIENCE)
     pool.unmatched(JOBS, SLAVE, after=FIRST_PAUSE)
     return pool
+
+
+def test_of_several_kinds_one_is_tried_and_what_it_brings_tells_of_all() -> None:
+    watch, kinds = Watch(), tuple(replace(JOBS, kind=str(number)) for number in range(4))
+
+    def counted(*slaves: Slave, seconds: float) -> list[str]:
+        groups = watch.look(kinds, slaves, 2, START + timedelta(seconds=seconds))
+        return [group.kind for group in groups if group.tried]
+
+    def paused() -> list[int]:
+        return [held.times for held in watch.held.values() if isinstance(held, Paused)]
+
+    pause, new = (PATIENCE + FIRST_PAUSE).total_seconds(), replace(IDLE, name="new")
+    counted(SLAVE, seconds=0)
+    assert (counted(SLAVE, seconds=60), paused()) == ([], [1, 1, 1, 1])
+    assert counted(SLAVE, seconds=pause) == ["0"]
+    assert counted(SLAVE, seconds=pause + 50) == ["0"]
+    assert counted(SLAVE, new, seconds=pause + 60) == []
+    assert counted(SLAVE, new, seconds=pause + 359) == []
+    assert (counted(SLAVE, new, seconds=pause + 360), paused()) == ([], [2, 2, 2, 2])
+
+
+def test_a_kind_that_starts_on_what_another_one_brought_counts_beside_it() -> None:
+    watch, kinds = Watch(), tuple(replace(JOBS, kind=kind) for kind in "ab")
+    for seconds in (0, 60, 360):
+        watch.look(kinds, (SLAVE,), 2, START + timedelta(seconds=seconds))
+    full = replace(SLAVE, name="new", jobs=2, free=Room(0, 1000, 8000))
+    left = (kinds[0], replace(kinds[1], idle=1))
+    groups = watch.look(left, (SLAVE, full), 2, START + timedelta(seconds=420))
+    assert [(g.kind, g.idle, g.tried) for g in groups if not g.unmatched] == [("a", 1, True), ("b", 1, False)]
+
+
+def test_kinds_whose_slave_is_too_small_for_others_dont_keep_these_from_their_turn() -> None:
+    watch, other = Watch(), replace(JOBS, request=LARGE, kind="large")
+    wide = replace(SLAVE, free=LARGE)
+    for seconds in (0, 60, 360):
+        watch.look((JOBS, other), (wide,), 20, START + timedelta(seconds=seconds))
+    new = replace(IDLE, name="new")
+    turns = []
+    for seconds in (420, 719, 720):
+        groups = watch.look((JOBS, other), (wide, new), 20, START + timedelta(seconds=seconds))
+        turns.append([group.kind for group in groups if group.tried])
+    assert turns == [[], [], ["large"]]
+
+
+def test_a_kind_that_was_found_later_is_tried_with_the_first() -> None:
+    watch, late = Watch(), replace(JOBS, kind="late")
+    for seconds, kinds in ((0, (JOBS,)), (60, (JOBS,)), (200, (JOBS, late)), (260, (JOBS, late)), (360, (JOBS, late))):
+        watch.look(kinds, (SLAVE,), 2, START + timedelta(seconds=seconds))
+    new = replace(IDLE, name="new")
+    for seconds in (420, 720):
+        watch.look((JOBS, late), (SLAVE, new), 2, START + timedelta(seconds=seconds))
+    assert {type(held) for held in watch.held.values()} == {Paused}
+    assert {held.times for held in watch.held.values()} == {2}
+
+
+def test_settings_that_have_changed_end_every_pause() -> None:
+    """What was mended in them may have been what held the jobs."""
+    watch, seconds, counted = Watch(), 0, []
+    for seconds, slave, settings in (
+        (0, SLAVE, "old"),
+        (60, SLAVE, "old"),
+        (65, SLAVE, "old"),
+        (70, replace(SLAVE, outdated=True), "new"),
+        (75, replace(SLAVE, outdated=True), "new"),
+    ):
+        groups = watch.look((JOBS,), (slave,), 2, START + timedelta(seconds=seconds), settings)
+        counted.append(sum(group.idle for group in groups if not group.unmatched))
+    assert counted == [3, 0, 0, 1, 1]
 
 
 def test_they_are_tried_after_a_while_that_doubles() -> None:
