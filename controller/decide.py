@@ -4,6 +4,10 @@ Five steps: broken slaves go at once; the demand is packed into the free room of
 those on their way, then of drained ones, then into new ones; drained slaves that something was packed into are revived,
 and those that `minSlaves` lacks; the number of new ones is held within the limits; slaves that nothing was packed into
 go when they have been idle for long enough. A slave with a claimed slot is never removed.
+
+Two kinds of demand are packed last, and into slaves on their way and new ones only: jobs that need room `elsewhere`, as
+they don't start on the slaves that are there (`controller.unmatched`); and, before any slave has told how many GPUs it
+has, one job that stands for those with GPUs (`lesson`).
 """
 
 from collections import Counter
@@ -188,7 +192,7 @@ def pack(need: Need, sound: tuple[Slave, ...], limits: Limits, elsewhere: Need =
         for s in sorted(open_to_jobs, key=lambda s: (order[s.phase], s.outdated, s.idle_for, s.name))
     ]
     new: list[_Bin] = []
-    _fill((*need, *spare((*need, *elsewhere), sound, limits)), rooms, new, limits)
+    _fill((*need, *spare(need, sound, limits)), rooms, new, limits)
     coming = [room for room in (*rooms, *new) if room.coming]
     _fill((*elsewhere, *lesson((*need, *elsewhere), sound, limits)), coming, new, limits)
     jobs = sum(count for _, count in (*need, *elsewhere))
@@ -241,7 +245,7 @@ def revivals(packing: Packing, sound: tuple[Slave, ...], limits: Limits) -> tupl
 def spare(need: Need, sound: tuple[Slave, ...], limits: Limits) -> Need:
     """What to keep room for beside the jobs that wait: as many jobs as `spareSlots` says, each of a slot's share.
 
-    Only while any job waits or runs: slots that nobody uses go as all idle ones do.
+    Only while any job runs or waits for one of the slaves: slots that nobody uses go as all idle ones do.
     """
     if limits.spare_slots and (need or any(slave.phase is Phase.BUSY for slave in sound)):
         return ((limits.share, limits.spare_slots),)
@@ -271,10 +275,14 @@ def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
 ) -> tuple[int, tuple[Reason, ...]]:
     """How many slaves to make now, within the limits, and what held it back.
 
-    `taken` of the `maxSlaves` places are occupied: by the living slaves, and by others that can't be removed yet.
+    `taken` of the `maxSlaves` places are occupied: by the living slaves, and by others that can't be removed yet. That
+    there is none for the slave of a job that is tried, and for nothing else, is nothing that people could mend.
     """
     away = sum(_may_be_back(slave, now) for slave in living)
-    wanted = max(packing.new - away, limits.min_slaves - len(living))
+    lacking = limits.min_slaves - len(living)
+    wanted = max(packing.new - away, lacking)
+    only_tried = packing.jobs == 1 and any(group.tried for group in seen.jobs)
+    needed = max(packing.new - away - only_tried, lacking)
     if wanted <= 0:
         return 0, (_content(packing, living, seen, away),)
     if wait := backing_off(seen, now, *GROWTH):
@@ -283,7 +291,7 @@ def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
         return 0, (Reason(Why.BLIND, f"no slave is made while {seen.quota_unread}"),)
     held: tuple[Reason, ...] = ()
     create = min(wanted, limits.max_slaves - taken)
-    if create < wanted:
+    if create < needed:
         held += (
             Reason(
                 Why.AT_MAXIMUM,
@@ -292,14 +300,15 @@ def growth(  # noqa: PLR0913, PLR0917 - all that it depends on
         )
     if seen.quota_left is not None and seen.quota_left < create:
         create = seen.quota_left
-        held += (
-            Reason(Why.AT_QUOTA, f"requesting {create} (out of desired {wanted}): the quota has no room for more"),
-        )
+        if create < needed:
+            held += (
+                Reason(Why.AT_QUOTA, f"requesting {create} (out of desired {wanted}): the quota has no room for more"),
+            )
     if create > BATCH:
         create = BATCH
         held += (Reason(Why.BATCH, f"requesting {BATCH} (out of desired {wanted}): an update makes no more at once"),)
     if create <= 0:
-        return 0, held
+        return 0, held or (Reason(Why.ENOUGH, "a job is tried with a new slave when there is a place for one"),)
     if packing.new:
         return create, (Reason(Why.GROW, _grows(packing, limits)), *held)
     return create, (Reason(Why.MINIMUM, f"{len(living)} slaves, minSlaves is {limits.min_slaves}"), *held)
@@ -478,8 +487,8 @@ def hopeless(jobs: tuple[JobGroup, ...]) -> tuple[Reason, ...]:
     stuck = (
         Reason(
             Why.UNMATCHED,
-            f"{g.idle} jobs ({g.request.cpus} CPUs, {g.request.memory_mib} MiB) don't start although {_free(g)}:"
-            f" a limit or a requirement holds them - condor_q -better-analyze{_again(g)}",
+            f"{g.idle} jobs ({g.request.cpus} CPUs, {g.request.memory_mib} MiB) didn't start beside"
+            f" {g.beside or 'a free slot'}: a limit or a requirement holds them - condor_q -better-analyze{_again(g)}",
         )
         for g in jobs
         if g.unmatched and not g.impossible
@@ -487,11 +496,6 @@ def hopeless(jobs: tuple[JobGroup, ...]) -> tuple[Reason, ...]:
     return (*never, *stuck)
 
 
-def _free(group: JobGroup) -> str:
-    return f"{group.beside} is free" if group.beside else "a slot is free"
-
-
 def _again(group: JobGroup) -> str:
-    if group.again_at is None:
-        return ""
-    return f" - or {group.beside} is out of reach; they count again at {group.again_at:%H:%M:%S}"
+    when = f"at {group.again_at:%H:%M:%S}" if group.again_at else "with a new slave"
+    return f" - or it was out of reach; one of them is tried {when}"

@@ -487,8 +487,29 @@ def test_a_gpu_in_use_is_no_room() -> None:
 def test_unmatched_jobs_say_beside_which_slave_and_when_they_count_again() -> None:
     waiting = replace(jobs(9), unmatched=True, beside="a", again_at=NOW + timedelta(minutes=5))
     (said,) = [str(r) for r in decide(Snapshot(jobs=(waiting,)), LIMITS, NOW).reasons if r.why is Why.UNMATCHED]
-    assert "although a is free" in said
-    assert said.endswith("or a is out of reach; they count again at 12:05:00")
+    assert "didn't start beside a: a limit" in said
+    assert said.endswith("or it was out of reach; one of them is tried at 12:05:00")
+    said = str(decide(Snapshot(jobs=(replace(waiting, again_at=None),)), LIMITS, NOW).reasons[-1])
+    assert said.endswith("one of them is tried with a new slave")
+
+
+TRIED = replace(jobs(1), elsewhere=True, beside="a")
+HELD = replace(jobs(8), unmatched=True, beside="a")
+
+
+@pytest.mark.parametrize(("left", "most"), [(0, 4), (None, 1)])
+def test_that_a_tried_job_has_no_place_for_its_slave_asks_nobody_to_raise_a_limit(left: int | None, most: int) -> None:
+    limits, there = replace(LIMITS, min_slaves=1, max_slaves=most), (slave("a", Phase.IDLE, idle_for=99),)
+    plan = decide(Snapshot((TRIED, HELD), there, left), limits, NOW)
+    assert (plan.create, whys(plan)) == (0, [Why.ENOUGH, Why.UNMATCHED])
+    more = decide(Snapshot((TRIED, HELD, jobs(9)), there, left), limits, NOW)
+    assert more.reasons[0].why in {Why.AT_MAXIMUM, Why.AT_QUOTA}
+
+
+def test_a_tried_job_brings_a_slave_past_the_free_one_and_none_to_spare() -> None:
+    there = (slave("a", Phase.IDLE, idle_for=1),)
+    plan = decide(Snapshot((TRIED, HELD), there), replace(LIMITS, spare_slots=4), NOW)
+    assert (plan.create, whys(plan)) == (1, [Why.GROW, Why.UNMATCHED])
 
 
 def outdated(name: str, phase: Phase, *, jobs: int = 0) -> Slave:
