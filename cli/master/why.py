@@ -9,7 +9,7 @@ from typing import Any
 
 from cli.master.condor import Slot
 from cli.show import age, counted
-from controller.model import Phase, Room, Why
+from controller.model import JobGroup, Phase, Room, Why
 from controller.status import NOT_READY, SlaveStatus, Status
 
 ON_MASTER = {7: "scheduler", 9: "grid", 12: "local"}
@@ -33,7 +33,7 @@ MEANING: Mapping[str, tuple[str, str]] = {
         "no slave of this flavor can ever run these jobs",
         "ask for less, or take a larger ecm:slaveFlavor",
     ),
-    Why.UNMATCHED: ("a slot is free for them, and something else holds them", "condor_q -better-analyze JOB"),
+    Why.UNMATCHED: ("a slot was free for them, and something else holds them", "condor_q -better-analyze JOB"),
     Why.REVIVED: ("slaves that were to go are needed again", ""),
     Why.FORGOTTEN: ("the pool listed slaves that are no more", ""),
     Why.STAYS: ("a slave that is to go couldn't be drained or removed", "`ecm explain SLAVE`"),
@@ -136,17 +136,32 @@ def _idle(job: Job, told: Status, slots: list[Slot], for_: str, now: datetime) -
         return Explanation(f"{start}: a {ON_MASTER[job.universe]} job runs on the master, no slave is made for it")
     if never := impossible(job, told):
         return Explanation(f"{start}, and can never run here: {never}", do=MEANING[Why.IMPOSSIBLE][1])
-    return _no_slot(job, told, slots, start, now)
+    return _held(job, told, start) or _no_slot(job, told, slots, start, now)
+
+
+def _held(job: Job, told: Status, start: str) -> Explanation | None:
+    """What else than a lack of slots keeps a job waiting; None when nothing is known to do so."""
+    if refused := _refused(job):
+        why, do = refused
+        return Explanation(f"{start}: {why}: {job.refused}", (_wants(job, told),), do)
+    groups = _possible(job, told)
+    if not groups or not all(map(_is_held, groups)):
+        return None
+    number = sum(group.idle for group in groups)
+    waits = f"{counted(number, 'job')} of its kind" if number > 1 else "it"
+    beside = ", ".join(dict.fromkeys(group.beside for group in groups if group.beside)) or "a free slot"
+    again = min((group.again_at for group in groups if group.again_at), default=None)
+    when = f"is tried again at {again:%H:%M:%S}" if again else "is being tried with a new slave"
+    return Explanation(
+        f"{start}: something else than a lack of slots holds {waits}",
+        (f"no job started beside {beside}, which had room; one {when}", _wants(job, told)),
+        f"condor_q -better-analyze {job.number}",
+    )
 
 
 def _no_slot(job: Job, told: Status, slots: list[Slot], start: str, now: datetime) -> Explanation:
     """Why a job that a slave could run has none."""
-    wants = f"it asks for {_asked(job.request)}"
-    if other := next(filter(None, _alike(job, told)), ""):
-        wants += f"; of jobs that ask for the same, some can never run: {other}"
-    if refused := _refused(job):
-        why, do = refused
-        return Explanation(f"{start}: {why}: {job.refused}", (wants,), do)
+    wants = _wants(job, told)
     if free := [slot for slot in slots if _holds(slot, job, told)]:
         return Explanation(
             f"{start}: {free[0].slave} has room for it, the next negotiation gives it the place (10 s)",
@@ -165,6 +180,25 @@ def _no_slot(job: Job, told: Status, slots: list[Slot], start: str, now: datetim
             meaning, do = MEANING[kind]
             return Explanation(f"{start}: no slot is free, and {meaning}", (reason, wants), do)
     return Explanation(f"{start}: no slot is free yet; the controller has only just seen it", (*told.reasons, wants))
+
+
+def _wants(job: Job, told: Status) -> str:
+    wants = f"it asks for {_asked(job.request)}"
+    if other := next(filter(None, _alike(job, told)), ""):
+        wants += f"; of jobs that ask for the same, some can never run: {other}"
+    held = [_is_held(group) for group in _possible(job, told)]
+    if any(held) and not all(held):
+        wants += "; of jobs that ask for the same, some are held by something else than a lack of slots"
+    return wants
+
+
+def _possible(job: Job, told: Status) -> list[JobGroup]:
+    """The groups that the job may be of."""
+    return [group for group in told.demand if group.request == job.request and not group.impossible]
+
+
+def _is_held(group: JobGroup) -> bool:
+    return group.unmatched or group.tried
 
 
 def _refused(job: Job) -> tuple[str, str] | None:

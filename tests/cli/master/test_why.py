@@ -71,6 +71,30 @@ def test_a_job_that_could_run_is_not_blamed_for_another_of_the_same_request(stat
     assert "of jobs that ask for the same, some can never run: no slave meets their requirements" in answer.because[-1]
 
 
+@pytest.mark.parametrize(
+    ("groups", "says", "tried"),
+    [
+        ({"idle": 9, "unmatched": True, "again_at": NOW}, "holds 9 jobs of its kind", "tried again at"),
+        ({"idle": 1, "elsewhere": True}, "holds it", "being tried with a new slave"),
+    ],
+)
+def test_a_job_that_something_else_holds_says_when_one_is_tried(
+    status: Any, groups: dict[str, Any], says: str, tried: str
+) -> None:
+    held = JobGroup(Room(1, 100, 1000), ripe=0, kind="a", beside="s9", **groups)
+    for slots in ((), (slot(),)):
+        answer = why(job(), status(demand=(held,)), *slots)
+        assert answer.answer.endswith(f"something else than a lack of slots {says}")
+        assert "beside s9" in answer.because[0]
+        assert tried in answer.because[0]
+        assert answer.do == "condor_q -better-analyze 12.0"
+    others = JobGroup(Room(1, 100, 1000), 3, 3, kind="b")
+    told = status(demand=(held, others), reasons=("at maximum: x",))
+    answer = why(job(), told)
+    assert "more slaves are wanted" in answer.answer
+    assert "some are held by something else" in answer.because[-1]
+
+
 def test_a_job_for_gpus_is_compared_with_what_slaves_have(status: Any) -> None:
     limits = replace(status().limits, offer=Room(2, 1920, 10_000_000, 1))
     assert "it asks for 2 GPUs, a slave has 1" in why(job(RequestGPUs=2), status(limits=limits)).answer
