@@ -1,10 +1,11 @@
 """The adapter to OpenStack: this cluster's servers, the room that the quota leaves, the removal of a server by hand."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import keystoneauth1.exceptions as auth_errors
@@ -86,11 +87,24 @@ class Cloud:
             OutsideError: the list is not complete.
         """
         with _translated():
-            return tuple(
-                _server(server)
-                for server in self._connection.compute.servers(details=True)
-                if _slave_of(server) == cluster_id
-            )
+            servers = map(_server, self._listed())
+            return tuple(server for server in servers if server.slave_of == cluster_id)
+
+    def _listed(self) -> Iterator[dict[str, Any]]:
+        """All servers as Nova shows them: openstacksdk takes 5 ms of a core to make an object of each.
+
+        A page is followed by the one after its last server. The address of that, which Nova gives, isn't used: behind a
+        proxy it may be one that only Nova reaches.
+        """
+        query: dict[str, str] = {}
+        while True:
+            answer = self._connection.compute.get("/servers/detail", params=query)
+            sdk_errors.raise_from_response(answer)
+            page = answer.json()
+            yield from page["servers"]
+            if not page["servers"] or not any(link["rel"] == "next" for link in page.get("servers_links", ())):
+                return
+            query = {"marker": page["servers"][-1]["id"]}
 
     def quota_left(self, flavor: Flavor) -> int | None:
         """How many more servers of this flavor the project's quota admits; None when it has no limit.
@@ -118,11 +132,12 @@ class Cloud:
             OutsideError: Nova doesn't say.
         """
         with _translated():
-            try:
-                server = self._connection.compute.get_server(server_id)
-            except sdk_errors.NotFoundException:
+            answer = self._connection.compute.get(f"/servers/{server_id}")
+            if answer.status_code == HTTPStatus.NOT_FOUND:
                 return None
-            return None if server.status in GONE else _server(server)
+            sdk_errors.raise_from_response(answer)
+            server = _server(answer.json()["server"])
+            return None if server.status in GONE else server
 
     def is_off(self, server_id: str) -> bool:
         """Whether Nova has switched this server off, or knows that somebody did.
@@ -159,21 +174,17 @@ class Cloud:
         return answer["output"]
 
 
-def _server(server: Any) -> Server:  # noqa: ANN401 - the SDK's attributes have no types
+def _server(shown: Mapping[str, Any]) -> Server:
+    tags = shown["metadata"]
     return Server(
-        id=server.id,
-        name=server.name,
-        status=server.status,
-        created_at=datetime.fromisoformat(server.created_at),
-        fault=(server.fault or {}).get("message", ""),
-        made_from=server.metadata.get(MADE_FROM_TAG, ""),
-        slave_of=_slave_of(server),
+        id=shown["id"],
+        name=shown["name"],
+        status=shown["status"],
+        created_at=datetime.fromisoformat(shown["created"]),
+        fault=(shown.get("fault") or {}).get("message", ""),
+        made_from=tags.get(MADE_FROM_TAG, ""),
+        slave_of=tags.get(CLUSTER_TAG, "") if tags.get(ROLE_TAG) == "slave" else "",
     )
-
-
-def _slave_of(server: Any) -> str:  # noqa: ANN401 - the SDK's attributes have no types
-    cluster_id: str = server.metadata.get(CLUSTER_TAG, "")
-    return cluster_id if server.metadata.get(ROLE_TAG) == "slave" else ""
 
 
 @contextmanager
