@@ -71,6 +71,9 @@ _SLOT = [
     *("NumDynamicSlots", "NumDynamicSlotsTime", "DaemonStartTime", "MyCurrentTime", "LastHeardFrom"),
     *("Activity", "RemoteOwner", "EnteredCurrentActivity"),
 ]
+_RUNS = 'SlotType =?= "Dynamic" && State =?= "Claimed" && Activity =?= "Busy"'
+"""A slot on which a job runs: on a large pool most are, and of these only the number matters."""
+_RUNNING = ["EcmSlave", "Name", "SlotType"]
 _ADDRESS = ["Name", "MyAddress", "StartdIpAddr"]
 """What the collector files a slot's ad by."""
 _CLOSED_AT = "EcmClosedAt"
@@ -187,9 +190,14 @@ def machines() -> dict[str, Machine]:
         OutsideError: the collector can't be asked.
     """
     with _translated("the collector can't be asked"):
-        ads = htcondor2.Collector().query(htcondor2.AdType.Slot, "EcmSlave =!= undefined", _SLOT)
+        collector = htcondor2.Collector()
+        # In this order: where a job ends between the two, its slot is in both; where one starts, it is in neither, but
+        # its slave knows of it (NumDynamicSlots).
+        running = collector.query(htcondor2.AdType.Slot, f"EcmSlave =!= undefined && {_RUNS}", _RUNNING)
+        ads = collector.query(htcondor2.AdType.Slot, f"EcmSlave =!= undefined && !({_RUNS})", _SLOT)
+    names = {str(_evaluated(ad, "Name")) for ad in ads}
     slots: dict[str, list[Any]] = {}
-    for ad in ads:
+    for ad in (*ads, *(ad for ad in running if str(_evaluated(ad, "Name")) not in names)):
         if isinstance(name := _evaluated(ad, "EcmSlave"), str):
             slots.setdefault(name, []).append(ad)
     return {name: _machine(of_slave, time.time()) for name, of_slave in slots.items() if _whole(of_slave)}
@@ -533,7 +541,8 @@ def _written(ad: Any, name: str) -> Any:  # noqa: ANN401 - the bindings have no 
 
 def _evaluated(ad: Any, name: str) -> object:  # noqa: ANN401 - the bindings have no types
     try:
-        return ad.eval(name) if _written(ad, name) else None
+        written = _written(ad, name)
+        return written.eval(ad) if written else None
     except _UNREADABLE:
         # What refers to itself has no value, either, which HTCondor finds out at each match, too.
         return None

@@ -145,6 +145,29 @@ def test_a_slave_whose_ad_is_odd_is_busy_and_no_harm_to_the_others(
     assert not seen["good"].unreadable
 
 
+def test_of_a_slot_whose_job_runs_no_more_is_asked_than_counts_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all of their ads, a thousand full slaves took a second and more at each look."""
+    whole = WHOLE | {"EcmSlave": "a"}
+    busy = CLAIMED | {"EcmSlave": "a", "Name": "slot1_1@a.pool", "Activity": "Busy"}
+    begins = CLAIMED | {"EcmSlave": "a", "Name": "slot1_2@a.pool"}
+    ended = busy | {"Name": "slot1_3@a.pool"}
+    answers: list[int] = []
+
+    class Collector:
+        there = (whole, busy, begins, ended)
+
+        def query(self, _kind: object, constraint: str, projection: list[str]) -> list[Any]:
+            ads = [ad for ad in map(classad2.ClassAd, self.there) if classad2.ExprTree(constraint).eval(ad)]
+            answers.append(len(projection) * len(ads))
+            self.there = (whole, busy, begins, ended | {"Activity": "Idle"})
+            return [classad2.ClassAd({key: ad[key] for key in projection if key in ad}) for ad in ads]
+
+    monkeypatch.setattr(htcondor2, "Collector", Collector)
+    seen = pool.machines()["a"]
+    assert (seen.jobs, seen.claimed) == (3, True)
+    assert answers[0] <= 2 * 5
+
+
 @pytest.mark.parametrize(
     ("kind", "unreadable"),
     [
