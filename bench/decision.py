@@ -1,8 +1,8 @@
 """How long one tick takes, and how much memory, by the number of idle jobs and of slaves: on a real HTCondor.
 
 Beside it, on the same queue, the two ways that others take: all job ads by the bindings, and what condor_q prints.
-Each way is a process of its own, which counts the idle jobs; its memory is the most that it had. Only OpenStack is
-played here: its list is in memory.
+Each way is a process of its own, which counts the idle jobs; its memory is the most that it had. OpenStack is the
+stand-in, which the controller looks at as at any cloud. Most ticks don't, so those that do are told apart.
 """
 
 import argparse
@@ -22,13 +22,16 @@ import htcondor2
 import controller.__main__  # noqa: F401 - its memory is the whole controller's
 from bench import common
 from bench.realpool import CALL, NoPoolError, RealPool, real_pool
-from bench.rig import watch
+from bench.rig import running, watch
+from bench.rig.openstack import Pace
 from cluster.cloud import Flavor
+from cluster.nodes import MADE_FROM_TAG
 from cluster.report import Shared, SlaveTemplate
+from cluster.servers import CLUSTER_TAG, ROLE_TAG
 from controller.decide import decide
 from controller.loop import limits
 from controller.observe import Memory, observe
-from controller.servers import Server
+from controller.servers import Cloud
 from controller.state import View
 
 JOBS = (1_000, 10_000, 100_000)
@@ -36,6 +39,8 @@ SLAVES = (10, 100, 1_000)
 ROUNDS = 5
 REQUESTS = 50
 """Distinct requests of memory in each of ten submissions."""
+EACH = 8
+"""Jobs on a full slave."""
 CPUS = (1, 1, 1, 2, 4, 8, 1, 1, 1, 1)
 SETTINGS = Shared(
     min_slaves=0,
@@ -62,42 +67,48 @@ MAX_JOBS_SUBMITTED = 1000000
 """
 
 
-class PlayedCloud:
-    """An OpenStack that has just the servers of the slaves."""
-
-    def __init__(self, slaves: int) -> None:
-        now = datetime.now(UTC)
-        self.servers = tuple(
-            Server(f"id-{name}", name, "ACTIVE", now, made_from=SETTINGS.fingerprint) for name in names(slaves)
-        )
-
-    def slaves(self, _cluster_id: str) -> tuple[Server, ...]:
-        return self.servers
-
-    def quota_left(self, _flavor: object) -> int:
-        return 1_000
-
-
 def names(slaves: int) -> list[str]:
     return [f"s{number:04}" for number in range(slaves)]
 
 
+def servers(slaves: int) -> list[dict[str, Any]]:
+    """What was asked of OpenStack for them."""
+    tags = {CLUSTER_TAG: SETTINGS.slave.cluster_id, ROLE_TAG: "slave", MADE_FROM_TAG: SETTINGS.fingerprint}
+    return [{"name": name, "metadata": tags} for name in names(slaves)]
+
+
 def tick(slaves: int, rounds: int) -> dict[str, Any]:
-    """Ticks as the controller does them; the first, which learns what slaves offer, is not counted."""
-    cloud: Any = PlayedCloud(slaves)
-    view, memory = View({name: f"id-{name}" for name in names(slaves)}), Memory()
-    observing, deciding, idle = [], [], 0
-    for _ in range(rounds + 1):
+    """Ticks as the controller does them; the first, which learns what slaves offer, is not counted.
+
+    A round is one that looks at OpenStack, and one right after it that has no need to.
+    """
+    cloud, memory = Cloud(), Memory()
+    view = View({server.name: server.id for server in cloud.slaves(SETTINGS.slave.cluster_id)})
+    if len(view.slaves) != slaves:
+        raise NoPoolError(f"OpenStack has {len(view.slaves)} slaves, not {slaves}")
+    _tick(cloud, view, memory)
+    looks, ticks, nova = [], [], []
+    for _ in range(rounds):
+        memory.updated()
+        looks.append(sum(_tick(cloud, view, memory)[:2]))
+        ticks.append(_tick(cloud, view, memory))
         began = time.perf_counter()
-        seen = observe(cloud, view, SETTINGS, memory, datetime.now(UTC))
-        between = time.perf_counter()
-        if seen.unknown:
-            raise NoPoolError("; ".join(seen.unknown))
-        decide(seen, limits(SETTINGS, memory.offer(SETTINGS)), datetime.now(UTC))
-        observing.append(between - began)
-        deciding.append(time.perf_counter() - between)
-        idle = sum(group.idle for group in seen.jobs)
-    return {"observe": observing[1:], "decide": deciding[1:], "idle": idle}
+        cloud.slaves(SETTINGS.slave.cluster_id)
+        cloud.quota_left(SETTINGS.slave.flavor)
+        nova.append(time.perf_counter() - began)
+    observing, deciding, idle = zip(*ticks, strict=True)
+    return {"observe": observing, "decide": deciding, "idle": idle[-1], "with_nova": looks, "nova": nova}
+
+
+def _tick(cloud: Cloud, view: View, memory: Memory) -> tuple[float, float, int]:
+    """Seconds of looking and of deciding, and the idle jobs."""
+    began = time.perf_counter()
+    seen = observe(cloud, view, SETTINGS, memory, datetime.now(UTC))
+    between = time.perf_counter()
+    if seen.unknown:
+        raise NoPoolError("; ".join(seen.unknown))
+    decide(seen, limits(SETTINGS, memory.offer(SETTINGS)), datetime.now(UTC))
+    return between - began, time.perf_counter() - between, sum(group.idle for group in seen.jobs)
 
 
 def bindings(_slaves: int, rounds: int) -> dict[str, Any]:
@@ -140,6 +151,13 @@ def measure(way: str, slaves: int, rounds: int) -> dict[str, Any]:
     return answer
 
 
+def on_openstack(slaves: int, rounds: int) -> dict[str, Any]:
+    """Our way, with a stand-in of OpenStack that has these slaves."""
+    with running.stand_in(Pace(build=0, delete=0, post=0)) as cloud, running.environment(cloud.environment):
+        cloud.have(servers(slaves))
+        return measure("tick", slaves, rounds)
+
+
 def submit(pool: RealPool, jobs: int) -> None:
     """Adds idle jobs of two users, of 500 requests."""
     for number, cpus in enumerate(CPUS):
@@ -153,11 +171,18 @@ def submit(pool: RealPool, jobs: int) -> None:
 
 
 def advertise(slaves: int) -> None:
-    """Ads of slaves, most of them full, which take no job: they are made up."""
+    """Ads of slaves, and of no others: most of them full, and they take no job, as they are made up."""
     collector = htcondor2.Collector()
-    ads = [classad2.ClassAd(_slot(name, full=number % 20 != 0)) for number, name in enumerate(names(slaves))]
+    others = classad2.ClassAd({"MyType": "Query", "TargetType": "Machine"})
+    others["Requirements"] = classad2.ExprTree("EcmSlave =!= undefined")
+    collector.advertise([others], "INVALIDATE_STARTD_ADS")
+    ads = []
+    for number, name in enumerate(names(slaves)):
+        full = number % 20 != 0
+        ads.append(_slot(name, full=full))
+        ads += [_dynamic(name, job) for job in range(1, EACH + 1) if full]
     for first in range(0, len(ads), 100):
-        collector.advertise(ads[first : first + 100], "UPDATE_STARTD_AD")
+        collector.advertise([classad2.ClassAd(ad) for ad in ads[first : first + 100]], "UPDATE_STARTD_AD")
 
 
 def _slot(name: str, *, full: bool) -> Mapping[str, Any]:
@@ -167,7 +192,7 @@ def _slot(name: str, *, full: bool) -> Mapping[str, Any]:
         "Name": f"slot1@{name}.pool",
         "Machine": f"{name}.pool",
         "EcmSlave": name,
-        "EcmJobs": 8,
+        "EcmJobs": EACH,
         "SlotType": "Partitionable",
         "PartitionableSlot": True,
         "State": "Unclaimed",
@@ -183,7 +208,7 @@ def _slot(name: str, *, full: bool) -> Mapping[str, Any]:
         "TotalSlotCpus": 8,
         "TotalSlotMemory": 15_000,
         "TotalSlotDisk": 80 * 2**20,
-        "NumDynamicSlots": 8 if full else 0,
+        "NumDynamicSlots": EACH if full else 0,
         "NumDynamicSlotsTime": now - 100,
         "DaemonStartTime": now - 1000,
         "MyCurrentTime": now,
@@ -192,6 +217,24 @@ def _slot(name: str, *, full: bool) -> Mapping[str, Any]:
         "Requirements": classad2.ExprTree("START && TARGET.RequestMemory <= Memory"),
         "StartdIpAddr": f"<127.0.0.1:1?sock={name}>",
         "MyAddress": f"<127.0.0.1:1?sock={name}>",
+    }
+
+
+def _dynamic(name: str, job: int) -> Mapping[str, Any]:
+    """What a job's slot differs in from its slave's."""
+    return {
+        **_slot(name, full=True),
+        "Name": f"slot1_{job}@{name}.pool",
+        "SlotType": "Dynamic",
+        "PartitionableSlot": False,
+        "DynamicSlot": True,
+        "State": "Claimed",
+        "Activity": "Busy",
+        "RemoteOwner": "ada@pool",
+        "RemoteUser": "ada@pool",
+        "JobId": f"1.{job}",
+        "Cpus": 1,
+        "Memory": 1_800,
     }
 
 
@@ -217,9 +260,13 @@ def run(jobs: Sequence[int], slaves: Sequence[int], rounds: int) -> tuple[list[t
             for there in slaves:
                 advertise(there)
                 grouped_by_htcondor()
-                ours = measure("tick", there, rounds)
+                ours = on_openstack(there, rounds)
                 rows.append(_row(wanted, f"{there:,}", "this one", ours, ours))
-                results[f"tick_s_{wanted}_{there}"] = round(_whole(ours), 4)
+                results |= {
+                    f"tick_s_{wanted}_{there}": round(_whole(ours), 4),
+                    f"tick_with_nova_s_{wanted}_{there}": round(statistics.median(ours["with_nova"]), 4),
+                    f"nova_look_s_{there}": round(statistics.median(ours["nova"]), 4),
+                }
             others = {way: measure(way, 0, min(3, rounds)) for way in ("bindings", "printed")}
             rows += [_row(wanted, "", way, other, ours) for way, other in others.items()]
             if {other["idle"] for other in (ours, *others.values())} != {wanted}:
@@ -248,7 +295,8 @@ def _row(jobs: int, slaves: str, way: str, measured: Mapping[str, Any], ours: Ma
     spread = f"{min(measured['observe']):.3f}-{max(measured['observe']):.3f}"
     decided_s = f"{decided:.3f}" if decided else ""
     ratio = f"{_whole(measured) / _whole(ours):.1f}"
-    return f"{jobs:,}", slaves, way, f"{seen:.3f}", spread, decided_s, ratio, f"{measured['rss_mb']:.0f}"
+    nova = f"{statistics.median(measured['with_nova']):.3f}" if "with_nova" in measured else ""
+    return f"{jobs:,}", slaves, way, f"{seen:.3f}", spread, decided_s, ratio, nova, f"{measured['rss_mb']:.0f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -262,8 +310,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     small = ((1_000,), (10,), 1)
     rows, results = run(*(small if options.small else (JOBS, SLAVES, ROUNDS)))
-    columns = ("idle jobs", "slaves", "way", "looking, s", "spread", "deciding, s", "ratio", "memory, MiB")
-    common.tell("One tick", columns, rows)
+    looking = ("looking, s", "spread", "deciding, s", "ratio", "with Nova, s", "memory, MiB")
+    common.tell("One tick", ("idle jobs", "slaves", "way", *looking), rows)
     common.save(options.json, {"decision": results})
 
 

@@ -20,9 +20,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 PROJECT, USER, NETWORK, IMAGE, FLAVOR, GROUP = (str(uuid.UUID(int=number)) for number in range(1, 7))
+PAGE = 1000
+"""Servers that one answer has at most, as Nova's max_limit is by default."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Answer = tuple[int, Any]
 
@@ -139,7 +141,7 @@ def _stamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-# --- what is asked, by method and path; {id} stands for a UUID
+# --- what is asked, by method and path; {id} stands for a UUID. What has no body is given the query
 
 
 def _token(cloud: Cloud, _id: str, _body: Any) -> Answer:  # noqa: ANN401 - JSON
@@ -186,8 +188,15 @@ def _make(cloud: Cloud, _id: str, body: Any) -> Answer:  # noqa: ANN401 - JSON
     return 202, {"server": {"id": server.id, "links": [], "adminPass": "x", "security_groups": []}}
 
 
-def _list(cloud: Cloud, _id: str, _body: Any) -> Answer:  # noqa: ANN401 - JSON
-    return 200, {"servers": [cloud.seen(server) for server in cloud.there()]}
+def _list(cloud: Cloud, _id: str, query: Any) -> Answer:  # noqa: ANN401 - as JSON
+    there = cloud.there()
+    marker = query.get("marker")
+    first = next((number for number, server in enumerate(there, start=1) if server.id == marker), 0)
+    page = there[first : first + PAGE]
+    links = []
+    if len(page) == PAGE:
+        links = [{"rel": "next", "href": f"{cloud.url}/compute/v2.1/servers/detail?marker={page[-1].id}"}]
+    return 200, {"servers": [cloud.seen(server) for server in page], "servers_links": links}
 
 
 def _get(cloud: Cloud, server_id: str, _body: Any) -> Answer:  # noqa: ANN401 - JSON
@@ -286,7 +295,8 @@ class _Handler(BaseHTTPRequestHandler):
     cloud: ClassVar[Cloud]
 
     def _answer(self) -> None:
-        path = urlsplit(self.path).path.rstrip("/") or "/"
+        url = urlsplit(self.path)
+        path = url.path.rstrip("/") or "/"
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         found = _UUID.search(path)
         handler = ANSWERS.get(f"{self.command} {_UUID.sub('{id}', path)}")
@@ -294,7 +304,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.cloud.count(self.command, path)
             time.sleep(self.cloud.pace.answer)
         if handler:
-            status, answer = handler(self.cloud, found[0] if found else "", json.loads(body) if body else None)
+            asked = json.loads(body) if body else dict(parse_qsl(url.query))
+            status, answer = handler(self.cloud, found[0] if found else "", asked)
         else:
             status, answer = _missing(path)
             sys.stderr.write(f"no answer to {self.command} {self.path}\n")

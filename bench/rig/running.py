@@ -8,10 +8,11 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.rig.openstack import Pace
 
@@ -70,6 +71,12 @@ class StandIn:
     def reset(self) -> None:
         asked = urllib.request.Request(f"{self.url}/calls", method="DELETE")  # noqa: S310 - loopback
         urllib.request.urlopen(asked, timeout=60).close()  # noqa: S310 - loopback
+
+    def have(self, servers: Iterable[Mapping[str, Any]]) -> None:
+        """Makes servers as they are asked for."""
+        for asked in servers:
+            body = json.dumps({"server": asked}).encode()
+            urllib.request.urlopen(f"{self.url}/compute/v2.1/servers", body, timeout=60).close()  # noqa: S310 - loopback
 
     @property
     def environment(self) -> dict[str, str]:
