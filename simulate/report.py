@@ -37,16 +37,26 @@ def table(results: Sequence[Result]) -> Table:
     return shown
 
 
+def check(path: Path) -> None:
+    """Finds out before the runs, which may take minutes, that a plot could not be made.
+
+    Raises:
+        PlotError: plotly isn't there, or the file isn't named as a page, or has no folder.
+    """
+    if path.suffix not in (".html", ".htm"):
+        raise PlotError(f"no plot - {path} isn't named as a page - name it {path.with_suffix('.html')}")
+    if not path.parent.is_dir():
+        raise PlotError(f"no plot - there is no folder {path.parent} - name another file")
+    if not importlib.util.find_spec("plotly"):
+        raise PlotError("no plot - the Python package plotly isn't installed - pip install 'elastic-condor[plot]'")
+
+
 def plot(results: Sequence[Result], path: Path) -> None:
     """Writes one page that needs no network: slaves, CPUs in use and waiting jobs over the hours of the trace.
 
     Raises:
-        PlotError: plotly isn't there, or the file can't be written, or isn't named as a page.
+        PlotError: the file can't be written.
     """
-    if path.suffix not in (".html", ".htm"):
-        raise PlotError(f"no plot - {path} isn't named as a page - name it {path.with_suffix('.html')}")
-    if not importlib.util.find_spec("plotly"):
-        raise PlotError("no plot - the Python package plotly isn't installed - pip install 'elastic-condor[plot]'")
     from plotly.colors import qualitative  # noqa: PLC0415 - an extra, not always there
     from plotly.subplots import make_subplots  # noqa: PLC0415
 

@@ -8,6 +8,7 @@ with `RAN` for the constraint.
 """
 
 import csv
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,8 @@ def read(path: Path) -> Trace:
         TraceError: the file can't be read, or a line isn't a job.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        # With or without the mark that Windows' programs begin a file with.
+        with path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.DictReader((line.replace(" ", "") for line in file), restval="")
             if missing := sorted(set(COLUMNS) - set(lines.fieldnames or ())):
                 raise TraceError(
@@ -73,7 +75,7 @@ def _job(row: dict[str, str], where: str) -> Job:
         whole = int(cpus), int(memory)
     except (ValueError, OverflowError):
         at, runs, whole = 0.0, 0.0, (0, 0)
-    if not (runs > 0 and min(whole) >= 0 and whole[0] > 0):
+    if not (math.isfinite(at) and 0 < runs < math.inf and min(whole) >= 0 and whole[0] > 0):
         values = ", ".join(f"{column} {row[column] or 'nothing'}" for column in COLUMNS)
         raise TraceError(
             f"{where} is no job that ran - it has {values} - leave such jobs out: condor_history -constraint '{RAN}'"

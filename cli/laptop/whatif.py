@@ -12,6 +12,7 @@ from cluster import cloud, settings
 from cluster.offer import Offer, offer
 from simulate import report as simulated
 from simulate import trace as traces
+from simulate.run import Result
 from simulate.scenario import PLAYED, Scenario, compare
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def simulate(
 
     Example: ecm simulate --trace trace.csv --set maxSlaves=50 --set maxSlaves=50,idleTime=300
     """
+    if plot:
+        simulated.check(plot)
     here = desk(context)
     base = {key: value.text for key, value in here.pulumi.config().items() if value.text is not None}
     sets = {"as set": settings.read(base)} | {change: settings.read(base | changed(change)) for change in changes or ()}
@@ -45,12 +48,14 @@ def simulate(
     results = compare(jobs, {label: Scenario(wanted, _offer(connection, wanted)) for label, wanted in sets.items()})
     if plot:
         simulated.plot(results, plot)
-    plain = [
-        {name: getattr(result, name) for name in result.__dataclass_fields__ if name != "moments"} for result in results
-    ]
-    report(plain, simulated.table(results), as_json=as_json)
+    report([_plain(result) for result in results], simulated.table(results), as_json=as_json)
     if plot and not as_json:
         say(f"The curves are in {plot}.")
+
+
+def _plain(result: Result) -> dict[str, object]:
+    """Without what there is one of for each job or event."""
+    return {name: getattr(result, name) for name in result.__dataclass_fields__ if name not in ("moments", "started")}
 
 
 def changed(change: str) -> dict[str, str]:

@@ -28,6 +28,13 @@ def test_other_columns_and_their_order_dont_matter(tmp_path: Path) -> None:
     assert read(written(tmp_path, text)) == (job(0, 5, 2, 10),)
 
 
+def test_a_file_from_windows_is_a_trace_too(tmp_path: Path) -> None:
+    """It begins with a mark of its encoding."""
+    path = tmp_path / "trace.csv"
+    path.write_bytes(HISTORY.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert len(read(path)) == 2
+
+
 def test_no_jobs_are_a_trace_too(tmp_path: Path) -> None:
     assert read(written(tmp_path, HISTORY.splitlines()[0])) == ()
 
@@ -43,6 +50,9 @@ def test_no_jobs_are_a_trace_too(tmp_path: Path) -> None:
         (HISTORY + "1767225660, 4, 3000, nan\n", "line 4 is no job that ran"),
         (HISTORY + "1767225660, inf, 3000, 5\n", "line 4 is no job that ran"),
         (HISTORY + "1767225660, -1, 3000, 5\n", "line 4 is no job that ran"),
+        (HISTORY + "nan, 4, 3000, 5\n", "line 4 is no job that ran"),
+        (HISTORY + "-inf, 4, 3000, 5\n", "line 4 is no job that ran"),
+        (HISTORY + "1767225660, 4, 3000, inf\n", "line 4 is no job that ran - it has QDate 1767225660, "),
     ],
 )
 def test_what_is_no_trace_is_said_in_one_line(tmp_path: Path, text: str, said: str) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from cli.laptop import whatif
+
 HEADER = "QDate,RequestCpus,RequestMemory,RemoteWallClockTime\n"
 
 
@@ -22,6 +24,7 @@ def test_each_set_of_settings_is_a_line_and_fewer_slaves_mean_longer_waiting(ecm
     as_set, one, eight = json.loads(done.stdout)
     assert [as_set["label"], one["label"], eight["label"]] == ["as set", "maxSlaves=1", "maxSlaves=8,idleTime=60"]
     assert one["boots"] == 1
+    assert {"started", "moments"}.isdisjoint(one), "as long as the trace"
     assert one["wait_mean"] > as_set["wait_mean"] >= eight["wait_mean"]
 
 
@@ -34,10 +37,14 @@ def test_a_table_and_a_plot_for_people(ecm: Any, trace: Path, tmp_path: Path) ->
     assert page.stat().st_size > 1000
 
 
-def test_a_plot_is_a_page(ecm: Any, trace: Path, tmp_path: Path) -> None:
-    done = ecm("simulate", "--trace", str(trace), "--plot", str(tmp_path / "curves.png"))
+@pytest.mark.parametrize(("name", "says"), [("curves.png", "curves.html"), ("nowhere/curves.html", "no folder")])
+def test_a_plot_that_cant_be_is_refused_before_anything_is_played(
+    ecm: Any, trace: Path, name: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whatif, "compare", pytest.fail)
+    done = ecm("simulate", "--trace", str(trace), "--plot", str(trace.parent / name))
     assert done.exit_code == 1
-    assert "curves.html" in done.stderr
+    assert says in done.stderr
 
 
 def test_a_larger_flavor_is_played_as_one(ecm: Any, trace: Path) -> None:
