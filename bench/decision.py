@@ -312,7 +312,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows, results = run(*(small if options.small else (JOBS, SLAVES, ROUNDS)))
     looking = ("looking, s", "spread", "deciding, s", "ratio", "with Nova, s", "memory, MiB")
     common.tell("One tick", ("idle jobs", "slaves", "way", *looking), rows)
-    common.save(options.json, {"decision": results})
+    common.save(options.json, "decision", results)
 
 
 if __name__ == "__main__":

@@ -304,9 +304,11 @@ def _pace(options: argparse.Namespace) -> Pace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.options("Updates of N slaves, beside plain API calls.")
-    parser.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")], default=list(SIZES))
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of sizes below {LARGE}")
-    parser.add_argument("--batch", type=int, default=BATCH, help="slaves that one update makes or removes at most")
+    parser.add_argument("--sizes", type=lambda text: [common.whole(n) for n in text.split(",")], default=list(SIZES))
+    parser.add_argument("--rounds", type=common.whole, default=ROUNDS, help=f"of sizes below {LARGE}")
+    parser.add_argument(
+        "--batch", type=common.whole, default=BATCH, help="slaves that one update makes or removes at most"
+    )
     for each in fields(Pace):
         parser.add_argument(f"--{each.name}", type=type(each.default), default=each.default, help="of the stand-in")
     parser.add_argument("--cloud", action="store_true", help="the cloud of OS_*, with real servers")
@@ -325,7 +327,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "cloud": os.environ.get("OS_AUTH_URL") if options.cloud else "stand-in",
     }
     print(f"{{up_ratio}} up_ratio, exponent {numbers.get('exponent')}".format(**numbers))
-    common.save(options.json, {"growth": numbers})
+    common.save(options.json, "growth", numbers)
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.options("VM hours and waiting: the rule, elastiq's, and the limit.")
     parser.add_argument("--trace", type=Path, action="append", default=[], help="a recorded trace, too (repeatable)")
     parser.add_argument("--first-seed", type=int, default=0, help="other traces of the same kinds, and boot times")
-    parser.add_argument("--idle-time", type=float, default=READY_IDLE, help=f"seconds, of {READY!r}")
+    parser.add_argument("--idle-time", type=common.number, default=READY_IDLE, help=f"seconds, of {READY!r}")
     parser.add_argument("--spare-slots", type=int, default=READY_SLOTS, help=f"of {READY!r}")
     options = parser.parse_args(arguments)
     ready = replace(LIMITS, idle_time=Seconds(options.idle_time), spare_slots=options.spare_slots)
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"largest ratios of {READY!r} to {THEIRS_PUBLISHED!r}, by the median of the seeds and of all seeds:")
     print("VM hours {vm_hours_ratio_max}, {vm_hours_ratio_max_of_seeds};".format(**results), end=" ")
     print("waiting {wait_ratio_max}, {wait_ratio_max_of_seeds}".format(**results))
-    common.save(options.json, {"policy": results})
+    common.save(options.json, "policy", results)
 
 
 if __name__ == "__main__":

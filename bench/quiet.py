@@ -240,7 +240,7 @@ def there(name: str, windows: Sequence[float]) -> list[Meter]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.options("What an hour without jobs takes.")
-    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--minutes", type=common.number, default=5)
     parser.add_argument("--stack", default="", help="of a cluster on the local cloud, at rest")
     options = parser.parse_args(arguments)
     windows = [6.0] if options.small else [WINDOW] * max(1, round(options.minutes * 60 / WINDOW))
@@ -262,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if looks:
         rows.append(("elastiq's looks: CPU, % of a core", f"{statistics.median(looks)}", f"{min(looks)}-{max(looks)}"))
     common.tell(f"Nothing to do, for {numbers['minutes']} minutes", ("", "", "spread"), rows)
-    common.save(options.json, {"quiet": numbers | {"cluster": options.stack or "stand-in"}})
+    common.save(options.json, "quiet", numbers | {"cluster": options.stack or "stand-in"})
 
 
 if __name__ == "__main__":

@@ -215,7 +215,7 @@ def steps(rounds: Sequence[Round]) -> dict[str, list[float]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.options("Reaction of a cluster on the local cloud, beside one plain server.")
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=common.whole, default=20)
     options = parser.parse_args(arguments)
     rounds, limits = [], []
     with cluster() as user:
@@ -245,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "rounds": len(rounds),
     }
     print("create request {create_request_median_s} s, running / limit {running_ratio}".format(**results))
-    common.save(options.json, {"reaction": results})
+    common.save(options.json, "reaction", results)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 results = told("first", demo(Path(cache))) | told("again", demo(Path(cache)))
             finally:
                 set_up()  # .venv names the cache that it was made with
-    common.save(options.json, {"setup": {**common.saved(options.json).get("setup", {}), **results}})
+    common.save(options.json, "setup", {**common.saved(options.json).get("setup", {}), **results})
 
 
 if __name__ == "__main__":

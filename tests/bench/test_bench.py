@@ -29,8 +29,7 @@ def test_each_benchmark_runs_at_a_small_size_and_adds_its_results(
     program(["--small", "--json", str(file)])
     results = json.loads(file.read_text())
     assert results["other"] == 1
-    assert results["machine"]["cpus"] >= 1
-    assert 0 <= results["machine"]["stolen_percent"] <= 100
+    assert 0 <= results[part]["machine"]["stolen_percent"] <= 100
     for key in keys:
         assert reduce(getitem, key.split("."), results[part]) > 0, key
     if part == "quiet":

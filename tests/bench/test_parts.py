@@ -1,17 +1,24 @@
 """What the benchmarks make of what they see: without a cloud, an engine or HTCondor."""
 
+import json
+import re
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+import keystoneauth1.exceptions as auth_errors
+import openstack.exceptions as sdk_errors
 import psutil
+import pulumi.automation as auto
 import pytest
 
-from bench import common, growth, quiet, setup
+from bench import common, growth, policy, quiet, reaction, setup
 from bench.quiet import Meter
 from bench.reaction import MARKS, Sight, steps
 from bench.realpool import NoPoolError
+from controller.errors import OutsideError
 from demo.user import StepFailedError
 
 
@@ -106,7 +113,7 @@ def test_a_benchmark_tells_when_the_host_gave_its_processors_to_others(
     common.tell("", ("",), ())
     said = capsys.readouterr().out
     assert told in said if told else "processors" not in said
-    assert common.machine()["stolen_percent"] == steal
+    assert common.measured_on()["machine"]["stolen_percent"] == steal
 
 
 def test_the_phases_of_the_tests_are_read_from_their_table() -> None:
@@ -135,18 +142,81 @@ def suite_fails() -> NoReturn:
     raise AssertionError
 
 
+def raising(error: Exception) -> Callable[[], NoReturn]:
+    def main() -> NoReturn:
+        raise error
+
+    return main
+
+
 @pytest.mark.parametrize(
     ("main", "line"),
     [
         (failing, "a real HTCondor needs root here"),
         (cloud_is_down, "the local cloud isn't up"),
         (suite_fails, "`false` failed with exit code 1"),
+        (raising(TimeoutError("a round isn't over")), "a round isn't over"),
+        (raising(OutsideError("the schedd can't be asked - no")), "the schedd can't be asked - no"),
+        (raising(sdk_errors.ConfigException("Cloud x was not found")), "Cloud x was not found"),
+        (raising(auth_errors.ConnectFailure("Unable to establish\nmore")), "Unable to establish"),
+        (
+            raising(auto.CommandError(auto._cmd.CommandResult("said", "\nerror: no plugin\n\n", 255))),
+            "error: no plugin",
+        ),
+        (
+            lambda: policy.main(["--trace", "/nonexistent"]),
+            "/nonexistent can't be read - No such file or directory - name a file made by condor_history",
+        ),
     ],
 )
 def test_a_trouble_that_was_foreseen_ends_a_benchmark_with_one_line(main: Callable[[], None], line: str) -> None:
     with pytest.raises(SystemExit) as end:
         common.run(main)
     assert end.value.code == f"bench: {line}"
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "said"),
+    [
+        (reaction.main, ["--rounds", "0"], "isn't a whole number above 0"),
+        (growth.main, ["--sizes", "10,-5"], "-5 isn't a whole number above 0"),
+        (growth.main, ["--rounds", "x"], "isn't a whole number above 0"),
+        (quiet.main, ["--minutes", "nan"], "isn't a number above 0"),
+        (policy.main, ["--json", "/nowhere/results.json"], "there is no folder /nowhere"),
+    ],
+)
+def test_what_cant_be_is_said_before_anything_is_measured(
+    program: Callable[[list[str]], None], arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        program(arguments)
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("text", ["{broken", "[1]"])
+def test_a_file_that_has_no_results_is_left_alone(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "results.json"
+    file.write_text(text)
+    with pytest.raises(SystemExit):
+        policy.main(["--json", str(file)])
+    assert f"{file} has no results of benchmarks" in capsys.readouterr().err
+    assert file.read_text() == text
+
+
+def test_each_part_of_a_file_says_where_and_when_it_was_measured(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    common.save(file, "quiet", {"updates": 0})
+    common.save(file, "growth", {"exponent": 1})
+    results = json.loads(file.read_text())
+    assert set(results) == {"quiet", "growth"}
+    assert (results["quiet"]["updates"], results["growth"]["exponent"]) == (0, 1)
+    for part in results.values():
+        assert part["machine"]["cpus"] >= 1
+        assert datetime.fromisoformat(part["date"]).tzinfo == UTC
+        assert re.fullmatch("[0-9a-f]{40}(-dirty)?|unknown", part["commit"])
 
 
 def test_what_a_failed_suite_says_is_shown(
