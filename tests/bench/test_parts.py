@@ -18,6 +18,7 @@ from bench import common, growth, policy, quiet, reaction, setup
 from bench.quiet import Meter
 from bench.reaction import MARKS, Sight, steps
 from bench.realpool import NoPoolError
+from bench.rig import running
 from controller.errors import OutsideError
 from demo.user import StepFailedError
 
@@ -127,6 +128,13 @@ def test_what_the_tests_say_of_their_progress_is_no_phase() -> None:
         "uv … 18 s\nset-up                     1 s\n"
     )
     assert setup.phases(said) == {"set-up": 1}
+
+
+def test_without_postgresql_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state in a folder is another one to measure."""
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(NoPoolError, match="there is no PostgreSQL for the state - apt-get install postgresql"):
+        running.backend().__enter__()
 
 
 def failing() -> NoReturn:
