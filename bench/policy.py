@@ -7,6 +7,7 @@ whose ratios are the results.
 """
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,8 @@ IDLE = Seconds(600)
 MOST = 50
 LIMITS = Limits(0, MOST, SITE.jobs_per_slave, IDLE, Seconds(600), 0, SITE.offer)
 """Of `OURS`: the defaults."""
-READY_IDLE, READY_SLOTS = Seconds(1200), 4
+READY_IDLE, READY_SLOTS = Seconds(1800), 1
+"""One setting for what is made up and for real pools' logs."""
 THEIR_IDLE = Seconds(3600)
 SEEDS = 5
 OURS = "elastic-condor"
@@ -124,6 +126,23 @@ def largest(runs: Iterable[Mapping[str, Result]], pair: str) -> dict[str, float]
     return {key: max(found[key] for found in each) for key in each[0]}
 
 
+def recorded(paths: Sequence[Path]) -> dict[str, Trace]:
+    """Traces by the names of their files; by the whole paths where a name is taken twice.
+
+    Raises:
+        TraceError: one can't be read.
+        StepFailedError: one has no jobs.
+    """
+    taken = Counter((*WORKLOADS, *(path.name for path in paths)))
+    traces = {}
+    for path in paths:
+        trace = read(path)
+        if not trace:
+            raise StepFailedError(f"{path} has no jobs - take one of a time when some ran")
+        traces[path.name if taken[path.name] == 1 else str(path)] = trace
+    return traces
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = common.options("VM hours and waiting: the rule, elastiq's, and the limit.")
     parser.add_argument("--trace", type=Path, action="append", default=[], help="a recorded trace, too (repeatable)")
@@ -135,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     count, scale = (1, 0.05) if options.small else (SEEDS, 1.0)
     seeds = range(options.first_seed, options.first_seed + count)
     traces = {name: [make(seed, scale) for seed in seeds] for name, make in WORKLOADS.items()}
-    traces |= {path.name: [read(path)] * count for path in options.trace}
+    traces |= {name: [trace] * count for name, trace in recorded(options.trace).items()}
     by_trace: dict[str, Any] = {}
     for name, of_seeds in traces.items():
         runs = [play(trace, seed, ready) for seed, trace in zip(seeds, of_seeds, strict=True)]

@@ -48,11 +48,18 @@ def test_a_clusters_reaction_is_measured_once(tmp_path: Path) -> None:
     assert results["running_ratio"] > 0
 
 
-def test_a_recorded_trace_is_played_beside_the_made_up_ones(tmp_path: Path) -> None:
-    trace, file = tmp_path / "pool.csv", tmp_path / "results.json"
-    trace.write_text("QDate,RequestCpus,RequestMemory,RemoteWallClockTime\n0,1,100,60\n")
-    ready = ("--idle-time", "1800", "--spare-slots", "1")
-    policy.main(["--small", "--trace", str(trace), *ready, "--json", str(file)])
+TRACE = "QDate,RequestCpus,RequestMemory,RemoteWallClockTime\n0,1,100,60\n"
+
+
+def test_recorded_traces_are_played_beside_the_made_up_ones(tmp_path: Path) -> None:
+    """Two of one name in different folders are two."""
+    one, same, other = (tmp_path / name for name in ("one/pool.csv", "two/pool.csv", "other.csv"))
+    for trace in (one, same, other):
+        trace.parent.mkdir(exist_ok=True)
+        trace.write_text(TRACE)
+    file = tmp_path / "results.json"
+    traces = [word for trace in (one, same, other) for word in ("--trace", str(trace))]
+    policy.main(["--small", *traces, "--idle-time", "900", "--spare-slots", "2", "--json", str(file)])
     results = json.loads(file.read_text())["policy"]
-    assert "pool.csv" in results["traces"]
-    assert results["ready"] == {"idle_time": 1800, "spare_slots": 1}
+    assert {str(one), str(same), "other.csv", "bursty"} <= set(results["traces"])
+    assert results["ready"] == {"idle_time": 900, "spare_slots": 2}

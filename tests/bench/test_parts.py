@@ -117,6 +117,13 @@ def test_a_benchmark_tells_when_the_host_gave_its_processors_to_others(
     assert common.measured_on()["machine"]["stolen_percent"] == steal
 
 
+def test_a_trace_without_jobs_is_said_in_one_line(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    trace.write_text("QDate,RequestCpus,RequestMemory,RemoteWallClockTime\n")
+    with pytest.raises(StepFailedError, match=r"trace.csv has no jobs - take one of a time when some ran"):
+        policy.main(["--small", "--trace", str(trace)])
+
+
 def test_the_phases_of_the_tests_are_read_from_their_table() -> None:
     said = "── tests\nset-up                     1 s\nlocal cloud down          22 s\n"
     assert setup.phases(said) == {"set-up": 1, "local cloud down": 22}
