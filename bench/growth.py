@@ -3,7 +3,11 @@
 The engine, the provider, the state in PostgreSQL and the controller's code are the real ones, and an update makes no
 more slaves than the rule has it make; the cloud is a stand-in (bench/rig/openstack.py), or with --cloud the one of the
 environment's OS_* variables. Beside it, in the same run: the same servers made and removed by openstacksdk, as many at
-once. The user's own `pulumi up`, which finds nothing to change, is measured at each size, too.
+once, in a process of its own. The user's own `pulumi up`, which finds nothing to change, is measured at each size, too.
+
+An update's time has the rendering of the slaves' user-data in it, with their tokens, but not the drains that come
+before a removal: there is no HTCondor here. The controller's memory is that of this process, with its code, Pulumi's
+library and what the user's update needs.
 """
 
 import argparse
@@ -12,17 +16,16 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import openstack
 
 from bench import common
-from bench.rig import running, stack, watch
+from bench.rig import plain, running, stack, watch
 from bench.rig.openstack import Pace
 from bench.rig.running import Backend, StandIn
 from cluster.program import Change
@@ -30,15 +33,11 @@ from cluster.report import Shared
 from controller.decide import BATCH
 from controller.state import PARALLEL, State
 
-if TYPE_CHECKING:
-    from openstack.connection import Connection
-
 SIZES = (10, 50, 200, 1000)
 ROUNDS = 3
 LARGE = 500
 """From so many slaves on, which take minutes, one round has to do."""
 PREFIX = "ecm-bench-slave-"
-PATIENCE = 1800
 
 
 @dataclass(frozen=True)
@@ -70,17 +69,19 @@ class Place:
     batch: int
 
 
-def update(changes: Sequence[Change], place: Place) -> Run:
+def update(changes: Iterable[Change], place: Place) -> Run:
     """Runs updates by the controller's own code."""
+    done: list[Change] = []
 
     def change_all() -> None:
         for change in changes:
             place.state.change(change, place.settings.slave, lambda _name: None)
+            done.append(change)
 
-    return replace(_updated(change_all, place), updates=len(changes))
+    return replace(_updated(change_all, place), updates=len(done))
 
 
-def nothing(_new: Mapping[str, str], place: Place) -> Run:
+def nothing(_names: Sequence[str], place: Place) -> Run:
     """The user's own update, which declares every slave that there is, and changes none."""
     return _updated(lambda: stack.up(place.settings, place.work / "user"), place)
 
@@ -90,31 +91,31 @@ def _updated(act: Callable[[], None], place: Place) -> Run:
         place.cloud.reset()
     before = place.backend.written()
     with watch.memory() as memory:
-        run = _timed(act, place)
+        began = time.time()
+        act()
+        ended = time.time()
     after = place.backend.written()
+    run = _told(began, ended, place.cloud)
     return replace(run, files=after.files - before.files, bytes=after.bytes - before.bytes, memory=memory)
 
 
-def _timed(act: Callable[[], None], place: Place) -> Run:
-    """How long it takes, and what the cloud was asked since its calls were last forgotten."""
-    began = time.time()
-    act()
-    seconds = time.time() - began
-    if not place.cloud:
-        return Run(seconds)
-    calls = place.cloud.calls()
+def _told(began: float, ended: float, cloud: StandIn | None) -> Run:
+    """How long it took, and what the cloud was asked since its calls were last forgotten."""
+    if not cloud:
+        return Run(ended - began)
+    calls = cloud.calls()
     asked = calls.first.get("POST /compute/v2.1/servers")
     return Run(
-        seconds,
+        ended - began,
         calls=calls.total,
         request=asked - began if asked else None,
         built=calls.built - began if calls.built else None,
     )
 
 
-def grow(new: Mapping[str, str], place: Place) -> Run:
-    made = [{name: new[name] for name in part} for part in parts(sorted(new), place.batch)]
-    return update([Change(part, frozenset(), place.settings.fingerprint) for part in made], place)
+def grow(names: Sequence[str], place: Place) -> Run:
+    made = (stack.slaves(part, place.settings) for part in parts(names, place.batch))
+    return update((Change(new, frozenset(), place.settings.fingerprint) for new in made), place)
 
 
 def parts(names: Sequence[str], size: int) -> list[Sequence[str]]:
@@ -122,68 +123,39 @@ def parts(names: Sequence[str], size: int) -> list[Sequence[str]]:
     return [names[start : start + size] for start in range(0, len(names), size)]
 
 
-def one_less(new: Mapping[str, str], place: Place) -> Run:
+def one_less(names: Sequence[str], place: Place) -> Run:
     """The smallest change of a stack that has all the others."""
-    return update([Change({}, frozenset([min(new)]))], place)
+    return update([Change({}, frozenset(names[:1]))], place)
 
 
-def shrink(new: Mapping[str, str], place: Place) -> Run:
+def shrink(names: Sequence[str], place: Place) -> Run:
     """Removes the rest."""
-    rest = sorted(new)[1:]
-    return update([Change({}, frozenset(part)) for part in parts(rest, place.batch)], place)
+    return update([Change({}, frozenset(part)) for part in parts(names[1:], place.batch)], place)
 
 
-def raw_grow(new: Mapping[str, str], place: Place) -> Run:
-    """The same servers by openstacksdk, as many at once as an update makes."""
-    template = place.settings.slave
-
-    def make(connection: "Connection", name: str) -> None:
-        server = connection.compute.create_server(
-            name=name,
-            image_id=template.image_id,
-            flavor_id=template.flavor.id,
-            key_name=template.key_name,
-            networks=[{"uuid": template.network_id}],
-            security_groups=[{"name": template.security_group}],
-            metadata={"ecm-bench": "raw"},
-            user_data=new[name],
-        )
-        connection.compute.wait_for_server(server, wait=PATIENCE)
-
-    return _raw(make, sorted(new), place)
+def raw_grow(names: Sequence[str], place: Place) -> Run:
+    new = stack.slaves(names, place.settings)
+    return _raw(lambda: plain.apart(plain.grow, new, place.settings.slave, PARALLEL), place)
 
 
-def raw_shrink(_new: Mapping[str, str], place: Place) -> Run:
-    def remove(connection: "Connection", server_id: str) -> None:
-        server = connection.compute.get_server(server_id)
-        connection.compute.delete_server(server)
-        connection.compute.wait_for_delete(server, wait=PATIENCE)
-
-    listed = openstack.connect().compute.servers(details=True)
-    return _raw(remove, [server.id for server in listed if server.metadata.get("ecm-bench") == "raw"], place)
+def raw_shrink(_names: Sequence[str], place: Place) -> Run:
+    return _raw(lambda: plain.apart(plain.shrink, PREFIX, PARALLEL), place)
 
 
-def _raw(act: "Callable[[Connection, str], None]", names: Sequence[str], place: Place) -> Run:
+def _raw(act: Callable[[], plain.Times], place: Place) -> Run:
     if place.cloud:
         place.cloud.reset()
-    connection = openstack.connect()
-    connection.authorize()
-
-    def all_at_once() -> None:
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            list(pool.map(lambda name: act(connection, name), names))
-
-    return replace(_timed(all_at_once, place), updates=0)
+    return replace(_told(*act(), place.cloud), updates=0)
 
 
 def measure(size: int, rounds: int, place: Place) -> list[dict[str, Run]]:
     """From no slave to `size` and back, by updates and by plain calls in turn; a dictionary for each round."""
-    new = stack.slaves(size, PREFIX, place.settings)
+    names = stack.names(size, PREFIX)
     found = []
     for number in range(rounds if size < LARGE else 1):
         runs = {}
         for act in (raw_grow, raw_shrink, grow, nothing, one_less, shrink):
-            runs[act.__name__] = run = act(new, place)
+            runs[act.__name__] = run = act(names, place)
             print(f"{size}, round {number + 1}, {act.__name__}: {run.seconds:.1f} s", flush=True)
         found.append(runs)
     return found
@@ -226,6 +198,11 @@ def ratios(rounds: Sequence[Mapping[str, Run]], ours: str, raw: str) -> list[flo
     return [runs[ours].seconds / runs[raw].seconds for runs in rounds]
 
 
+def overheads(rounds: Sequence[Mapping[str, Run]], ours: str, raw: str) -> list[float]:
+    """By how many seconds an update takes longer than the plain calls, round by round."""
+    return [runs[ours].seconds - runs[raw].seconds for runs in rounds]
+
+
 def _sooner(rounds: Sequence[Mapping[str, Run]]) -> list[float]:
     """The same of the times until the last server is ACTIVE, when it boots and joins whoever knows of it."""
     return [(runs["grow"].built or 0) / (runs["raw_grow"].built or math.inf) for runs in rounds]
@@ -239,10 +216,13 @@ def typical(rounds: Sequence[Mapping[str, Run]], act: str) -> Run:
 def results(by_size: Mapping[int, Sequence[Mapping[str, Run]]]) -> dict[str, Any]:
     """The numbers for the file."""
     found: dict[str, Any] = {"parallel": PARALLEL, "batch": BATCH}
-    for key, ours, raw in (("up_ratio", "grow", "raw_grow"), ("down_ratio", "shrink", "raw_shrink")):
+    for which, ours, raw in (("", "grow", "raw_grow"), ("down_", "shrink", "raw_shrink")):
+        more = {str(n): statistics.median(overheads(rounds, ours, raw)) for n, rounds in by_size.items()}
+        found[f"{which}overhead_s"] = {n: round(seconds, 2) for n, seconds in more.items()}
+        key = which or "up_"
         each = {str(n): ratios(rounds, ours, raw) for n, rounds in by_size.items()}
-        found[key] = {n: round(statistics.median(values), 3) for n, values in each.items()}
-        found[f"{key}_spread"] = {n: [round(min(values), 3), round(max(values), 3)] for n, values in each.items()}
+        found[f"{key}ratio"] = {n: round(statistics.median(values), 3) for n, values in each.items()}
+        found[f"{key}ratio_spread"] = {n: [round(min(values), 3), round(max(values), 3)] for n, values in each.items()}
     if all(runs["grow"].built for rounds in by_size.values() for runs in rounds):
         found["active_ratio"] = {str(n): round(statistics.median(_sooner(r)), 3) for n, r in by_size.items()}
     for name in ("grow", "nothing", "one_less", "shrink", "raw_grow", "raw_shrink"):
@@ -280,6 +260,7 @@ def show(by_size: Mapping[int, Sequence[Mapping[str, Run]]]) -> None:
                     f"{run.seconds:.1f}",
                     _spread([runs[name].seconds for runs in rounds], 1),
                     f"{raw.seconds:.1f}" if raw else "",
+                    f"{statistics.median(overheads(rounds, name, other)):.1f}" if other else "",
                     f"{statistics.median(pairs):.2f}" if pairs else "",
                     _spread(pairs, 2),
                     f"{run.calls:,}",
@@ -289,7 +270,7 @@ def show(by_size: Mapping[int, Sequence[Mapping[str, Run]]]) -> None:
                     " ".join(f"{run.memory.get(which, 0):.0f}" for which in watch.PROGRAMS),
                 )
             )
-    columns = ("slaves", "s", "spread", "raw s", "ratio", "spread", "calls", "raw", "writes", "MB", "MiB")
+    columns = ("slaves", "s", "spread", "raw s", "more s", "ratio", "spread", "calls", "raw", "writes", "MB", "MiB")
     title = f"Updates of N slaves, {PARALLEL} at once: medians (MiB: engine, provider, controller)"
     common.tell(title, columns, rows)
 

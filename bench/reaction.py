@@ -155,7 +155,7 @@ def limit(user: User, project: Connection, watch: Watch, number: int) -> float:
     """Seconds from a plain request of the same server until its startd is in the collector."""
     settings = Shared.parse(user.outputs()["settings"])
     key = base64.b64decode(user.on_master("sudo base64 -w0 /run/ecm/pool-key"))
-    ((name, user_data),) = stack.slaves(1, f"ecm-raw-{number}-", settings, key).items()
+    ((name, user_data),) = stack.slaves([f"ecm-raw-{number}"], settings, key).items()
     watch.news()
     began = time.time()
     server = project.compute.create_server(

@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -189,14 +189,26 @@ def _make(cloud: Cloud, _id: str, body: Any) -> Answer:  # noqa: ANN401 - JSON
 
 
 def _list(cloud: Cloud, _id: str, query: Any) -> Answer:  # noqa: ANN401 - as JSON
+    page, links = _page(cloud, query)
+    return 200, {"servers": [cloud.seen(server) for server in page], "servers_links": links}
+
+
+def _list_names(cloud: Cloud, _id: str, query: Any) -> Answer:  # noqa: ANN401 - as JSON
+    page, links = _page(cloud, query)
+    return 200, {
+        "servers": [{"id": server.id, "name": server.asked["name"]} for server in page],
+        "servers_links": links,
+    }
+
+
+def _page(cloud: Cloud, query: Mapping[str, str]) -> tuple[list[Server], list[dict[str, str]]]:
+    """What comes after the last server of the page before, and the address of the next page."""
     there = cloud.there()
     marker = query.get("marker")
     first = next((number for number, server in enumerate(there, start=1) if server.id == marker), 0)
     page = there[first : first + PAGE]
-    links = []
-    if len(page) == PAGE:
-        links = [{"rel": "next", "href": f"{cloud.url}/compute/v2.1/servers/detail?marker={page[-1].id}"}]
-    return 200, {"servers": [cloud.seen(server) for server in page], "servers_links": links}
+    more = [{"rel": "next", "href": f"{cloud.url}/compute/v2.1/servers/detail?marker={page[-1].id}"}]
+    return page, more if len(page) == PAGE else []
 
 
 def _get(cloud: Cloud, server_id: str, _body: Any) -> Answer:  # noqa: ANN401 - JSON
@@ -269,6 +281,7 @@ ANSWERS: dict[str, Handler] = {
     "POST /identity/v3/auth/tokens": _token,
     "GET /compute/v2.1": _version("v2.1", "/compute/v2.1/", "2.96"),
     "POST /compute/v2.1/servers": _make,
+    "GET /compute/v2.1/servers": _list_names,
     "GET /compute/v2.1/servers/detail": _list,
     "GET /compute/v2.1/servers/{id}": _get,
     "DELETE /compute/v2.1/servers/{id}": _delete,

@@ -1,5 +1,6 @@
 """A stack like a cluster's, without its master: what the controller's updates need, and nothing that boots."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,10 @@ def release() -> str:
     return payload.release().digest
 
 
-def slaves(count: int, prefix: str, settings: Shared, key: bytes = b"a key of no pool") -> dict[str, str]:
+def names(count: int, prefix: str) -> list[str]:
+    return [f"{prefix}{number:04}" for number in range(count)]
+
+
+def slaves(names: Sequence[str], settings: Shared, key: bytes = b"a key of no pool") -> dict[str, str]:
     """Names and user-data of new slaves, as the controller makes them."""
-    return user_data([f"{prefix}{number:04}" for number in range(count)], settings, key, datetime.now(UTC))
+    return user_data(names, settings, key, datetime.now(UTC))

@@ -88,6 +88,7 @@ def test_growth_is_compared_round_by_round_and_told_by_its_median() -> None:
     numbers = growth.results({10: rounds})
     assert numbers["up_ratio"] == {"10": 1.2}
     assert numbers["up_ratio_spread"] == {"10": [1.2, 1.5]}
+    assert numbers["overhead_s"] == {"10": 10}
     assert (numbers["grow"]["10"]["seconds"], numbers["grow"]["10"]["rounds"]) == (30, [30, 24, 60])
     assert "exponent" not in numbers, "one size tells nothing of growth"
 

@@ -73,7 +73,7 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
 
 
 def test_servers_of_a_killed_update_are_found_by_their_tag_and_the_stack_can_be_changed_again(rig: Rig) -> None:
-    new = stack.slaves(SLAVES, "ecm-bench-slave-", SETTINGS)
+    new = stack.slaves(stack.names(SLAVES, "ecm-bench-slave-"), SETTINGS)
     rig.kill_amid(lambda: rig.change(new), lambda: rig.asked("POST") >= SLAVES // 2)
     while len(left := rig.servers()) < rig.asked("POST"):
         time.sleep(0.1)
@@ -85,12 +85,12 @@ def test_servers_of_a_killed_update_are_found_by_their_tag_and_the_stack_can_be_
     assert not view.pending
     assert not view.slaves, "they are strays now, which the rule removes"
     assert rig.servers() == left, "nobody makes more of them"
-    rig.change(stack.slaves(1, "ecm-bench-slave-next-", SETTINGS))
+    rig.change(stack.slaves(stack.names(1, "ecm-bench-slave-next-"), SETTINGS))
     assert list(rig.state.read().slaves) == ["ecm-bench-slave-next-0000"]
 
 
 def test_an_update_that_is_asked_to_end_notes_what_it_has_made(rig: Rig) -> None:
-    new = stack.slaves(SLAVES, "ecm-bench-slave-", SETTINGS)
+    new = stack.slaves(stack.names(SLAVES, "ecm-bench-slave-"), SETTINGS)
     with ThreadPoolExecutor(1) as worker:
         update = worker.submit(rig.change, new)
         while rig.asked("POST") < SLAVES // 2:
@@ -105,7 +105,7 @@ def test_an_update_that_is_asked_to_end_notes_what_it_has_made(rig: Rig) -> None
 
 
 def test_slaves_that_a_killed_update_has_removed_are_dropped_from_the_state(rig: Rig) -> None:
-    new = stack.slaves(SLAVES, "ecm-bench-slave-", SETTINGS)
+    new = stack.slaves(stack.names(SLAVES, "ecm-bench-slave-"), SETTINGS)
     rig.change(new)
     assert rig.state.read().slaves == rig.servers()
     rig.kill_amid(lambda: rig.change({}, frozenset(list(new)[:4])), lambda: rig.asked("DELETE") >= 2)
@@ -118,7 +118,7 @@ def test_slaves_that_a_killed_update_has_removed_are_dropped_from_the_state(rig:
 
 
 def test_a_slave_in_a_status_that_the_provider_refuses_does_not_keep_the_stack_from_being_recovered(rig: Rig) -> None:
-    rig.change(stack.slaves(2, "ecm-bench-slave-", SETTINGS))
+    rig.change(stack.slaves(stack.names(2, "ecm-bench-slave-"), SETTINGS))
     suspended, deleted = rig.servers().values()
     compute = openstack.connect().compute
     compute.suspend_server(suspended)
