@@ -71,6 +71,11 @@ def names(slaves: int) -> list[str]:
     return [f"s{number:04}" for number in range(slaves)]
 
 
+def full(slaves: int) -> list[str]:
+    """Those that have as many jobs as they can."""
+    return [name for number, name in enumerate(names(slaves)) if number % 20]
+
+
 def servers(slaves: int) -> list[dict[str, Any]]:
     """What was asked of OpenStack for them."""
     tags = {CLUSTER_TAG: SETTINGS.slave.cluster_id, ROLE_TAG: "slave", MADE_FROM_TAG: SETTINGS.fingerprint}
@@ -107,8 +112,11 @@ def _tick(cloud: Cloud, view: View, memory: Memory) -> tuple[float, float, int]:
     between = time.perf_counter()
     if seen.unknown:
         raise NoPoolError("; ".join(seen.unknown))
+    if (busy := sum(slave.running for slave in seen.slaves)) != len(full(len(view.slaves))):
+        raise NoPoolError(f"{busy} of {len(view.slaves)} slaves are seen to run jobs")
+    ready = time.perf_counter()
     decide(seen, limits(SETTINGS, memory.offer(SETTINGS)), datetime.now(UTC))
-    return between - began, time.perf_counter() - between, sum(group.idle for group in seen.jobs)
+    return between - began, time.perf_counter() - ready, sum(group.idle for group in seen.jobs)
 
 
 def bindings(_slaves: int, rounds: int) -> dict[str, Any]:
@@ -170,6 +178,20 @@ def submit(pool: RealPool, jobs: int) -> None:
         )
 
 
+def begin(pool: RealPool, slaves: int) -> str:
+    """Adds jobs that could run on so many slaves; their cluster's id. They are held: see `run_on`."""
+    rows = "".join(f"{name}\n" for name in full(slaves))
+    job = 'executable=/bin/sleep\narguments=9\nhold=true\nMy.RemoteHost="slot1@$(name).pool"\n'
+    return pool.submit("ada", f"{job}queue {EACH} name from (\n{rows})\n").split(".")[0]
+
+
+def run_on(slaves: int, cluster: str) -> None:
+    """Has the schedd say of these jobs that those of so many slaves run."""
+    schedd, these = htcondor2.Schedd(_schedd()), f"ClusterId == {cluster}"
+    schedd.edit(these, "JobStatus", "5")
+    schedd.edit(f"{these} && ProcId < {EACH * len(full(slaves))}", "JobStatus", "2")
+
+
 def advertise(slaves: int) -> None:
     """Ads of slaves, and of no others: most of them full, and they take no job, as they are made up."""
     collector = htcondor2.Collector()
@@ -177,10 +199,10 @@ def advertise(slaves: int) -> None:
     others["Requirements"] = classad2.ExprTree("EcmSlave =!= undefined")
     collector.advertise([others], "INVALIDATE_STARTD_ADS")
     ads = []
-    for number, name in enumerate(names(slaves)):
-        full = number % 20 != 0
-        ads.append(_slot(name, full=full))
-        ads += [_dynamic(name, job) for job in range(1, EACH + 1) if full]
+    busy = set(full(slaves))
+    for name in names(slaves):
+        ads.append(_slot(name, full=name in busy))
+        ads += [_dynamic(name, job) for job in range(1, EACH + 1) if name in busy]
     for first in range(0, len(ads), 100):
         collector.advertise([classad2.ClassAd(ad) for ad in ads[first : first + 100]], "UPDATE_STARTD_AD")
 
@@ -242,7 +264,7 @@ def grouped_by_htcondor(patience: float = 300) -> None:
     """Waits for a negotiation cycle, after which the schedd has grouped all jobs."""
     end = time.monotonic() + patience
     schedd = htcondor2.Schedd(_schedd())
-    while schedd.query("AutoClusterId is undefined", ["ProcId"], limit=1):
+    while schedd.query("JobStatus == 1 && AutoClusterId is undefined", ["ProcId"], limit=1):
         if time.monotonic() > end:
             raise NoPoolError("HTCondor doesn't look at its jobs")
         time.sleep(2)
@@ -254,11 +276,13 @@ def run(jobs: Sequence[int], slaves: Sequence[int], rounds: int) -> tuple[list[t
     results: dict[str, Any] = {}
     queued, ours = 0, {}
     with real_pool(settings=QUEUE) as pool:
+        running_jobs = begin(pool, max(slaves))
         for wanted in jobs:
             submit(pool, wanted - queued)
             queued = wanted
             for there in slaves:
                 advertise(there)
+                run_on(there, running_jobs)
                 grouped_by_htcondor()
                 ours = on_openstack(there, rounds)
                 rows.append(_row(wanted, f"{there:,}", "this one", ours, ours))
