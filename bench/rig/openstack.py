@@ -207,8 +207,9 @@ def _page(cloud: Cloud, query: Mapping[str, str]) -> tuple[list[Server], list[di
     marker = query.get("marker")
     first = next((number for number, server in enumerate(there, start=1) if server.id == marker), 0)
     page = there[first : first + PAGE]
-    more = [{"rel": "next", "href": f"{cloud.url}/compute/v2.1/servers/detail?marker={page[-1].id}"}]
-    return page, more if len(page) == PAGE else []
+    if len(page) < PAGE:
+        return page, []
+    return page, [{"rel": "next", "href": f"{cloud.url}/compute/v2.1/servers/detail?marker={page[-1].id}"}]
 
 
 def _get(cloud: Cloud, server_id: str, _body: Any) -> Answer:  # noqa: ANN401 - JSON

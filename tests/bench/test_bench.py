@@ -14,7 +14,11 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "part", "keys"),
     [
-        (decision.main, "decision", {"tick_s_1000", "rss_mb_1000", "full_query_ratio"}),
+        (
+            decision.main,
+            "decision",
+            {"tick_s_1000", "tick_with_nova_s_1000_10", "nova_look_s_10", "rss_mb_1000", "full_query_ratio"},
+        ),
         (quiet.main, "quiet", {"cpu_percent", "elastiq_looks_cpu_percent"}),
         (policy.main, "policy", {"vm_hours_ratio_max", "wait_ratio_max"}),
         (growth.main, "growth", {"up_ratio.2", "up_ratio.4", "active_ratio.4", "nothing.4.seconds"}),

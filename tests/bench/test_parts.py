@@ -18,6 +18,7 @@ from bench import common, growth, policy, quiet, reaction, setup
 from bench.quiet import Meter
 from bench.reaction import MARKS, Sight, steps
 from bench.realpool import NoPoolError
+from bench.rig import openstack as stand_in
 from bench.rig import running
 from controller.errors import OutsideError
 from demo.user import StepFailedError
@@ -136,6 +137,18 @@ def test_what_the_tests_say_of_their_progress_is_no_phase() -> None:
         "uv … 18 s\nset-up                     1 s\n"
     )
     assert setup.phases(said) == {"set-up": 1}
+
+
+def test_the_stand_in_lists_page_by_page_and_a_full_one_has_a_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a thousand slaves are listed in two, as Nova does it."""
+    monkeypatch.setattr(stand_in, "PAGE", 2)
+    cloud = stand_in.Cloud(stand_in.Pace(), "http://nova")
+    first, second = (cloud.make({"name": name}).id for name in ("a", "b"))
+    for handler in (stand_in.ANSWERS[f"GET /compute/v2.1/servers{more}"] for more in ("", "/detail")):
+        _, page = handler(cloud, "", {})
+        assert [server["id"] for server in page["servers"]] == [first, second]
+        assert page["servers_links"][0]["href"].endswith(f"?marker={second}")
+        assert handler(cloud, "", {"marker": second}) == (200, {"servers": [], "servers_links": []})
 
 
 def test_without_postgresql_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
