@@ -1,6 +1,7 @@
 """What the log says at the start and of new settings."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pulumi.automation as auto
@@ -8,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from cluster.cloud import Flavor
-from controller import checks
+from controller import checks, state
 from controller.errors import OutsideError
 from controller.state import State
 from tests.controller.made_up import SETTINGS
@@ -57,6 +58,7 @@ def test_a_full_disk_is_one_line_and_ends_no_start(tmp_path: Path, monkeypatch: 
     def full(**_: object) -> NoReturn:
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr(state, "Limited", SimpleNamespace)
     monkeypatch.setattr(auto, "LocalWorkspace", full)
     outside: Any = Outside()
     with capture_logs() as lines:

@@ -131,6 +131,7 @@ class Workless:
 def test_a_stack_that_a_full_disk_keeps_from_being_opened_is_opened_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(state, "Limited", SimpleNamespace)
     of_cluster = state.State("organization/ecm/dev", tmp_path)
     with monkeypatch.context() as full:
         full.setattr(auto, "LocalWorkspace", Workless)
