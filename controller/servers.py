@@ -87,8 +87,7 @@ class Cloud:
             OutsideError: the list is not complete.
         """
         with _translated():
-            servers = map(_server, self._listed())
-            return tuple(server for server in servers if server.slave_of == cluster_id)
+            return tuple(_server(shown) for shown in self._listed() if _slave_of(shown) == cluster_id)
 
     def _listed(self) -> Iterator[dict[str, Any]]:
         """All servers as Nova shows them: openstacksdk takes 5 ms of a core to make an object of each.
@@ -136,8 +135,14 @@ class Cloud:
             if answer.status_code == HTTPStatus.NOT_FOUND:
                 return None
             sdk_errors.raise_from_response(answer)
-            server = _server(answer.json()["server"])
-            return None if server.status in GONE else server
+            shown = answer.json()["server"]
+            if shown["status"] in GONE:
+                return None
+            if "metadata" not in shown:
+                raise OutsideError(
+                    f"OpenStack doesn't say what the server {server_id} is - Nova's cell of it may be down"
+                )
+            return _server(shown)
 
     def is_off(self, server_id: str) -> bool:
         """Whether Nova has switched this server off, or knows that somebody did.
@@ -175,16 +180,20 @@ class Cloud:
 
 
 def _server(shown: Mapping[str, Any]) -> Server:
-    tags = shown["metadata"]
     return Server(
         id=shown["id"],
         name=shown["name"],
         status=shown["status"],
         created_at=datetime.fromisoformat(shown["created"]),
         fault=(shown.get("fault") or {}).get("message", ""),
-        made_from=tags.get(MADE_FROM_TAG, ""),
-        slave_of=tags.get(CLUSTER_TAG, "") if tags.get(ROLE_TAG) == "slave" else "",
+        made_from=shown["metadata"].get(MADE_FROM_TAG, ""),
+        slave_of=_slave_of(shown),
     )
+
+
+def _slave_of(shown: Mapping[str, Any]) -> str:
+    tags: Mapping[str, str] = shown.get("metadata", {})
+    return tags.get(CLUSTER_TAG, "") if tags.get(ROLE_TAG) == "slave" else ""
 
 
 @contextmanager

@@ -85,51 +85,6 @@ def test_a_cloud_that_does_not_say_is_not_taken_to_lack_anything(monkeypatch: py
         cloud(monkeypatch, image=sdk_errors.HttpException("503")).missing("i", FLAVOR)
 
 
-def nova(monkeypatch: pytest.MonkeyPatch, *servers: dict[str, Any]) -> Cloud:
-    """A cloud with these servers, and what else Nova says of each."""
-    usual: dict[str, Any] = {"status": "ACTIVE", "created_at": "2026-01-01T00:00:00Z", "fault": None, "metadata": {}}
-    there = [SimpleNamespace(**usual | {"name": each["id"]} | each) for each in servers]
-
-    def get(server_id: str) -> object:
-        if found := next((each for each in there if each.id == server_id), None):
-            return found
-        raise sdk_errors.NotFoundException("no")
-
-    compute = SimpleNamespace(servers=lambda **_: there, get_server=get)
-    monkeypatch.setattr(openstack, "connect", lambda **_: SimpleNamespace(compute=compute))
-    return Cloud()
-
-
-OURS = {"ecm-cluster": "c", "ecm-role": "slave", "ecm-made-from": "f"}
-
-
-def test_a_clusters_slaves_are_those_that_their_tags_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    cloud = nova(
-        monkeypatch,
-        {"id": "a", "metadata": OURS},
-        {"id": "b", "metadata": OURS | {"ecm-cluster": "d"}, "created_at": None},  # of others nothing is asked
-        {"id": "m", "metadata": OURS | {"ecm-role": "master"}},
-        {"id": "x"},
-    )
-    (a,) = cloud.slaves("c")
-    assert (a.id, a.slave_of, a.made_from) == ("a", "c", "f")
-
-
-def test_a_server_is_found_by_its_id_whatever_its_tags_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    cloud = nova(
-        monkeypatch, {"id": "a", "metadata": OURS}, {"id": "x"}, {"id": "gone", "status": "DELETED", "created_at": None}
-    )
-    found = [cloud.server(server_id) for server_id in ("a", "x")]
-    assert [server and (server.id, server.slave_of) for server in found] == [("a", "c"), ("x", "")]
-    assert [cloud.server(server_id) for server_id in ("gone", "never")] == [None, None]
-
-
-def test_an_answer_that_nobody_expects_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    cloud = nova(monkeypatch, {"id": "a", "metadata": OURS, "created_at": None})
-    with pytest.raises(OutsideError, match=r"^OpenStack's answer can't be understood - TypeError$"):
-        cloud.slaves("c")
-
-
 def test_a_server_that_never_goes_leaves_most_of_the_time_to_everything_else() -> None:
     """Nothing is decided while its deletion is waited for."""
     between = BACKOFF[Trouble.REMOVALS].longest
@@ -164,13 +119,20 @@ class Nova(BaseAdapter):
         else:
             service = next(name for name, base in self.urls.items() if urlsplit(base).hostname == url.hostname)
             self.calls.append((service, request.method or "", url.path))
-            body = {"server": {"id": "s", "status": "DELETED"}, "limits": {"absolute": {}}, "flavor": {}}
+            body = {"server": self._one(url.path), "limits": {"absolute": {}}, "flavor": {}}
             body |= self._page(*parse_qs(url.query).get("marker", [""]))
+            if body["server"] == {}:
+                response.status_code = 404
         response.raw = BytesIO(json.dumps(body).encode())
         return response
 
     def close(self) -> None:
         pass
+
+    def _one(self, path: str) -> dict[str, Any]:
+        """The server of an address; nothing where there is none."""
+        found = {server["id"]: server for server in self.servers}.get(path.rpartition("/")[2], {})
+        return {"id": "s", "status": "DELETED"} if "/id-" not in path else found
 
     def _page(self, marker: str) -> dict[str, Any]:
         ids = [server["id"] for server in self.servers]
@@ -220,8 +182,37 @@ def test_of_all_servers_those_of_the_clusters_slaves_are_taken_from_every_page(m
         {"id": "id-5", "status": "UNKNOWN", "created": "2026-01-01T00:00:00Z"},  # its cell is down
     ]
     first, failed = logged_in(monkeypatch, nova).slaves("c")
-    assert first == Server("id-1", "s1", "ACTIVE", datetime(2026, 1, 1, tzinfo=UTC), made_from="f")
+    assert first == Server("id-1", "s1", "ACTIVE", datetime(2026, 1, 1, tzinfo=UTC), made_from="f", slave_of="c")
     assert (failed.name, failed.status, failed.fault) == ("s4", "ERROR", "No valid host was found")
+
+
+def test_of_others_servers_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    nova = Nova("")
+    nova.servers = [server(1), server(2, cluster="another", created=None)]
+    assert [slave.id for slave in logged_in(monkeypatch, nova).slaves("c")] == ["id-1"]
+
+
+def test_a_server_is_found_by_its_id_whatever_its_tags_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    nova = Nova("")
+    nova.servers = [server(1), server(2, metadata={}), server(3, status="DELETED", created=None)]
+    cloud = logged_in(monkeypatch, nova)
+    found = [cloud.server(server_id) for server_id in ("id-1", "id-2")]
+    assert [server and (server.id, server.slave_of) for server in found] == [("id-1", "c"), ("id-2", "")]
+    assert [cloud.server(server_id) for server_id in ("id-3", "id-never")] == [None, None]
+
+
+def test_a_server_whose_cell_is_down_is_not_taken_for_one_without_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    nova = Nova("")
+    nova.servers = [{"id": "id-5", "status": "UNKNOWN", "created": "2026-01-01T00:00:00Z"}]
+    with pytest.raises(OutsideError, match="doesn't say what the server id-5 is"):
+        logged_in(monkeypatch, nova).server("id-5")
+
+
+def test_an_answer_that_nobody_expects_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    nova = Nova("")
+    nova.servers = [server(1, created=None)]
+    with pytest.raises(OutsideError, match=r"^OpenStack's answer can't be understood - TypeError$"):
+        logged_in(monkeypatch, nova).slaves("c")
 
 
 def test_a_list_that_is_refused_is_no_empty_list(monkeypatch: pytest.MonkeyPatch) -> None:
