@@ -156,6 +156,6 @@ def test_a_slave_without_a_controller_ends_its_job_takes_no_other_and_powers_off
     wait_for("the idle slave to notice", 90, lambda: "this slave takes no more jobs" in looks(cluster, slave))
     never = cluster.submit(1, 1)
     on_slave(cluster, slave, "sudo systemctl start --no-block ecm-watch")
-    wait_for("the slave to power off", 60, lambda: next(server.servers(name=slave)).status == "SHUTOFF")
+    wait_for("the slave to power off", 180, lambda: next(server.servers(name=slave)).status == "SHUTOFF")
     assert cluster.on_master(f"condor_q {never} -af JobStatus").strip() == "1"
     cluster.on_master(f"condor_rm {never} && sudo systemctl start ecm-controller", seconds=120)
