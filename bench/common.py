@@ -23,9 +23,8 @@ from bench.realpool import NoPoolError
 from cluster.errors import EcmError
 from cluster.login import first_line
 from controller.errors import OutsideError
-from demo.user import StepFailedError, last_line
+from demo.user import ROOT, StepFailedError, last_line
 
-ROOT = Path(__file__).parents[1]
 _BEGAN = psutil.cpu_times()
 DISTURBED = 5.0
 """Percent of the processors' time taken by the host from which on a result has to be told with it."""

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import common
+from demo.user import ROOT
 
-ROOT = Path(__file__).parents[1]
 _PHASE = re.compile(r"^(?P<phase>\S.{21}) (?P<seconds>[ \d]{4}\d) s$")
 """In the columns of scripts/test: lines of progress end in seconds, too."""
 
