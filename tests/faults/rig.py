@@ -172,6 +172,17 @@ class Rig:
         """Submits jobs; the number of their cluster."""
         return self.user.submit(count, seconds, extra=NO_FILES)
 
+    def start(self, case: Case) -> str:
+        """Submits the jobs of a case; the number of their cluster."""
+        return self.submit(case.jobs, case.seconds or JOB_SECONDS[case.during])
+
+    def undisturbed(self, case: Case) -> float:
+        """How long the jobs of a case take to rest when nothing is done to the cluster."""
+        self.start(case)
+        if case.during is During.SHRINK:
+            self.wait_for_work()
+        return self.wait_for_rest(PATIENCE)
+
     def ended(self, *clusters: str) -> list[Ended]:
         """The jobs of these clusters that have left the queue."""
         lines = self.user.on_master(f"condor_history {' '.join(clusters)} -af ClusterId ProcId ExitCode").splitlines()

@@ -13,7 +13,6 @@ from tests.faults.cases import CASES, RACE, Case, During, chosen
 from tests.faults.deeds import done
 from tests.faults.rig import (
     IDLE_TIME,
-    JOB_SECONDS,
     MAX_SLAVES,
     PATIENCE,
     SETTINGS,
@@ -28,6 +27,8 @@ from tests.faults.rig import (
 pytestmark = pytest.mark.cloud_alone
 
 ALL_ROUNDS, SOME_ROUNDS = 200, 20
+TIMES_UNDISTURBED = 2
+"""What the limit is of the time that jobs take here without a fault, when the machine is no slower than usual."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -75,18 +76,18 @@ def limit(request: pytest.FixtureRequest) -> int:
 def test_the_cluster_survives(case: Case, rig: Rig, limit: int, record_property: Callable[[str, object], None]) -> None:
     """Jobs that bring slaves or leave them idle, a fault amid that, and rest again."""
     with rig.watched() as sights:
-        jobs, seconds = "", case.seconds or JOB_SECONDS[case.during]
+        jobs = ""
         if case.during is During.SHRINK:
-            jobs = rig.submit(case.jobs, seconds)
+            jobs = rig.start(case)
             rig.wait_for_work()
         with rig.armed(case.rules):
-            jobs = jobs or rig.submit(case.jobs, seconds)
+            jobs = jobs or rig.start(case)
             rig.wait_for_the_moment(case)
             with done(case, rig):
                 if case.says:
                     rig.wait_for_word(case.says, case.within)
                 time.sleep(case.lasts)
-        took = rig.wait_for_rest(2 * limit)
+        took = rig.wait_for_rest(3 * limit)
     record_property("seconds", round(took))
     ended = rig.ended(jobs)
     assert [job.exit_code for job in ended] == ["0"] * case.jobs, "each job ends, once"
@@ -94,7 +95,7 @@ def test_the_cluster_survives(case: Case, rig: Rig, limit: int, record_property:
     assert sights
     assert not doubles(sights)
     assert most(sights) <= MAX_SLAVES
-    assert took <= limit
+    assert took <= limit or took <= TIMES_UNDISTURBED * rig.undisturbed(case)
 
 
 @pytest.mark.timeout(3 * 3600)
