@@ -83,13 +83,11 @@ class Sight:
         if mark not in self.marks and (not needed or needed in self.marks):
             self.marks[mark] = at - self.began
 
-    def nova(self, servers: Mapping[str, str], at: float) -> str:
-        """Servers by name with their status; returns the slave's name."""
-        for status in servers.values():
-            self.seen("requested", at)
-            if status == "ACTIVE":
-                self.seen("active", at)
-        if not servers:
+    def nova(self, servers: Sequence[str], at: float, *, active: bool = False) -> str:
+        """Names of all slaves' servers, or of those that are ACTIVE; returns the slave's."""
+        if servers:
+            self.seen("active" if active else "requested", at)
+        elif not active:
             self.seen("deleted", at)
         return next(iter(servers), "")
 
@@ -142,7 +140,7 @@ def play(user: User, project: Connection, watch: Watch) -> Round:
     while "forgotten" not in sight.marks or "deleted" not in sight.marks:
         if time.monotonic() > end:
             raise TimeoutError(f"a round isn't over after {PATIENCE} s: {sight.marks}")
-        name = sight.nova(_servers(project, f"ecm-{STACK}-slave-"), time.time()) or name
+        name = _look(project, sight) or name
         for line in watch.news():
             sight.condor(line, name)
         time.sleep(LOOK)
@@ -193,8 +191,19 @@ def _close(user: User, name: str) -> None:
     wait_for(f"{name} to be drained", PATIENCE, lambda: user.on_master(state).strip() == "Drained")
 
 
-def _servers(project: Connection, prefix: str) -> dict[str, str]:
-    return {server.name: server.status for server in project.compute.servers() if server.name.startswith(prefix)}
+def _look(project: Connection, sight: Sight) -> str:
+    """Asks Nova for what the next mark needs, which is nothing while a job runs; the slave's name, if there was one.
+
+    Details of a server cost Nova two questions to Neutron, and all of them share this machine with what is measured;
+    nobody asks for the plain server's.
+    """
+    if "active" in sight.marks and "ended" not in sight.marks:
+        return ""
+    active = "requested" in sight.marks and "active" not in sight.marks
+    compute = project.compute
+    listed = compute.servers(details=False, status="ACTIVE") if active else compute.servers(details=False)
+    slaves = [server.name for server in listed if server.name.startswith(f"ecm-{STACK}-slave-")]
+    return sight.nova(slaves, time.time(), active=active)
 
 
 @contextmanager

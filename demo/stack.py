@@ -51,10 +51,10 @@ def end(user: User) -> None:
 
 def orphans(cloud: Connection) -> list[str]:
     """The ports of servers that are no more, anybody's in the project."""
-    before = list(cloud.compute.servers())
+    before = list(cloud.compute.servers(details=False))
     ports = [port for port in cloud.network.ports() if str(port.device_owner).startswith("compute:")]
     # A server may come or go between two lists.
-    alive = {server.id for server in (*before, *cloud.compute.servers())}
+    alive = {server.id for server in (*before, *cloud.compute.servers(details=False))}
     return [f"port {port.id}" for port in ports if port.device_id not in alive]
 
 
@@ -63,7 +63,7 @@ def leftovers(user: User) -> list[str]:
     cloud = connect(user.env)
     identity: Any = cloud.identity
     prefix = f"ecm-{user.stack}-"
-    left = [f"server {s.name}" for s in cloud.compute.servers() if s.name.startswith(prefix)]
+    left = [f"server {s.name}" for s in cloud.compute.servers(details=False) if s.name.startswith(prefix)]
     left += [f"port {port.name}" for port in cloud.network.ports() if str(port.name).startswith(prefix)]
     left += orphans(cloud)
     left += [f"floating IP {f.floating_ip_address}" for f in cloud.network.ips() if not f.port_id]

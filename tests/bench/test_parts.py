@@ -48,14 +48,15 @@ LOG = """\
 def test_the_marks_of_a_round_come_in_their_order() -> None:
     sight = Sight(100)
     first, *lines = WATCHED.splitlines()
-    sight.nova({}, 100.5)
+    sight.nova([], 100.5)
     sight.condor(first, "")
     assert sight.marks == {}, "an empty queue before the job is no end of it"
-    assert sight.nova({"s": "BUILD"}, 102.5) == "s"
-    sight.nova({"s": "ACTIVE"}, 105)
+    assert sight.nova(["s"], 102.5) == "s"
+    sight.nova([], 104, active=True)
+    sight.nova(["s"], 105, active=True)
     for line in lines:
         sight.condor(line, "s")
-    sight.nova({}, 133)
+    sight.nova([], 133)
     sight.condor("134.0  .", "s")
     sight.controller(LOG, "s")
     assert {mark: sight.marks[mark] for mark in MARKS} == dict(

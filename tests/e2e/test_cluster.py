@@ -57,7 +57,7 @@ def project(cloud: dict[str, str]) -> Connection:
 
 
 def master_id(project: Connection) -> str:
-    (master,) = [server for server in project.compute.servers() if server.name == f"ecm-{STACK}-master"]
+    (master,) = [server for server in project.compute.servers(details=False) if server.name == f"ecm-{STACK}-master"]
     return str(master.id)
 
 
@@ -70,7 +70,8 @@ def the_one_error(output: str) -> str:
 
 def servers(project: Connection) -> list[str]:
     """Names of this cluster's servers; the project may have others."""
-    return sorted(server.name for server in project.compute.servers() if server.name.startswith(f"ecm-{STACK}-"))
+    listed = project.compute.servers(details=False)
+    return sorted(server.name for server in listed if server.name.startswith(f"ecm-{STACK}-"))
 
 
 def finished(user: User, cluster: str) -> list[int]:
@@ -330,7 +331,7 @@ def test_destroy_in_the_middle_of_everything_leaves_nothing(cluster: User, proje
     tries = 0
     while True:
         tries += 1
-        ids |= {server.id for server in project.compute.servers()}
+        ids |= {server.id for server in project.compute.servers(details=False)}
         assert _disks(ids), "the master's, at least"
         done = cluster.try_pulumi("destroy", "--yes", "--skip-preview")
         if done.returncode == 0:
@@ -345,7 +346,7 @@ def test_destroy_in_the_middle_of_everything_leaves_nothing(cluster: User, proje
 
 
 def _building(project: Connection) -> bool:
-    return any(server.status == "BUILD" for server in project.compute.servers())
+    return any(project.compute.servers(details=False, status="BUILD"))
 
 
 def _disks(ids: set[str]) -> list[str]:

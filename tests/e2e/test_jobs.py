@@ -417,4 +417,5 @@ def test_another_generation_is_another_master_with_the_login_that_the_user_gives
 
 def ours(project: Connection) -> set[str]:
     """Ids of this cluster's servers."""
-    return {server.id for server in project.compute.servers() if server.name.startswith(f"ecm-{STACK}-")}
+    listed = project.compute.servers(details=False)
+    return {server.id for server in listed if server.name.startswith(f"ecm-{STACK}-")}

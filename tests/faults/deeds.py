@@ -81,7 +81,7 @@ def killed_up(rig: Rig) -> Iterator[None]:
 def reboot(rig: Rig) -> AbstractContextManager[None]:
     marker = "/run/fault-before-reboot"
     rig.as_root(f"touch {marker}")
-    (master,) = [server for server in rig.project.compute.servers() if server.name == f"ecm-{STACK}-master"]
+    (master,) = rig.project.compute.servers(details=False, name=f"^ecm-{STACK}-master$")
     # From inside it would be a shutdown in the local cloud.
     rig.project.compute.reboot_server(master, "SOFT")
     wait_for("the reboot", PATIENCE, lambda: holds(lambda: rig.user.on_master(f"test ! -e {marker}") == ""))
@@ -93,7 +93,7 @@ def reboot(rig: Rig) -> AbstractContextManager[None]:
 def no_quota(rig: Rig) -> Iterator[None]:
     admin, project = _admin(rig), str(rig.project.current_project_id)
     before = admin.get_compute_quotas(project).instances
-    admin.set_compute_quotas(project, instances=len(list(rig.project.compute.servers())))
+    admin.set_compute_quotas(project, instances=len(list(rig.project.compute.servers(details=False))))
     try:
         yield
     finally:

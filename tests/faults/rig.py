@@ -138,12 +138,21 @@ class Rig:
             self.put([])
 
     def servers(self, project: Connection | None = None) -> Sight:
-        """The slaves' servers now."""
-        return tuple(
-            Server(server.name, server.id, server.task_state == "deleting")
-            for server in (project or self.project).compute.servers()
-            if server.name.startswith(f"ecm-{STACK}-slave-")
-        )
+        """The slaves' servers now; which of them are leaving only where they are more than may be.
+
+        Nova asks Neutron for a server's details: looks each second would have them busy.
+        """
+        compute = (project or self.project).compute
+
+        def slaves(*, details: bool) -> Sight:
+            return tuple(
+                Server(server.name, server.id, server.task_state == "deleting")
+                for server in compute.servers(details=details)
+                if server.name.startswith(f"ecm-{STACK}-slave-")
+            )
+
+        listed = slaves(details=False)
+        return slaves(details=True) if len(listed) > MAX_SLAVES else listed
 
     @contextmanager
     def watched(self) -> Iterator[list[Sight]]:

@@ -38,7 +38,7 @@ def boot() -> None:
 
 def servers() -> list[str]:
     user = login.connect(login.USER, secrets.load(default_paths()))
-    return [server.name for server in user.compute.servers()]
+    return [server.name for server in user.compute.servers(details=False)]
 
 
 def interfaces() -> set[str]:
