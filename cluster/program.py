@@ -4,6 +4,7 @@ The user's `pulumi up` runs the first, the controller the second. Both read the 
 update. The first declares exactly those; only the second adds and removes.
 """
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -207,7 +208,7 @@ class Change:
     """Of the settings that the new ones are made from."""
 
 
-def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
+async def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
     """Declares the new slaves, and nothing else.
 
     The update that runs this is targeted at those that it makes and at those that it removes: what is targeted and not
@@ -217,12 +218,14 @@ def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
     was = stack.remembered()
     sweep = declared()
     kept = {name: server_id for name, server_id in was.server_ids.items() if name not in change.remove}
-    made = {
-        name: (
+    made = {}
+    for name, data in change.create.items():
+        slave = (
             nodes.kept_slave(name, sweep, was.power_state(name))
             if name in kept
             else nodes.new_slave(name, template, change.fingerprint, data, sweep)
-        ).id
-        for name, data in change.create.items()
-    }
+        )
+        made[name] = slave.id
+        # Has what is declared on its way to the cloud: else the first would wait until all are declared.
+        await asyncio.sleep(0)
     report.export({**kept, **made}, was.outputs["masterIp"], was.outputs["settings"], was.outputs["controller"])

@@ -3,7 +3,7 @@
 import base64
 import gzip
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any, NoReturn
 import pulumi
 import pytest
 import yaml
+from pulumi_openstack import compute
 from pydantic import SecretStr
 
 from cloudinit import boot
 from cloudinit.systems import SYSTEMS
-from cluster import credential, program, report, stack, sweep
+from cluster import credential, nodes, program, report, stack, sweep
 from cluster.errors import CloudError, MasterError, SettingsError
 from cluster.network import RULE_TYPE
 from tests.cluster.made_up import FOUND, settings, token
@@ -69,7 +70,7 @@ class Engine(pulumi.runtime.Mocks):
         return sorted(kind.split(":")[-1] for kind, _ in self.resources)
 
 
-Run = Callable[[Engine, Callable[[], None]], dict[str, Any]]
+Run = Callable[[Engine, Callable[[], Awaitable[None] | None]], dict[str, Any]]
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("PULUMI_BACKEND_URL", "postgres://10.0.0.9/pulumi")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "phrase")
 
-    def run_it(engine: Engine, body: Callable[[], None]) -> dict[str, Any]:
+    def run_it(engine: Engine, body: Callable[[], Awaitable[None] | None]) -> dict[str, Any]:
         exported: dict[str, Any] = {}
         known: dict[str, Any] = {}
         monkeypatch.setattr(pulumi, "export", exported.__setitem__)
@@ -88,10 +89,11 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
             engine.options[args.type_, args.name] = args.opts
 
         @pulumi.runtime.test  # type: ignore[untyped-decorator]
-        def inside() -> pulumi.Output[None]:
+        async def inside() -> None:
             pulumi.runtime.register_stack_transformation(note)
-            body()
-            return pulumi.Output.from_input(exported).apply(known.update)
+            if (rest := body()) is not None:
+                await rest
+            known.update(await pulumi.Output.from_input(exported).future() or {})
 
         inside()
         return known
@@ -354,6 +356,23 @@ def test_a_change_declares_new_slaves_only_and_keeps_the_other_outputs(run: Run)
     assert (made["name"], made["imageId"], made["flavorId"]) == ("ecm-dev-slave-c", "slave-image-id", "sf")
 
 
+def test_the_first_of_many_slaves_is_on_its_way_before_the_last_is_declared(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine({STACK_URN: {"masterIp": "1.2.3.4", "settings": {}, "controller": RELEASE}})
+    on_their_way: list[int] = []
+    new_slave = nodes.new_slave
+
+    def note(*args: Any) -> compute.Instance:
+        on_their_way.append(len(engine.resources))
+        return new_slave(*args)
+
+    monkeypatch.setattr(nodes, "new_slave", note)
+    change = program.Change({f"ecm-dev-slave-{number}": "data" for number in range(100)}, frozenset())
+    run(engine, lambda: program.change_slaves(change, TEMPLATE))
+    assert on_their_way[0] < on_their_way[-1]
+
+
 def test_a_slave_that_is_there_already_is_declared_as_it_is(run: Run) -> None:
     """It is a target of the update, which would otherwise remove it."""
     stack_outputs = {"masterIp": "1.2.3.4", "settings": {}, "controller": RELEASE}
@@ -606,8 +625,8 @@ def test_all_servers_end_with_the_sweep_and_what_they_stand_on_goes_after_it(run
 def test_a_new_slave_of_the_controllers_ends_with_the_same_sweep(run: Run) -> None:
     engine = Engine({STACK_URN: {"masterIp": "1.2.3.4", "settings": {}, "controller": RELEASE}})
 
-    def change() -> None:
-        program.change_slaves(program.Change({"ecm-dev-slave-c": "data"}, frozenset()), TEMPLATE)
+    async def change() -> None:
+        await program.change_slaves(program.Change({"ecm-dev-slave-c": "data"}, frozenset()), TEMPLATE)
         swept_by: Any = engine.options[INSTANCE, "ecm-dev-slave-c"].deleted_with
         pulumi.export("sweptBy", swept_by.urn)
 
