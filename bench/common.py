@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -73,11 +74,16 @@ def _results(text: str) -> Path:
 def run(main: Callable[[], None]) -> None:
     """Runs a benchmark; a trouble that was foreseen is one line and exit code 1.
 
+    Told to end, it ends what it has started first.
+
     Raises:
-        SystemExit: it had one.
+        SystemExit: it had one, or was told to end.
     """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main()
+    except KeyboardInterrupt:
+        sys.exit("bench: ended early, and so is what it had started")
     except (NoPoolError, StepFailedError, EcmError, OutsideError, TimeoutError) as error:
         sys.exit(f"bench: {error}")
     except (auth_errors.ClientException, sdk_errors.SDKException) as error:
@@ -88,6 +94,8 @@ def run(main: Callable[[], None]) -> None:
         command = error.cmd if isinstance(error.cmd, str) else os.fspath(error.cmd[0])
         why = f" - {last_line(error.stderr)}" if error.stderr else ""
         sys.exit(f"bench: `{command}` failed with exit code {error.returncode}{why}")
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def tell(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, timed: bool = True) -> None:

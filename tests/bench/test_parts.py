@@ -2,8 +2,10 @@
 
 import json
 import re
+import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -203,6 +205,21 @@ def test_a_trouble_that_was_foreseen_ends_a_benchmark_with_one_line(main: Callab
     with pytest.raises(SystemExit) as end:
         common.run(main)
     assert end.value.code == f"bench: {line}"
+
+
+def test_a_benchmark_that_is_killed_ends_what_it_has_started() -> None:
+    ended: list[str] = []
+
+    def main() -> None:
+        with ExitStack() as rig:
+            rig.callback(ended.append, "cloud")
+            signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit, match="ended early"):
+        common.run(main)
+    assert ended == ["cloud"]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize(
