@@ -185,12 +185,12 @@ class Rig:
         """Submits the jobs of a case; the number of their cluster."""
         return self.submit(case.jobs, case.seconds or JOB_SECONDS[case.during])
 
-    def undisturbed(self, case: Case) -> float:
-        """How long the jobs of a case take to rest when nothing is done to the cluster."""
+    def undisturbed(self, case: Case, took: float) -> float:
+        """How long the jobs of a case take to rest when nothing is done to the cluster, after `took` with its fault."""
         self.start(case)
         if case.during is During.SHRINK:
             self.wait_for_work()
-        return self.wait_for_rest(PATIENCE)
+        return self.wait_for_rest(max(PATIENCE, took))
 
     def ended(self, *clusters: str) -> list[Ended]:
         """The jobs of these clusters that have left the queue."""
