@@ -74,7 +74,7 @@ def _results(text: str) -> Path:
 def run(main: Callable[[], None]) -> None:
     """Runs a benchmark; a trouble that was foreseen is one line and exit code 1.
 
-    Told to end, it ends what it has started first.
+    Told to end, it first ends what it has started, as after Ctrl-C.
 
     Raises:
         SystemExit: it had one, or was told to end.
@@ -83,7 +83,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("bench: ended early, and so is what it had started")
+        sys.exit("bench: ended early")
     except (NoPoolError, StepFailedError, EcmError, OutsideError, TimeoutError) as error:
         sys.exit(f"bench: {error}")
     except (auth_errors.ClientException, sdk_errors.SDKException) as error:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Self
 
 from openstack.connection import Connection
 
@@ -122,6 +123,13 @@ class Watch:
         self.lines: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait()
+
     def _read(self) -> None:
         for line in self.process.stdout or ():
             self.lines.append(line.strip())
@@ -192,7 +200,7 @@ def _close(user: User, name: str) -> None:
 
 
 def _look(project: Connection, sight: Sight) -> str:
-    """Asks Nova for what the next mark needs, which is nothing while a job runs; the slave's name, if there was one.
+    """Asks Nova for what the next mark needs, which is nothing until the job has ended; the slave's name, if asked for.
 
     Details of a server cost Nova two questions to Neutron, and all of them share this machine with what is measured;
     nobody asks for the plain server's.
@@ -227,14 +235,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=common.whole, default=20)
     options = parser.parse_args(arguments)
     rounds, limits = [], []
-    with cluster() as user:
-        project, watch = connect(user.env), Watch(user)
+    with cluster() as user, Watch(user) as watch:
+        project = connect(user.env)
         cycle = float(user.on_master("condor_config_val NEGOTIATOR_INTERVAL"))
         for number in range(1 if options.small else options.rounds):
             rounds.append(play(user, project, watch))
             limits.append(limit(user, project, watch, number))
             print(f"round {number + 1}: {rounds[-1]['running']:.1f} s, the limit {limits[-1]:.1f} s", flush=True)
-        watch.process.terminate()
     times = {**steps(rounds), "limit: a plain server → joined": limits}
     rows = [
         (what, *(f"{value:.1f}" for value in (statistics.median(each), min(each), max(each))))
