@@ -182,14 +182,15 @@ class Rig:
         return self.user.submit(count, seconds, extra=NO_FILES)
 
     def start(self, case: Case) -> str:
-        """Submits the jobs of a case; the number of their cluster."""
-        return self.submit(case.jobs, case.seconds or JOB_SECONDS[case.during])
+        """Submits the jobs of a case, and waits for what it begins with; the number of their cluster."""
+        jobs = self.submit(case.jobs, case.seconds or JOB_SECONDS[case.during])
+        if case.during is During.SHRINK:
+            self.wait_for_work()
+        return jobs
 
     def undisturbed(self, case: Case, took: float) -> float:
         """How long the jobs of a case take to rest when nothing is done to the cluster, after `took` with its fault."""
         self.start(case)
-        if case.during is During.SHRINK:
-            self.wait_for_work()
         return self.wait_for_rest(max(PATIENCE, took))
 
     def ended(self, *clusters: str) -> list[Ended]:

@@ -77,10 +77,7 @@ def limit(request: pytest.FixtureRequest) -> int:
 def test_the_cluster_survives(case: Case, rig: Rig, limit: int, record_property: Callable[[str, object], None]) -> None:
     """Jobs that bring slaves or leave them idle, a fault amid that, and rest again."""
     with rig.watched() as sights:
-        jobs = ""
-        if case.during is During.SHRINK:
-            jobs = rig.start(case)
-            rig.wait_for_work()
+        jobs = rig.start(case) if case.during is During.SHRINK else ""
         with rig.armed(case.rules):
             jobs = jobs or rig.start(case)
             rig.wait_for_the_moment(case)
