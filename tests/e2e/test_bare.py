@@ -121,6 +121,12 @@ def stop_controller(cluster: User) -> None:
     time.sleep(2)
 
 
+def start_expression(cluster: User, slave: str) -> str:
+    """What of jobs the slave's startd says to take."""
+    slot = f"'EcmSlave == \"{slave}\" && SlotType == \"Partitionable\"'"
+    return cluster.on_master(f"condor_status -constraint {slot} -af Start").strip()
+
+
 def looks(cluster: User, slave: str) -> str:
     """Lets the slave look for the controller, and gives what it said. Its timer does so every two minutes."""
     last_word = "sudo journalctl -u ecm-watch -o cat --no-pager | grep '^ecm:' | tail -n 1"
@@ -154,6 +160,8 @@ def test_a_slave_without_a_controller_ends_its_job_takes_no_other_and_powers_off
 
     stop_controller(cluster)
     wait_for("the idle slave to notice", 90, lambda: "this slave takes no more jobs" in looks(cluster, slave))
+    # A job that comes before its startd has read that would be the slave's last one, after which its timer ends it.
+    wait_for("its startd to know", 60, lambda: start_expression(cluster, slave) == "false")
     never = cluster.submit(1, 1)
     on_slave(cluster, slave, "sudo systemctl start --no-block ecm-watch")
     wait_for("the slave to power off", 180, lambda: next(server.servers(name=slave)).status == "SHUTOFF")
