@@ -13,6 +13,7 @@ import openstack
 import openstack.exceptions as sdk_errors
 
 from cluster.cloud import Flavor
+from cluster.login import first_line
 from cluster.nodes import MADE_FROM_TAG
 from cluster.servers import CLUSTER_TAG, GONE, ROLE_TAG
 from controller.answers import understood
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 UNLIMITED = -1
 PATIENCE = 20
 """Seconds that one answer may take: without a limit, a cloud that hangs would hang the controller."""
+LINE = 200
+"""Characters of what an error says: a proxy's may be a whole page."""
 GOING = 10
 """Seconds for a server to be gone after its deletion, as nearly all are: everything else waits meanwhile, and what
 takes longer is seen to be gone at a later try."""
@@ -203,11 +206,7 @@ def _translated() -> Iterator[None]:
             yield
         except auth_errors.Unauthorized as error:
             raise OutsideError(
-                f"OpenStack can't be asked - the cloud refuses the login: {_first_line(error)}"
+                f"OpenStack can't be asked - the cloud refuses the login: {first_line(error)[:LINE]}"
             ) from error
         except (auth_errors.ClientException, sdk_errors.SDKException, OSError) as error:
-            raise OutsideError(f"OpenStack can't be asked - {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise OutsideError(f"OpenStack can't be asked - {first_line(error)[:LINE]}") from error
