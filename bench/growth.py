@@ -72,10 +72,12 @@ class Place:
 def update(changes: Iterable[Change], place: Place) -> Run:
     """Runs updates by the controller's own code."""
     done: list[Change] = []
+    there = place.state.read().slaves
 
     def change_all() -> None:
         for change in changes:
-            place.state.change(change, place.settings.slave, lambda _name: None)
+            told = replace(change, keep={name: id_ for name, id_ in there.items() if name not in change.remove})
+            place.state.change(told, place.settings.slave, lambda _name: None)
             done.append(change)
 
     return replace(_updated(change_all, place), updates=len(done))

@@ -56,7 +56,7 @@ _ON_MASTER = """
 pid=$(systemctl show -p MainPID --value ecm-controller)
 sed 's/.*) //' /proc/$pid/stat | cut -d' ' -f12-15
 getconf CLK_TCK
-du -sbc /var/lib/ecm /opt/ecm/pulumi/logs | tail -n 1 | cut -f1
+du -sb /var/lib/ecm | cut -f1
 curl -s http://127.0.0.1:9620/metrics | sed -n 's/^ecm_update_seconds_count{.*} //p' | paste -sd+ | sed 's/^$/0/'
 """
 
@@ -116,7 +116,8 @@ class Here:
     """A controller in this process."""
 
     loop: Loop
-    folders: Sequence[Path]
+    folder: Path
+    """The controller's own."""
     backend: Backend
     cloud: StandIn
     registry: CollectorRegistry
@@ -124,7 +125,7 @@ class Here:
 
     def meter(self) -> Meter:
         times = os.times()
-        files = [file for folder in self.folders for file in folder.rglob("*") if file.is_file()]
+        files = [file for file in self.folder.rglob("*") if file.is_file()]
         disk = sum(file.stat().st_size for file in files) + self.backend.kept().bytes
         updates = sum(
             int(sample.value)
@@ -186,12 +187,8 @@ def here() -> Iterator[Here]:
         folder = Path(rig.enter_context(tempfile.TemporaryDirectory()))
         backend = rig.enter_context(running.backend())
         cloud = rig.enter_context(running.stand_in(Pace()))
-        pulumi = running.pulumi()
-        home = folder / "pulumi"
-        home.mkdir()
-        (home / "plugins").symlink_to(Path(pulumi["PULUMI_HOME"]) / "plugins")
-        state = {"PULUMI_BACKEND_URL": backend.url, "PULUMI_CONFIG_PASSPHRASE": "phrase", "PULUMI_HOME": str(home)}
-        rig.enter_context(running.environment(pulumi | state | cloud.environment))
+        state = {"PULUMI_BACKEND_URL": backend.url, "PULUMI_CONFIG_PASSPHRASE": "phrase"}
+        rig.enter_context(running.environment(running.pulumi() | state | cloud.environment))
         stack.up(stack.settings(), folder / "first")
         rig.enter_context(real_pool())
         own = folder / "controller"
@@ -219,7 +216,7 @@ def here() -> Iterator[Here]:
             # Nothing was interrupted; and a recovery ends orphans of Pulumi's, which may be somebody else's here.
             recovered=True,
         )
-        yield Here(loop, (own, home), backend, cloud, registry, folder / "status.json")
+        yield Here(loop, own, backend, cloud, registry, folder / "status.json")
 
 
 def there(name: str, windows: Sequence[float]) -> list[Meter]:

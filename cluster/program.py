@@ -1,13 +1,13 @@
 """The two programs of the one stack: the whole cluster, and a change of its slaves.
 
-The user's `pulumi up` runs the first, the controller the second. Both read the slaves from the state, inside the
-update. The first declares exactly those; only the second adds and removes.
+The user's `pulumi up` runs the first, the controller the second. The first reads the slaves from the state, inside the
+update, and declares exactly those; only the second adds and removes, and is told of them.
 """
 
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -206,6 +206,8 @@ class Change:
     remove: frozenset[str]
     fingerprint: str = ""
     """Of the settings that the new ones are made from."""
+    keep: Mapping[str, str] = field(default_factory=dict)
+    """The others that the state has, by name with their servers' ids: they are told of in the outputs, no more."""
 
 
 async def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
@@ -215,17 +217,11 @@ async def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
     declared goes, and what isn't targeted isn't touched, be it another slave or the master. The other outputs are
     re-exported as they were.
     """
-    was = stack.remembered()
+    was = stack.last_outputs()
     sweep = declared()
-    kept = {name: server_id for name, server_id in was.server_ids.items() if name not in change.remove}
     made = {}
     for name, data in change.create.items():
-        slave = (
-            nodes.kept_slave(name, sweep, was.power_state(name))
-            if name in kept
-            else nodes.new_slave(name, template, change.fingerprint, data, sweep)
-        )
-        made[name] = slave.id
+        made[name] = nodes.new_slave(name, template, change.fingerprint, data, sweep).id
         # Has what is declared on its way to the cloud: else the first would wait until all are declared.
         await asyncio.sleep(0)
-    report.export({**kept, **made}, was.outputs["masterIp"], was.outputs["settings"], was.outputs["controller"])
+    report.export({**change.keep, **made}, was["masterIp"], was["settings"], was["controller"])

@@ -73,6 +73,12 @@ def remembered() -> Remembered:
     return parse(answer["outputs"])
 
 
+def last_outputs() -> Mapping[str, Any]:
+    """The outputs that the last update left; with 500 slaves a thousandth of what `remembered` hands over."""
+    outputs: Mapping[str, Any] = invoke("pulumi:pulumi:readStackOutputs", {"name": name()}).value["outputs"]
+    return outputs
+
+
 def exported(state: Mapping[str, Any]) -> Remembered:
     """The same out of what `pulumi stack export` prints, outside of any update."""
     resources = (state.get("deployment") or {}).get("resources") or ()

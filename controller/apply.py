@@ -3,6 +3,7 @@
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -132,10 +133,12 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     # The plan has given the places of those that go to new ones; but some stay, and an update deletes while it makes.
     ended = [name for name in gone if slaves[name].phase is Phase.GONE or _by_hand(slaves[name])]
     room = max(0, settings.max_slaves - len(seen.slaves) + len(ended))
+    there = {slave.name: slave.server_id for slave in seen.slaves if slave.in_state}
     change = Change(
-        create=_new(min(plan.create, room), settings, tools),
-        remove=frozenset(name for name in gone if slaves[name].in_state),
+        create=_new(min(plan.create, room), slaves.keys(), settings, tools),
+        remove=frozenset(gone) & there.keys(),
         fingerprint=settings.fingerprint,
+        keep={name: server_id for name, server_id in there.items() if name not in gone},
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
     failed = [r for r, verdict in verdicts.items() if verdict.clear and r.reason.why in (Why.NOT_JOINED, Why.FAILED)]
@@ -248,11 +251,13 @@ def _consoles(going: Iterable[Removal], slaves: Mapping[str, Slave], tools: Tool
     return told
 
 
-def _new(count: int, settings: Shared, tools: Tools) -> dict[str, str]:
-    """Names, never used before, with their user-data."""
+def _new(count: int, taken: AbstractSet[str], settings: Shared, tools: Tools) -> dict[str, str]:
+    """Names that nobody has, with their user-data."""
     key = tools.key_file.read_bytes() if count else b""
-    names = [tools.prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_LETTERS)) for _ in range(count)]
-    return user_data(names, settings, key, tools.clock())
+    names: set[str] = set()
+    while len(names) < count:
+        names |= {tools.prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_LETTERS))} - taken
+    return user_data(sorted(names), settings, key, tools.clock())
 
 
 def user_data(names: Iterable[str], settings: Shared, key: bytes, now: datetime) -> dict[str, str]:

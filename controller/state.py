@@ -35,8 +35,6 @@ ENVIRONMENT = {
     # The state is written once, in an update's end, instead of twice for each slave: docs/adr/0009.
     "PULUMI_SKIP_CHECKPOINTS": "1",
     "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "1",
-    # Each command leaves a log of its own.
-    "PULUMI_LOG_ROTATION_MAX_AGE_DAYS": "1",
     "PGCONNECT_TIMEOUT": str(PATIENCE),
 }
 _FAILURES = (auto.CommandError, OSError)
@@ -86,6 +84,7 @@ class State:
         self._project = stack.split("/")[1]
         work.mkdir(parents=True, exist_ok=True)
         self._work = work
+        self._environment = {**ENVIRONMENT, "PULUMI_HOME": str(_silent_home(work))}
         self._stack: auto.Stack | None = None
 
     def read(self) -> View:
@@ -191,7 +190,7 @@ class State:
             pulumi_command=Limited(),
             work_dir=str(self._work),
             project_settings=auto.ProjectSettings(name=self._project, runtime="python", main=str(self._work)),
-            env_vars=ENVIRONMENT,
+            env_vars=self._environment,
         )
         stack = _Stack(self._name, workspace, StackInitMode.SELECT)
         secrets = _exported(stack).get("secrets_providers") or {}
@@ -208,20 +207,26 @@ def _exported(stack: auto.Stack) -> dict[str, Any]:
     command = ["stack", "export", "--stack", stack.name]
     # Collecting garbage, and keeping several cores busy with it, is a third of what it takes.
     frugal = {**workspace.env_vars, "GOGC": "400", "GOMAXPROCS": "1"}
-    try:
-        answer = workspace.pulumi_command.run(command, workspace.work_dir, frugal)
-    finally:
-        _drop_logs()
+    answer = workspace.pulumi_command.run(command, workspace.work_dir, frugal)
     exported: dict[str, Any] = json.loads(answer.stdout)
     return exported.get("deployment") or {}
 
 
-def _drop_logs() -> None:
-    """Removes what Pulumi has logged of reads: a file each, all that would grow while there is nothing to do."""
-    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
-    with suppress(OSError):
-        for log in (home / "logs").glob("pulumi-*-stack_export.log"):
-            log.unlink(missing_ok=True)
+def _silent_home(work: Path) -> Path:
+    """A home for Pulumi with the usual one's plugins, where it can't log.
+
+    Each of its commands would write down, encrypted, all that it does: a tenth of what an update takes, and a file for
+    each read of the state. No setting stops it; without a folder for the logs it goes on without them.
+    """
+    usual = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    home = work / "pulumi"
+    home.mkdir(exist_ok=True)
+    (home / "logs").touch()
+    plugins = home / "plugins"
+    if not plugins.is_symlink() or plugins.readlink() != usual / "plugins":
+        plugins.unlink(missing_ok=True)
+        plugins.symlink_to(usual / "plugins")
+    return home
 
 
 def parse(deployment: Mapping[str, Any]) -> View:

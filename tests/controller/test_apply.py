@@ -425,6 +425,25 @@ def test_new_slaves_get_new_names_and_their_own_tokens(outside: Outside, tmp_pat
     assert len(set(made.values())) == 3
 
 
+def test_a_new_slave_never_gets_the_name_of_one_that_is_there(
+    outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The update would take it for that one, and change it."""
+    letters = iter("aaaaaabbbbbb")
+    monkeypatch.setattr("secrets.choice", lambda _alphabet: next(letters))
+    run(outside, tmp_path, Plan(create=1), slave("ecm-dev-slave-aaaaaa", Phase.BUSY))
+    assert outside.change_seen is not None
+    assert list(outside.change_seen.create) == ["ecm-dev-slave-bbbbbb"]
+
+
+def test_an_update_tells_of_the_slaves_of_the_state_that_stay(outside: Outside, tmp_path: Path) -> None:
+    outside.drains["b"] = Drain.REFUSED
+    stray = slave("d", Phase.BUSY, in_state=False)
+    run(outside, tmp_path, remove("a", "b"), *(slave(name, Phase.IDLE) for name in ("a", "b", "c")), stray)
+    assert outside.change_seen is not None
+    assert outside.change_seen.keep == {"b": "id-b", "c": "id-c"}
+
+
 @pytest.mark.parametrize(
     ("failure", "outcome"),
     [

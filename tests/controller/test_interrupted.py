@@ -72,6 +72,16 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
             yield Rig(cloud, State(stack.NAME, tmp_path / "controller"))
 
 
+def test_an_update_changes_no_output_but_those_of_the_slaves_and_leaves_no_log(rig: Rig, tmp_path: Path) -> None:
+    release = rig.state.read().release
+    assert release
+    rig.change(stack.slaves(stack.names(1, "ecm-bench-slave-"), SETTINGS))
+    view = rig.state.read()
+    assert (view.release, view.settings) == (release, SETTINGS)
+    assert view.slaves == rig.servers()
+    assert (tmp_path / "controller/pulumi/logs").read_bytes() == b""
+
+
 def test_servers_of_a_killed_update_are_found_by_their_tag_and_the_stack_can_be_changed_again(rig: Rig) -> None:
     new = stack.slaves(stack.names(SLAVES, "ecm-bench-slave-"), SETTINGS)
     rig.kill_amid(lambda: rig.change(new), lambda: rig.asked("POST") >= SLAVES // 2)

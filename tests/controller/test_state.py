@@ -270,24 +270,14 @@ def test_a_failure_says_why_be_it_a_kill(
         of_cluster.change(Change({"a": "data"}, frozenset()), SETTINGS.slave, on_delete=lambda _: None)
 
 
-def test_a_read_leaves_no_log_of_pulumis_and_lets_those_of_updates_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PULUMI_HOME", str(tmp_path))
-    logs = tmp_path / "logs"
-    logs.mkdir()
-
-    def export(_arguments: list[str], _folder: str, _environment: dict[str, str]) -> SimpleNamespace:
-        (logs / "pulumi-20260101T000000-7-stack_export.log").touch()
-        (logs / "pulumi-20260101T000000-8-up.log").touch()
-        return SimpleNamespace(stdout='{"deployment": {"resources": []}}')
-
-    command = SimpleNamespace(run=export)
-    workspace = SimpleNamespace(pulumi_command=command, work_dir=str(tmp_path), env_vars={})
-    of_cluster = state.State("organization/ecm/dev", tmp_path)
-    monkeypatch.setattr(of_cluster, "_selected", lambda: SimpleNamespace(workspace=workspace, name="dev"))
-    assert of_cluster.read().lacking == state.NO_UP
-    assert [log.name for log in logs.iterdir()] == ["pulumi-20260101T000000-8-up.log"]
+def test_pulumi_has_its_plugins_and_nowhere_to_log_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "before"))
+    state.State("organization/ecm/dev", tmp_path / "work")
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "now"))
+    of_cluster = state.State("organization/ecm/dev", tmp_path / "work")
+    home = Path(of_cluster._environment["PULUMI_HOME"])
+    assert (home / "plugins").readlink() == tmp_path / "now" / "plugins"
+    assert (home / "logs").is_file()
 
 
 def test_an_update_in_which_nothing_is_ever_built_ends_by_itself() -> None:
