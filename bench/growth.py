@@ -72,12 +72,14 @@ class Place:
 def update(changes: Iterable[Change], place: Place) -> Run:
     """Runs updates by the controller's own code."""
     done: list[Change] = []
-    there = place.state.read().slaves
+    there = dict(place.state.read().slaves)
 
     def change_all() -> None:
         for change in changes:
-            told = replace(change, keep={name: id_ for name, id_ in there.items() if name not in change.remove})
-            place.state.change(told, place.settings.slave, lambda _name: None)
+            for name in change.remove:
+                del there[name]
+            place.state.change(replace(change, keep=there), place.settings.slave, lambda _name: None)
+            there.update(dict.fromkeys(change.create, "its id"))
             done.append(change)
 
     return replace(_updated(change_all, place), updates=len(done))

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.runtime.config import is_config_secret
+from pulumi.runtime.rpc import unwrap_rpc_secret
 
 from cloudinit import boot, payload, systems
 from cluster import additions, backend, credential, nodes, quota, report, running, stack
 from cluster.cloud import Found
+from cluster.errors import SettingsError
 from cluster.firstboot import FirstBoot
 from cluster.login import catalogue, require_project
 from cluster.network import master_network, rules_made
@@ -216,12 +218,21 @@ async def change_slaves(change: Change, template: report.SlaveTemplate) -> None:
     The update that runs this is targeted at those that it makes and at those that it removes: what is targeted and not
     declared goes, and what isn't targeted isn't touched, be it another slave or the master. The other outputs are
     re-exported as they were.
+
+    Raises:
+        SettingsError: they can't be read.
     """
     was = stack.last_outputs()
+    master_ip, settings, release = was["masterIp"], was["settings"], was["controller"]
+    if not isinstance(unwrap_rpc_secret(release["archive"]), str):
+        # So Pulumi gives a secret that it can't decrypt; exported so, it would be lost.
+        raise SettingsError(
+            "the stack's secrets can't be decrypted - its backend doesn't do so - see to that: nothing was changed"
+        )
     sweep = declared()
     made = {}
     for name, data in change.create.items():
         made[name] = nodes.new_slave(name, template, change.fingerprint, data, sweep).id
         # Has what is declared on its way to the cloud: else the first would wait until all are declared.
         await asyncio.sleep(0)
-    report.export({**change.keep, **made}, was["masterIp"], was["settings"], was["controller"])
+    report.export({**change.keep, **made}, master_ip, settings, release)

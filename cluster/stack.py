@@ -22,16 +22,7 @@ class Remembered:
     @property
     def slaves(self) -> tuple[str, ...]:
         """Their names."""
-        return tuple(sorted(self.server_ids))
-
-    @property
-    def server_ids(self) -> Mapping[str, str]:
-        """Of the slaves, by name; empty where a create failed before there was one."""
-        return {
-            name: str(said.get("id", ""))
-            for (kind, name), said in self.resources.items()
-            if kind == SLAVE_TYPE and name != MASTER
-        }
+        return tuple(sorted(name for kind, name in self.resources if kind == SLAVE_TYPE and name != MASTER))
 
     def power_state(self, slave: str) -> str:
         """Of a slave's server, as it was when the state noted it."""
@@ -74,7 +65,10 @@ def remembered() -> Remembered:
 
 
 def last_outputs() -> Mapping[str, Any]:
-    """The outputs that the last update left; with 500 slaves a thousandth of what `remembered` hands over."""
+    """The outputs that the last update left: with many slaves a small part of what `remembered` hands over.
+
+    A secret that can't be decrypted is something else than it was there, where `remembered` would fail.
+    """
     outputs: Mapping[str, Any] = invoke("pulumi:pulumi:readStackOutputs", {"name": name()}).value["outputs"]
     return outputs
 

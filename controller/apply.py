@@ -133,12 +133,12 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
     # The plan has given the places of those that go to new ones; but some stay, and an update deletes while it makes.
     ended = [name for name in gone if slaves[name].phase is Phase.GONE or _by_hand(slaves[name])]
     room = max(0, settings.max_slaves - len(seen.slaves) + len(ended))
-    there = {slave.name: slave.server_id for slave in seen.slaves if slave.in_state}
+    remove = frozenset(name for name in gone if slaves[name].in_state)
     change = Change(
         create=_new(min(plan.create, room), slaves.keys(), settings, tools),
-        remove=frozenset(gone) & there.keys(),
+        remove=remove,
         fingerprint=settings.fingerprint,
-        keep={name: server_id for name, server_id in there.items() if name not in gone},
+        keep={slave.name: slave.server_id for slave in seen.slaves if slave.in_state and slave.name not in remove},
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
     failed = [r for r, verdict in verdicts.items() if verdict.clear and r.reason.why in (Why.NOT_JOINED, Why.FAILED)]

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pulumi.automation as auto
+import structlog
 from pulumi.automation._stack import StackInitMode  # what its public constructor takes
 
 from cluster import program, report
@@ -22,6 +23,8 @@ from cluster.stack import slave_urn
 from controller.command import Limited, is_engine
 from controller.errors import LockedError, OutsideError, UpdateFailedError
 from controller.masking import masked
+
+log = structlog.get_logger()
 
 ITSELF = "**::pulumi:pulumi:Stack::*"
 """The URN of the stack, of which no provider is asked."""
@@ -35,6 +38,8 @@ ENVIRONMENT = {
     # The state is written once, in an update's end, instead of twice for each slave: docs/adr/0009.
     "PULUMI_SKIP_CHECKPOINTS": "1",
     "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "1",
+    # Where it logs all the same: `_silent_home`.
+    "PULUMI_LOG_ROTATION_MAX_AGE_DAYS": "1",
     "PGCONNECT_TIMEOUT": str(PATIENCE),
 }
 _FAILURES = (auto.CommandError, OSError)
@@ -84,7 +89,7 @@ class State:
         self._project = stack.split("/")[1]
         work.mkdir(parents=True, exist_ok=True)
         self._work = work
-        self._environment = {**ENVIRONMENT, "PULUMI_HOME": str(_silent_home(work))}
+        self._environment = ENVIRONMENT | _silent_home(work)
         self._stack: auto.Stack | None = None
 
     def read(self) -> View:
@@ -212,21 +217,25 @@ def _exported(stack: auto.Stack) -> dict[str, Any]:
     return exported.get("deployment") or {}
 
 
-def _silent_home(work: Path) -> Path:
-    """A home for Pulumi with the usual one's plugins, where it can't log.
+def _silent_home(work: Path) -> dict[str, str]:
+    """Has Pulumi at home where it can't log, with the usual home's plugins and login; or there, if the disk is full.
 
     Each of its commands would write down, encrypted, all that it does: a tenth of what an update takes, and a file for
     each read of the state. No setting stops it; without a folder for the logs it goes on without them.
     """
-    usual = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
-    home = work / "pulumi"
-    home.mkdir(exist_ok=True)
-    (home / "logs").touch()
-    plugins = home / "plugins"
-    if not plugins.is_symlink() or plugins.readlink() != usual / "plugins":
-        plugins.unlink(missing_ok=True)
-        plugins.symlink_to(usual / "plugins")
-    return home
+    usual = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi").absolute()
+    home, plugins = work / "pulumi", work / "pulumi" / "plugins"
+    try:
+        home.mkdir(exist_ok=True)
+        (home / "logs").touch()
+        if not plugins.is_symlink() or plugins.readlink() != usual / "plugins":
+            plugins.unlink(missing_ok=True)
+            plugins.symlink_to(usual / "plugins")
+    except OSError as error:
+        log.warning("pulumi logs what the controller does", why=str(error))
+        home = usual
+    login = os.environ.get("PULUMI_CREDENTIALS_PATH") or str(usual)
+    return {"PULUMI_HOME": str(home), "PULUMI_CREDENTIALS_PATH": login}
 
 
 def parse(deployment: Mapping[str, Any]) -> View:

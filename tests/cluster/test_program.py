@@ -359,6 +359,13 @@ def test_a_change_declares_new_slaves_only_and_keeps_the_other_outputs(run: Run)
     assert (made["name"], made["imageId"], made["flavorId"]) == ("ecm-dev-slave-c", "slave-image-id", "sf")
 
 
+def test_a_release_that_cannot_be_decrypted_is_not_exported_so(run: Run) -> None:
+    engine = Engine({STACK_URN: {"masterIp": "1.2.3.4", "settings": {}, "controller": RELEASE | {"archive": {}}}})
+    with pytest.raises(SettingsError, match="can't be decrypted"):
+        run(engine, lambda: program.change_slaves(program.Change({"a": "data"}, frozenset()), TEMPLATE))
+    assert not engine.resources
+
+
 def test_the_first_of_many_slaves_is_on_its_way_before_the_last_is_declared(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

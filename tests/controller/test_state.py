@@ -1,5 +1,6 @@
 """What an exported deployment says, and whose lock is stale."""
 
+import errno
 import math
 import os
 import socket
@@ -278,6 +279,16 @@ def test_pulumi_has_its_plugins_and_nowhere_to_log_to(tmp_path: Path, monkeypatc
     home = Path(of_cluster._environment["PULUMI_HOME"])
     assert (home / "plugins").readlink() == tmp_path / "now" / "plugins"
     assert (home / "logs").is_file()
+
+
+def test_on_a_full_disk_pulumi_has_its_usual_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "usual"))
+    monkeypatch.setattr(Path, "symlink_to", full)
+    of_cluster = state.State("organization/ecm/dev", tmp_path / "work")
+    assert of_cluster._environment["PULUMI_HOME"] == str(tmp_path / "usual")
 
 
 def test_an_update_in_which_nothing_is_ever_built_ends_by_itself() -> None:
