@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from localcloud import access, cloud, extras, guests, leftovers, login, rootfs, seed, startup, status
+from localcloud import access, cloud, extras, guests, health, leftovers, login, rootfs, seed, startup, status
 from localcloud import secrets as secret_store
 from localcloud.errors import LocalCloudError
 from localcloud.machine import Machine
@@ -147,7 +147,12 @@ def stop(name: ServiceName) -> None:
 def start(name: ServiceName) -> None:
     """Start one service and wait until it is ready."""
     paths = default_paths()
-    startup.start(_running(paths), _supervisor(name), paths, [name])
+    supervisor = _supervisor(name)
+    startup.start(_running(paths), supervisor, paths, [name])
+    if parts := health.PARTS & {name}:
+        health.wait_healthy(
+            _secrets(paths), supervisor, 90, lambda: startup.check(paths, {name: supervisor.states()[name]}), parts
+        )
 
 
 @app.command()

@@ -144,7 +144,7 @@ def _clear(paths: Paths) -> None:
 def _start_all(born: Machine, paths: Paths, secrets: dict[str, str]) -> None:
     supervisor = Supervisor(paths.run / "supervisor.sock")
     startup.start(born, supervisor, paths, USUAL)
-    health.wait_healthy(secrets, 90, lambda: startup.check(paths, supervisor.states()))
+    health.wait_healthy(secrets, supervisor, 90, lambda: startup.check(paths, supervisor.states()))
 
 
 def _make_seed(paths: Paths, root: Path, image: Path, secrets: dict[str, str], key: str) -> None:
@@ -165,7 +165,7 @@ def _make_seed(paths: Paths, root: Path, image: Path, secrets: dict[str, str], k
         startup.start(born, supervisor, paths, USUAL)
     with step("projects, networks, flavors, image"):
         seed.contents(secrets, paths, image)
-        health.wait_healthy(secrets, 90, lambda: startup.check(paths, supervisor.states()))
+        health.wait_healthy(secrets, supervisor, 90, lambda: startup.check(paths, supervisor.states()))
         databases.map_hosts(born)
     with step("keeping the seed"):
         startup.stop(supervisor, [name for name in USUAL if name not in DATABASES])

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from localcloud import guest_image, seed, startup
+from localcloud import guest_image, health, seed, startup
 from localcloud.config import ids
 from localcloud.errors import LocalCloudError
 from localcloud.login import PROJECTS, connect
@@ -63,8 +63,10 @@ def fakes(machine: Machine, paths: Paths, secrets: Mapping[str, str]) -> None:
     admin = connect("admin", secrets)
     if guests := [server.name for server in admin.compute.servers(all_projects=True)]:
         raise LocalCloudError(f"the cloud has guests, which would be lost: {', '.join(guests)} - delete them first")
-    Supervisor(paths.run / "supervisor.sock").stop("nova-compute")
+    supervisor = Supervisor(paths.run / "supervisor.sock")
+    supervisor.stop("nova-compute")
     _start(machine, paths, [FAKES])
+    health.wait_healthy(secrets, supervisor, 90, lambda: startup.check(paths, supervisor.states()))
     identity: Any = admin.identity
     for name in PROJECTS.values():
         project = identity.find_project(name)

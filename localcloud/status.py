@@ -21,8 +21,9 @@ def show(paths: Paths) -> int:
         out.print("the local cloud is down")
         return DOWN
     problems: list[str] = []
+    supervisor = Supervisor(paths.run / "supervisor.sock")
     try:
-        states = Supervisor(paths.run / "supervisor.sock").states()
+        states = supervisor.states()
     except LocalCloudError as error:
         states = {}
         problems.append(str(error))
@@ -43,7 +44,7 @@ def show(paths: Paths) -> int:
     out.print(services)
     if not problems:
         admin = login.connect("admin", secret_store.load(paths))
-        problems += health.unhealthy(admin)
+        problems += health.unhealthy(admin, supervisor)
         _show_guests(out, guests.listing(admin))
     for problem in problems:
         out.print(f"[red]{problem}[/red]")

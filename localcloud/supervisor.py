@@ -6,6 +6,7 @@ import socket
 import xmlrpc.client
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from localcloud.errors import LocalCloudError
 
@@ -52,12 +53,23 @@ class Supervisor:
         Raises:
             LocalCloudError: supervisord doesn't answer.
         """
+        return {entry["name"]: entry["statename"] for entry in self._listing()}
+
+    def began(self) -> dict[str, int]:
+        """When each service was last started, in Unix seconds; 0 when it never was.
+
+        Raises:
+            LocalCloudError: supervisord doesn't answer.
+        """
+        return {entry["name"]: entry["start"] for entry in self._listing()}
+
+    def _listing(self) -> list[dict[str, Any]]:
         try:
             listing = self._proxy.supervisor.getAllProcessInfo()
         except (OSError, xmlrpc.client.Error, http.client.HTTPException) as error:
             raise LocalCloudError(f"the cloud's supervisor doesn't answer - {error} - try `down`, then `up`") from error
         assert isinstance(listing, list)  # noqa: S101  # what the types of xmlrpc can't say
-        return {entry["name"]: entry["statename"] for entry in listing}
+        return listing
 
     def pid(self, name: str) -> int:
         """The service's process number inside the cloud, which is its process group's too; 0 when it doesn't run."""

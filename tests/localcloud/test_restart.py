@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from openstack.exceptions import ResourceFailure
 
 from localcloud import leftovers, login, machine, secrets, seed
 from localcloud.paths import default_paths
@@ -33,7 +34,11 @@ def boot() -> None:
         flavor_id=user.compute.find_flavor("small", ignore_missing=False).id,
         networks=[{"uuid": user.network.find_network(seed.NETWORK, ignore_missing=False).id}],
     )
-    user.compute.wait_for_server(server, wait=180)
+    try:
+        user.compute.wait_for_server(server, wait=180)
+    except ResourceFailure as error:
+        admin = login.connect("admin", secrets.load(default_paths()))
+        pytest.fail(f"{error} - {admin.compute.get_server(server.id).fault}")
 
 
 def servers() -> list[str]:
