@@ -271,7 +271,10 @@ def test_a_failure_says_why_be_it_a_kill(
         of_cluster.change(Change({"a": "data"}, frozenset()), SETTINGS.slave, on_delete=lambda _: None)
 
 
-def test_pulumi_has_its_plugins_and_nowhere_to_log_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pulumi_has_its_plugins_and_login_and_nowhere_to_log_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PULUMI_CREDENTIALS_PATH", raising=False)
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "before"))
     state.State("organization/ecm/dev", tmp_path / "work")
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "now"))
@@ -279,6 +282,13 @@ def test_pulumi_has_its_plugins_and_nowhere_to_log_to(tmp_path: Path, monkeypatc
     home = Path(of_cluster._environment["PULUMI_HOME"])
     assert (home / "plugins").readlink() == tmp_path / "now" / "plugins"
     assert (home / "logs").is_file()
+    assert of_cluster._environment["PULUMI_CREDENTIALS_PATH"] == str(tmp_path / "now")
+
+
+def test_pulumi_logs_in_where_it_was_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_CREDENTIALS_PATH", str(tmp_path / "login"))
+    of_cluster = state.State("organization/ecm/dev", tmp_path)
+    assert of_cluster._environment["PULUMI_CREDENTIALS_PATH"] == str(tmp_path / "login")
 
 
 def test_on_a_full_disk_pulumi_has_its_usual_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,12 @@ def cluster(first_up: tuple[User, str]) -> User:
 
 def joined(user: User) -> str:
     """The slave's name; empty when there is none in the pool."""
-    return user.on_master("condor_status -constraint PartitionableSlot -af EcmSlave").strip()
+    return slot(user, "EcmSlave")
+
+
+def slot(user: User, attribute: str) -> str:
+    """What the slave's partitionable slot says; empty when there is none in the pool."""
+    return user.on_master(f"condor_status -constraint PartitionableSlot -af {attribute}").strip()
 
 
 def test_a_cloud_that_checks_no_access_rules_is_told_of_loudly(first_up: tuple[User, str]) -> None:
@@ -121,11 +126,6 @@ def stop_controller(cluster: User) -> None:
     time.sleep(2)
 
 
-def start_expression(cluster: User) -> str:
-    """What of jobs the slave's startd says to take."""
-    return cluster.on_master("condor_status -constraint PartitionableSlot -af Start").strip()
-
-
 def looks(cluster: User, slave: str) -> str:
     """Lets the slave look for the controller, and gives what it said. Its timer does so every two minutes."""
     last_word = "sudo journalctl -u ecm-watch -o cat --no-pager | grep '^ecm:' | tail -n 1"
@@ -160,7 +160,7 @@ def test_a_slave_without_a_controller_ends_its_job_takes_no_other_and_powers_off
     stop_controller(cluster)
     wait_for("the idle slave to notice", 90, lambda: "this slave takes no more jobs" in looks(cluster, slave))
     # A job that comes before its startd has read so would still run there.
-    wait_for("its startd to know", 60, lambda: start_expression(cluster) == "false")
+    wait_for("its startd to know", 60, lambda: slot(cluster, "Start") == "false")
     never = cluster.submit(1, 1)
     on_slave(cluster, slave, "sudo systemctl start --no-block ecm-watch")
     wait_for("the slave to power off", 180, lambda: next(server.servers(name=slave)).status == "SHUTOFF")

@@ -61,6 +61,7 @@ class Deed(StrEnum):
     SERVER_STOPPED = "the first slave's server is shut off by hand"
     CONDOR_STOPPED = "HTCondor is stopped on the first slave"
     SERVER_ERROR = "the first slave's server goes into ERROR"
+    TAG_LOST = "the first slave's server loses the cluster's tag"
 
 
 @dataclass(frozen=True)
@@ -259,6 +260,7 @@ SERVER = (
     ),
     # The job outlasts the half minute after which Nova is asked of slaves that are in the pool.
     Case("server-error-busy", Kind.SERVER, During.SHRINK, deed=Deed.SERVER_ERROR, says="a job runs there", seconds=60),
+    *(Case(f"server-untagged-{during}", Kind.SERVER, during, deed=Deed.TAG_LOST, seconds=60) for during in During),
 )
 
 
@@ -301,15 +303,15 @@ SERVICES = {
 MASTER = (
     *(
         Case(
-            f"disk-full-{during}",
+            f"disk-full{name}-{during}",
             Kind.MASTER,
             during,
-            begin=FILL,
+            begin=FILL + then,
             end="rm -f /var/tmp/fault-?",
             lasts=20,
             reruns=True,  # the schedd can't note that a job has ended
         )
-        for during in During
+        for (name, then), during in product((("", ""), ("-at-start", "\nsystemctl restart ecm-controller")), During)
     ),
     *(Case(f"reboot-{during}", Kind.MASTER, during, deed=Deed.REBOOT, reruns=True) for during in During),
     *(

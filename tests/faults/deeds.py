@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 
 from openstack.connection import Connection
 
+from cluster.servers import CLUSTER_TAG
 from demo.user import ROOT, connect, wait_for
 from tests.faults.cases import STRIKES, Case, Deed
 from tests.faults.rig import PATIENCE, STACK, Rig, holds
@@ -132,6 +133,11 @@ def break_server(rig: Rig) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+def untag(rig: Rig) -> AbstractContextManager[None]:
+    rig.project.compute.delete_server_metadata(rig.servers()[0].id, [CLUSTER_TAG])
+    return nullcontext()
+
+
 DEEDS: dict[Deed, Callable[[Rig], AbstractContextManager[None]]] = {
     Deed.UP: up,
     Deed.UP_REFRESH: lambda rig: up(rig, "--refresh"),
@@ -144,6 +150,7 @@ DEEDS: dict[Deed, Callable[[Rig], AbstractContextManager[None]]] = {
     Deed.SERVER_STOPPED: stop_server,
     Deed.SERVER_ERROR: break_server,
     Deed.CONDOR_STOPPED: stop_condor,
+    Deed.TAG_LOST: untag,
 }
 
 
