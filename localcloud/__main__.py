@@ -14,7 +14,7 @@ from localcloud.errors import LocalCloudError
 from localcloud.machine import Machine
 from localcloud.paths import Paths, default_paths
 from localcloud.progress import say
-from localcloud.services import ADDRESS, BY_NAME, ENDPOINTS
+from localcloud.services import ADDRESS, BY_NAME, ENDPOINTS, FAKES
 from localcloud.supervisor import Supervisor
 
 app = typer.Typer(
@@ -149,9 +149,11 @@ def start(name: ServiceName) -> None:
     paths = default_paths()
     supervisor = _supervisor(name)
     startup.start(_running(paths), supervisor, paths, [name])
-    if parts := health.PARTS & {name}:
+    parts, secrets = health.PARTS & {health.COMPUTE if name == FAKES else name}, _secrets(paths)
+    # Where something else is away, which may be meant, Nova can't tell.
+    if parts and not health.unhealthy(login.connect("admin", secrets), supervisor, health.PARTS - parts):
         health.wait_healthy(
-            _secrets(paths), supervisor, 90, lambda: startup.check(paths, {name: supervisor.states()[name]}), parts
+            secrets, supervisor, 90, lambda: startup.check(paths, {name: supervisor.states()[name]}), parts
         )
 
 

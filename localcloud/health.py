@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 COMPUTE = "nova-compute"
 _NOVA = frozenset({"nova-conductor", "nova-scheduler", COMPUTE})
 _AGENTS = frozenset({"neutron-linuxbridge-agent", "neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent"})
+_FIRST_REPORT = 5
+"""Seconds from a service's start to its first report, at least (INITIAL_REPORTING_DELAY of Nova's)."""
 PARTS = _NOVA | _AGENTS
 """Of Nova and Neutron, by their own names."""
 
@@ -48,14 +50,14 @@ def unhealthy(admin: "Connection", supervisor: Supervisor, parts: frozenset[str]
     servers that are being built in ERROR.
     """
     try:
-        services: list[Any] = list(admin.compute.services())
-        agents: list[Any] = list(admin.network.agents())
+        services: list[Any] = list(admin.compute.services()) if parts & _NOVA else []
+        agents: list[Any] = list(admin.network.agents()) if parts & _AGENTS else []
     except Exception as error:  # noqa: BLE001  # whatever it is, the cloud isn't healthy, and this is why
         return [f"{type(error).__name__}: {error}".splitlines()[0]]
     began = supervisor.began()
-    began[COMPUTE] = max(began[COMPUTE], began[FAKES])
+    began[COMPUTE] = max(began[COMPUTE], began.get(FAKES, 0))
     nova = {service.binary: service for service in services if service.binary in _NOVA and service.state == "up"}
-    up = {name for name, service in nova.items() if _seconds(service.updated_at) > began[name]}
+    up = {name for name, service in nova.items() if _seconds(service.updated_at) >= began[name] + _FIRST_REPORT}
     alive = {agent.binary for agent in agents if agent.is_alive}
     return [f"{name} hasn't reported" for name in sorted(parts - up - alive)]
 

@@ -295,6 +295,13 @@ CONDOR = (
 FILL = """avail=$(df --output=avail -B1 / | tail -n 1)
 fallocate -l $((avail - 65536)) /var/tmp/fault-1
 dd if=/dev/zero of=/var/tmp/fault-2 bs=4k status=none || true"""
+START = """
+rm -f /run/ecm/status.json
+systemctl restart ecm-controller
+timeout 90 sh -c 'until test -e /run/ecm/status.json; do sleep 1; done'
+sleep 10
+test "$(systemctl show --property NRestarts --value ecm-controller)" = 0"""
+"""A start of the controller, after which it stays."""
 SERVICES = {
     "condor": ("condor", "can't be asked"),
     "controller": ("ecm-controller", ""),
@@ -311,7 +318,7 @@ MASTER = (
             lasts=20,
             reruns=True,  # the schedd can't note that a job has ended
         )
-        for (name, then), during in product((("", ""), ("-at-start", "\nsystemctl restart ecm-controller")), During)
+        for (name, then), during in product((("", ""), ("-at-start", START)), During)
     ),
     *(Case(f"reboot-{during}", Kind.MASTER, during, deed=Deed.REBOOT, reruns=True) for during in During),
     *(

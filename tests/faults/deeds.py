@@ -134,7 +134,9 @@ def break_server(rig: Rig) -> AbstractContextManager[None]:
 
 
 def untag(rig: Rig) -> AbstractContextManager[None]:
-    rig.project.compute.delete_server_metadata(rig.servers()[0].id, [CLUSTER_TAG])
+    compute = rig.project.compute
+    server = compute.wait_for_server(compute.get_server(rig.servers()[0].id))  # Nova changes no tag while it builds
+    compute.delete_server_metadata(server, [CLUSTER_TAG])
     return nullcontext()
 
 

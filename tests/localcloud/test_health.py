@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from localcloud.supervisor import Supervisor
 
-BEGAN, BEFORE, SINCE = 1_800_000_000, "2027-01-15T07:59:59.000000", "2027-01-15T08:00:09.000000"
+BEGAN = 1_800_000_000
+BEFORE, EARLY, SINCE = "2027-01-15T07:59:59.000000", "2027-01-15T08:00:04.000000", "2027-01-15T08:00:09.000000"
 NOVA = ("nova-conductor", "nova-scheduler", "nova-compute")
 
 
@@ -49,8 +50,8 @@ def test_all_is_well_when_every_part_has_reported_since_it_began() -> None:
     assert missing(cloud()) == []
 
 
-@pytest.mark.parametrize("report", [BEFORE, None])
-def test_a_report_from_before_the_start_is_none(report: str | None) -> None:
+@pytest.mark.parametrize("report", [BEFORE, EARLY, None])
+def test_a_report_from_before_the_service_can_have_made_one_is_none(report: str | None) -> None:
     assert missing(cloud(nova_compute=report)) == ["nova-compute hasn't reported"]
 
 
@@ -68,7 +69,14 @@ def test_a_cloud_that_does_not_answer_is_not_healthy() -> None:
     assert missing(SimpleNamespace()) == ["AttributeError: 'types.SimpleNamespace' object has no attribute 'compute'"]
 
 
-def test_only_the_parts_asked_for_count() -> None:
+def test_only_the_parts_asked_for_count_and_are_asked() -> None:
     supervisor = cast("Supervisor", FakeSupervisor())
-    admin = cloud(nova_compute=BEFORE)
+    admin: Any = cloud(nova_compute=BEFORE)
+    admin.network = None
     assert health.unhealthy(admin, supervisor, frozenset({"nova-scheduler"})) == []
+
+
+def test_a_cloud_of_a_version_without_the_fake_driver_can_be_asked() -> None:
+    supervisor = FakeSupervisor()
+    del supervisor.times[FAKES]
+    assert health.unhealthy(cloud(), cast("Supervisor", supervisor)) == []
