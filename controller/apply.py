@@ -141,6 +141,8 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         keep={slave.name: slave.server_id for slave in seen.slaves if slave.in_state and slave.name not in remove},
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
+    if why := outcome.failures.get(Trouble.REMOVALS):
+        stay |= dict.fromkeys(change.remove, why)
     failed = [r for r, verdict in verdicts.items() if verdict.clear and r.reason.why in (Why.NOT_JOINED, Why.FAILED)]
     return replace(
         outcome,
@@ -233,8 +235,10 @@ def _delete_by_hand(slave: Slave, reason: Reason, verdict: _Verdict, tools: Tool
 
 def _by_hand(slave: Slave) -> bool:
     # The provider waits for ACTIVE and SHUTOFF only. And one that isn't in the pool may join, and get a job, while an
-    # update makes others, which it does first.
-    return not slave.in_state or slave.phase in (Phase.FAILED, Phase.BUILDING, Phase.BOOTING, Phase.MISSING)
+    # update makes others, which it does first. One that an update couldn't delete may be another's five minutes, and
+    # lock, again.
+    alone = (Phase.FAILED, Phase.BUILDING, Phase.BOOTING, Phase.MISSING)
+    return not slave.in_state or slave.phase in alone or slave.stays is not None
 
 
 def _consoles(going: Iterable[Removal], slaves: Mapping[str, Slave], tools: Tools) -> dict[str, tuple[str, ...]]:
