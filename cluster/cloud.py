@@ -17,6 +17,7 @@ from cloudinit import systems
 from cloudinit.systems import SYSTEMS, System
 from cluster.errors import CloudError
 from cluster.login import access, translated, versioned
+from cluster.offer import X86_64
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 SHOWN = 8
 GIB = 1024**3
 IPV4 = 4
-X86_64 = "x86_64"
+_ARCHITECTURE = re.compile(r"(?i)(?<![a-z0-9])(aarch64|arm64|ppc64le|ppc64el|s390x|riscv64|i[36]86)(?![a-z0-9])")
+"""In an image's name."""
+_SPELLINGS = {"amd64": X86_64, "arm64": "aarch64", "ppc64el": "ppc64le", "i386": "i686"}
 ROUTERS_PORTS = (
     "network:router_interface",
     "network:router_interface_distributed",
@@ -56,6 +59,8 @@ class Found:
     slave_flavor: Flavor
     network_id: str
     network_name: str
+    slave_architecture: str
+    """The processor's, as OpenStack names it."""
     slave_group_id: str
     master_volume_gib: int | None
     """GiB of the boot volume; None where the flavor's own disk serves."""
@@ -115,9 +120,9 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
             f"ecm:image has {master_system.name}, which can't be a master's - {master_system.no_master} - "
             "take another image, and set this one as ecm:slaveImage"
         )
-    if (image.architecture or X86_64).lower().replace("-", "_") not in (X86_64, "amd64"):
+    if (architecture := _architecture(image)) != X86_64:
         raise CloudError(
-            f"ecm:image is {image.name!r} - it is for {image.architecture}, and the controller's Pulumi for x86_64 - "
+            f"ecm:image is {image.name!r} - it is for {architecture}, and the controller's Pulumi for x86_64 - "
             "take another image, and set this one as ecm:slaveImage"
         )
     return Found(
@@ -127,6 +132,7 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         slave_flavor=slave_flavor,
         network_id=network.id,
         network_name=network.name or network.id,
+        slave_architecture=_architecture(slave_image),
         slave_group_id=group.id,
         master_volume_gib=volume,
         slave_volume_gib=slave_volume,
@@ -138,6 +144,13 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
         slave_system=slave_system,
         master_user=str(image.os_admin_user or systems.account(image.os_distro, image.name, master_system.name)),
     )
+
+
+def _architecture(image: Any) -> str:  # noqa: ANN401 - openstacksdk is untyped here
+    """By the image's property, or else its name; x86_64 where neither says."""
+    named = _ARCHITECTURE.search(image.name)
+    says = (image.architecture or (named and named[0]) or X86_64).lower().replace("-", "_")
+    return _SPELLINGS.get(says, says)
 
 
 def _system(setting: str, wanted: str | None, image: Any, script: str, path: str | None) -> System:  # noqa: ANN401 - openstacksdk is untyped here

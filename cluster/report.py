@@ -17,7 +17,7 @@ from cloudinit.boot import Additions, SlaveBoot
 from cloudinit.systems import SYSTEMS
 from cluster.cloud import Flavor, Found
 from cluster.errors import SettingsError
-from cluster.offer import Offer, offer
+from cluster.offer import X86_64, Offer, offer
 from cluster.settings import Settings
 
 
@@ -60,6 +60,7 @@ class Shared(_Output):
     poll_interval: int
     console_logs: bool = False
     master_address: str
+    slave_architecture: str = X86_64
     slave: SlaveTemplate
 
     @property
@@ -73,6 +74,7 @@ class Shared(_Output):
             jobs_per_slave=self.jobs_per_slave,
             docker=self.slave.docker,
             apptainer=SYSTEMS[self.slave.system].apptainer,
+            architecture=self.slave_architecture,
         )
 
     def boot(self, name: str, token: str) -> SlaveBoot:
@@ -128,6 +130,7 @@ def known(settings: Settings, found: Found, own: Additions) -> Shared:
     return Shared(
         **{name: getattr(settings, name) for name in Shared.model_fields if name in Settings.model_fields},
         master_address="",
+        slave_architecture=found.slave_architecture,
         slave=SlaveTemplate(
             cluster_id="",
             image_id=found.slave_image_id,

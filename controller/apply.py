@@ -141,8 +141,8 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         keep={slave.name: slave.server_id for slave in seen.slaves if slave.in_state and slave.name not in remove},
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
-    if why := outcome.failures.get(Trouble.REMOVALS):
-        stay |= dict.fromkeys(change.remove, why)
+    if Trouble.REMOVALS in outcome.failures:
+        stay |= dict.fromkeys(change.remove, outcome.failures[Trouble.REMOVALS])
     failed = [r for r, verdict in verdicts.items() if verdict.clear and r.reason.why in (Why.NOT_JOINED, Why.FAILED)]
     return replace(
         outcome,

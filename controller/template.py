@@ -16,6 +16,8 @@ _LASTING = re.compile(
 
 _SIZES = ("Cpus", "Memory", "Disk")
 _SIZE = re.compile(r"(?i)(total(slot)?)?(cpus|memory|disk|gpus)")
+_ARCHES = {"x86_64": "X86_64", "i686": "INTEL"}
+"""HTCondor's names of architectures, where it has its own; of others it takes the kernel's."""
 _TOO_LARGE = 2**62
 """HTCondor's whole numbers have 64 bits; an ad with a larger one can't be made."""
 
@@ -33,7 +35,7 @@ def ad(offered: Offer) -> dict[str, Any]:
     elif offered.docker:
         containers |= {"HasContainer": True, "HasDockerURL": True}
     return {
-        "Arch": "X86_64",
+        "Arch": _ARCHES.get(offered.architecture, offered.architecture),
         "OpSys": "LINUX",
         "Cpus": offered.cpus,
         "TotalCpus": offered.cpus,

@@ -24,6 +24,7 @@ FOUND = Found(
     auth_url="http://cloud/v3",
     region="RegionOne",
     master_system=SYSTEMS["debian-13"],
+    slave_architecture="x86_64",
     slave_system=SYSTEMS["debian-13"],
     master_user="debian",
 )

@@ -246,6 +246,28 @@ def test_an_image_for_other_processors_can_be_the_slaves_and_not_the_masters(clo
         assert look_up(cloud, image="debian-13").image_id == "debian-13-id"
 
 
+@pytest.mark.parametrize(
+    ("name", "says", "architecture"),
+    [
+        ("debian-13", None, "x86_64"),
+        ("debian-13", "AMD64", "x86_64"),
+        ("debian-13", "aarch64", "aarch64"),
+        ("debian-13-arm64", None, "aarch64"),
+        ("Debian 13 (AArch64)", None, "aarch64"),
+        ("debian-13-ppc64el", None, "ppc64le"),
+        ("debian-13-arm64", "x86_64", "x86_64"),
+        ("debian-13-charm64", None, "x86_64"),
+    ],
+)
+def test_the_slaves_architecture_is_that_of_their_image(
+    cloud: Any, name: str, says: str | None, architecture: str
+) -> None:
+    """The property isn't set on most images."""
+    cloud.images = [image("debian-12"), image(name)]
+    cloud.images[1].architecture = says
+    assert look_up(cloud, image="debian-12", slaveImage=name).slave_architecture == architecture
+
+
 def test_an_image_that_is_not_active_is_said_to_be_so(cloud: Any) -> None:
     cloud.images[0].status = "queued"
     with pytest.raises(CloudError, match="the image is queued, not active"):

@@ -479,7 +479,7 @@ def test_of_an_update_that_makes_and_removes_only_what_failed_has_failed(
 def test_a_slave_that_an_update_could_not_delete_is_deleted_by_hand_first(
     outside: Outside, tmp_path: Path, phase: Phase
 ) -> None:
-    """Nova may take long to let go of it: the provider waits five minutes, with the stack locked, and again each time."""
+    """Nova may take long to let go of it, for which the provider waits five minutes, with the stack locked."""
     kept = replace(slave("a", phase), stays=Setback(1, NOW, "the update failed", Trouble.REMOVALS))
     outside.drains["a"] = Drain.DRAINED if phase is Phase.IDLE else Drain.ALREADY
     run(outside, tmp_path, remove("a"), kept)

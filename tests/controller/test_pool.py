@@ -14,6 +14,7 @@ from cluster.offer import offer
 from controller import answers, heartbeat, pool, template
 from controller.errors import OutsideError
 from controller.model import Claim, Room, Seconds
+from tests.controller.made_up import SETTINGS
 
 WHOLE: dict[str, Any] = {
     "SlotType": "Partitionable",
@@ -524,6 +525,25 @@ def test_jobs_in_containers_are_judged_by_what_slaves_have(
     offered = offer(vcpus=1, ram_mib=1024, disk_gib=4, jobs_per_slave=None, docker=docker, apptainer=apptainer)
     ad = job(Requirements=wish)
     assert bool(pool._impossible(ad, pool._request(ad), classad2.ClassAd(template.ad(offered)))) is impossible
+
+
+@pytest.mark.parametrize(
+    ("architecture", "wish", "impossible"),
+    [
+        ("aarch64", 'TARGET.Arch == "aarch64"', False),
+        ("aarch64", 'TARGET.Arch == "X86_64"', True),
+        ("x86_64", 'TARGET.Arch =?= "X86_64"', False),
+        ("x86_64", 'TARGET.Arch == "aarch64"', True),
+        ("i686", 'TARGET.Arch =?= "INTEL"', False),
+    ],
+)
+def test_jobs_are_judged_by_the_slaves_processors_before_one_has_joined(
+    architecture: str, wish: str, impossible: bool
+) -> None:
+    settings = SETTINGS.model_copy(update={"slave_architecture": architecture})
+    ad = job(Requirements=wish)
+    machine = classad2.ClassAd(template.ad(settings.offer))
+    assert bool(pool._impossible(ad, pool._request(ad), machine)) is impossible
 
 
 class FakeCollector:
