@@ -1,8 +1,8 @@
 """The cluster's servers as the cloud has them, told by their tag: the state may not know them all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import openstack.exceptions as sdk_errors
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_delay, wait_fixed
@@ -42,13 +42,24 @@ def of_cluster(cluster_id: str, connection: "Connection") -> tuple[Server, ...]:
             Server(
                 id=server.id,
                 name=server.name,
-                role=server.metadata.get(ROLE_TAG, ""),
+                role=_tags(server).get(ROLE_TAG, ""),
                 status=server.status,
                 fault=(server.fault or {}).get("message", ""),
             )
             for server in connection.compute.servers(details=True)
-            if server.metadata.get(CLUSTER_TAG) == cluster_id and server.status not in GONE
+            if _tags(server).get(CLUSTER_TAG) == cluster_id and server.status not in GONE
         )
+
+
+def _tags(server: Any) -> Mapping[str, str]:  # noqa: ANN401 - openstacksdk is untyped here
+    """A server's metadata. From 2.69 on Nova lists those of a cell that is down, without it: it may be one of ours."""
+    if server.metadata is None:
+        raise CloudError(
+            f"OpenStack doesn't say what the server {server.id} is - Nova's cell of it may be down - try again later, "
+            "or ask the cloud's operators"
+        )
+    tags: Mapping[str, str] = server.metadata
+    return tags
 
 
 def remove_all(

@@ -384,7 +384,7 @@ def forget(names: Iterable[str]) -> None:
                 ("DaemonMaster", "INVALIDATE_MASTER_ADS"),
             ):
                 query = classad2.ClassAd({"MyType": "Query", "TargetType": kind})
-                query["Requirements"] = classad2.ExprTree(f'Machine == "{name}.pool"')
+                query["Requirements"] = classad2.ExprTree(f"Machine == {classad2.quote(f'{name}.pool')}")
                 collector.advertise([query], command)
 
 
@@ -441,7 +441,7 @@ def _translated(what: str) -> Iterator[None]:
     """Says what can't be done, and HTCondor's reason."""
     try:
         yield
-    except (htcondor2.HTCondorException, OSError) as error:
+    except (htcondor2.HTCondorException, classad2.ClassAdException, OSError) as error:
         raise OutsideError(f"{what} - {_line(error)}") from error
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,8 +43,9 @@ ENVIRONMENT = {
     "PULUMI_LOG_ROTATION_MAX_AGE_DAYS": "1",
     "PGCONNECT_TIMEOUT": str(PATIENCE),
 }
-_FAILURES = (auto.CommandError, OSError)
-"""How Pulumi fails: a command of it, or what surrounds that, as the files it writes on a full disk."""
+_FAILURES = (auto.CommandError, OSError, subprocess.SubprocessError)
+"""How Pulumi fails: a command of it, or what surrounds that, as the files it writes on a full disk, or its question for
+Pulumi's version."""
 NO_UP = "the first `pulumi up` hasn't ended yet"
 _LOCK = re.compile(r"created by (?P<user>[^@\s]+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
 _KILLED = re.compile(r"^ code: -(?P<signal>\d+)$", re.MULTILINE)
@@ -151,7 +153,7 @@ class State:
         """Puts things right after an interrupted update.
 
         Ends what is left of its processes, frees the lock if it is this controller's own and its process is gone, and
-        drops creates that never ended. Servers that they left are found by their tag.
+        drops creates that never ended. Servers that they left are found by their tag, all else is logged.
 
         Args:
             there: ids of the servers that OpenStack has. Slaves without one are dropped when the provider finds none,
@@ -166,7 +168,8 @@ class State:
         """
         end_orphans()
         stack = self._selected()
-        lost = frozenset(slave for slave, server_id in self.read().slaves.items() if server_id not in there)
+        before = self.read()
+        lost = frozenset(slave for slave, server_id in before.slaves.items() if server_id not in there)
         targets = [ITSELF, *(slave_urn(self._name, slave) for slave in sorted(lost))]
         try:
             stack.refresh(target=targets, clear_pending_creates=True, color="never", suppress_outputs=True)
@@ -180,6 +183,10 @@ class State:
             return self.recover(there)
         except _FAILURES as error:
             raise OutsideError(f"the stack can't be refreshed - {_reason(error)}") from error
+        for urn in before.pending:
+            if SLAVE_TYPE not in urn:
+                # Nobody will be told of it any more; what has a tag is found, which this may not have.
+                log.warning("an interrupted update may have left this in the cloud: look there", urn=urn)
         return lost
 
     def _selected(self) -> auto.Stack:

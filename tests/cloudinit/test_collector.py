@@ -26,6 +26,14 @@ FORGED = {
     "EcmSlave": '"b"',
     "State": '"Forged"',
 }
+OWN = {"Machine": '"a.pool"', "Name": '"slot1@a.pool"', "EcmSlave": '"a"'}
+"""What slave `a` may say; the rest of FORGED is as good as any."""
+LATER = {
+    "Machine": 'ifThenElse(time() < 4102444800, "a.pool", "b.pool")',
+    "Name": 'ifThenElse(time() < 4102444800, "slot1@a.pool", "slot1@b.pool")',
+    "EcmSlave": 'ifThenElse(time() < 4102444800, "a", "b")',
+}
+"""Its own names now, and another one's later."""
 STARTD, MASTER = "UPDATE_STARTD_AD", "UPDATE_MASTER_AD"
 
 
@@ -113,6 +121,7 @@ def test_a_slave_is_seen_under_its_own_name(condor: RealPool) -> None:
         (STARTD, {"Machine": '"a.pool"', "Name": '"slot1@a.pool"'}),
         (STARTD, {"Machine": '"a.elsewhere"', "EcmSlave": '"a"'}),
         (STARTD, {"Machine": "undefined", "Name": '"slot1@b.pool"'}),
+        *((STARTD, OWN | {attribute: later}) for attribute, later in LATER.items()),
         (STARTD, {"AuthenticatedIdentity": '"b@slaves.pool"'}),
         (STARTD, {"AuthenticatedIdentity": "undefined"}),
         (MASTER, {"MyType": '"Evil"', "Name": '"master.pool"', "Machine": '"master.pool"'}),

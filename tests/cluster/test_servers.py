@@ -30,6 +30,18 @@ def test_a_failed_list_is_an_error_not_an_empty_cluster(cloud: Any) -> None:
         servers.remove_all("group-id", cloud, pause=0)
 
 
+def test_a_server_that_nova_says_nothing_of_may_be_one_of_ours(cloud: Any) -> None:
+    """So Nova lists those of a cell that is down, be they anybody's in the project."""
+    cloud.server("ecm-dev-slave-a")
+    cloud.server("theirs", status="UNKNOWN")
+    cloud.servers[1].metadata = None
+    with pytest.raises(
+        CloudError, match="OpenStack doesn't say what the server theirs-id is - Nova's cell of it may be"
+    ):
+        servers.remove_all("group-id", cloud, pause=0)
+    assert names(cloud) == ["ecm-dev-slave-a", "theirs"]
+
+
 def test_all_servers_of_the_cluster_go_and_nobody_elses(cloud: Any) -> None:
     cloud.server("ecm-dev-master", metadata={"ecm-role": "master"})
     cloud.server("ecm-dev-slave-a", status="BUILD")

@@ -569,6 +569,19 @@ def test_the_heartbeat_is_an_ad_that_outlives_a_missed_beat_and_no_more(monkeypa
     assert 2 * heartbeat.EVERY < ad["ClassAdLifetime"] <= 600
 
 
+def test_an_odd_name_is_a_name_and_no_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a slave that only the collector knows: `x" || true || "y` would take out everybody's ads."""
+    monkeypatch.setattr(htcondor2, "Collector", FakeCollector)
+    monkeypatch.setattr(FakeCollector, "told", [])
+    pool.forget([odd := 'x" || true || "y'])
+    assert [ad["Requirements"].eval(classad2.ClassAd({"Machine": "a.pool"})) for ad, _ in FakeCollector.told] == [
+        False
+    ] * 3
+    assert [ad["Requirements"].eval(classad2.ClassAd({"Machine": f"{odd}.pool"})) for ad, _ in FakeCollector.told] == [
+        True
+    ] * 3
+
+
 def test_a_collector_that_cannot_be_told_is_an_error_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(htcondor2, "Collector", FakeCollector)
     monkeypatch.setattr(FakeCollector, "away", True)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import psutil
 import pulumi.automation as auto
 import pytest
+import structlog
 
 from cluster.nodes import CREATE_TIMEOUT
 from cluster.program import Change
@@ -175,6 +176,31 @@ def test_a_recovery_asks_of_the_slaves_that_have_no_server_and_is_never_without_
     of_cluster.recover({"id-s1"})
     of_cluster.recover({"id-s1", "id-s2"})
     assert asked == [[state.ITSELF, resource("s2")["urn"]], [state.ITSELF]]
+
+
+def test_what_an_interrupted_update_of_the_users_may_have_left_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its note is dropped with the slaves', and the next `pulumi up` makes another one."""
+    address = resource("address", "openstack:networking/floatingIp:FloatingIp")["urn"]
+    monkeypatch.setattr(state, "end_orphans", lambda: None)
+    of_cluster = state.State("organization/ecm/dev", tmp_path)
+    monkeypatch.setattr(of_cluster, "_selected", lambda: SimpleNamespace(refresh=lambda **_: None))
+    monkeypatch.setattr(of_cluster, "read", lambda: state.View(pending=(address, resource("s1")["urn"])))
+    with structlog.testing.capture_logs() as logged:
+        of_cluster.recover(frozenset())
+    assert [(line["log_level"], line["urn"]) for line in logged] == [("warning", address)]
+
+
+def test_a_pulumi_that_does_not_say_its_version_is_an_error_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed() -> None:
+        raise subprocess.CalledProcessError(-9, ["pulumi", "version"])
+
+    monkeypatch.setattr(state, "Limited", killed)
+    with pytest.raises(OutsideError, match=r"^the stack .* can't be opened - Command .* died with <Signals"):
+        state.State("organization/ecm/dev", tmp_path).read()
 
 
 class Undying:
