@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 SHOWN = 8
 GIB = 1024**3
 IPV4 = 4
-_ARCHITECTURE = re.compile(r"(?i)(?<![a-z0-9])(aarch64|arm64|ppc64le|ppc64el|s390x|riscv64|i[36]86)(?![a-z0-9])")
-"""In an image's name."""
-_SPELLINGS = {"amd64": X86_64, "arm64": "aarch64", "ppc64el": "ppc64le", "i386": "i686"}
+_OURS = re.compile(r"(?i)x86[_-]64|amd64")
+_OTHERS = re.compile(r"(?i)(?<![a-z0-9])(aarch64|arm64|ppc64le|ppc64el|s390x|riscv64|i[3-6]86)(?![a-z0-9])")
+"""Architectures in an image's name."""
+_SPELLINGS = {"amd64": X86_64, "arm64": "aarch64", "ppc64el": "ppc64le"} | dict.fromkeys(
+    ("i386", "i486", "i586"), "i686"
+)
 ROUTERS_PORTS = (
     "network:router_interface",
     "network:router_interface_distributed",
@@ -120,7 +123,7 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
             f"ecm:image has {master_system.name}, which can't be a master's - {master_system.no_master} - "
             "take another image, and set this one as ecm:slaveImage"
         )
-    if (architecture := _architecture(image)) != X86_64:
+    if image.architecture and (architecture := _architecture(image)) != X86_64:
         raise CloudError(
             f"ecm:image is {image.name!r} - it is for {architecture}, and the controller's Pulumi for x86_64 - "
             "take another image, and set this one as ecm:slaveImage"
@@ -147,9 +150,10 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
 
 
 def _architecture(image: Any) -> str:  # noqa: ANN401 - openstacksdk is untyped here
-    """By the image's property, or else its name; x86_64 where neither says."""
-    named = _ARCHITECTURE.search(image.name)
-    says = (image.architecture or (named and named[0]) or X86_64).lower().replace("-", "_")
+    """By the image's property, or else its name; x86_64 where neither says, or the name has several."""
+    name = image.name or ""
+    other = None if _OURS.search(name) else _OTHERS.search(name)
+    says = (image.architecture or (other and other[0]) or X86_64).lower().replace("-", "_")
     return _SPELLINGS.get(says, says)
 
 

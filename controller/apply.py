@@ -141,8 +141,6 @@ def apply(plan: Plan, seen: Snapshot, settings: Shared, tools: Tools) -> Outcome
         keep={slave.name: slave.server_id for slave in seen.slaves if slave.in_state and slave.name not in remove},
     )
     outcome = _update(change, settings, tools) if change.create or change.remove else Outcome()
-    if Trouble.REMOVALS in outcome.failures:
-        stay |= dict.fromkeys(change.remove, outcome.failures[Trouble.REMOVALS])
     failed = [r for r, verdict in verdicts.items() if verdict.clear and r.reason.why in (Why.NOT_JOINED, Why.FAILED)]
     return replace(
         outcome,
@@ -235,10 +233,10 @@ def _delete_by_hand(slave: Slave, reason: Reason, verdict: _Verdict, tools: Tool
 
 def _by_hand(slave: Slave) -> bool:
     # The provider waits for ACTIVE and SHUTOFF only. And one that isn't in the pool may join, and get a job, while an
-    # update makes others, which it does first. One that an update couldn't delete may be another's five minutes, and
-    # lock, again.
+    # update makes others, which it does first. For one that Nova takes long to delete it would wait once more, five
+    # minutes with the stack locked.
     alone = (Phase.FAILED, Phase.BUILDING, Phase.BOOTING, Phase.MISSING)
-    return not slave.in_state or slave.phase in alone or slave.stays is not None
+    return not slave.in_state or slave.phase in alone or slave.deleting
 
 
 def _consoles(going: Iterable[Removal], slaves: Mapping[str, Slave], tools: Tools) -> dict[str, tuple[str, ...]]:

@@ -149,7 +149,7 @@ class Slave:
     absent_since: datetime | None = None
     """Since when its startd has not been in the collector, as far as this controller has watched; None while it is."""
     free: Room | None = None
-    """What its startd still offers; None before it has joined, and while nothing is heard of it."""
+    """What its startd still offers; None before it has joined, while nothing is heard of it, and once it is deleted."""
     running: bool = False
     """Whether the schedd says that a job runs there, whatever the collector knows."""
     drained: bool = False
@@ -162,6 +162,8 @@ class Slave:
     """How many jobs it runs at once, which `jobsPerSlave` may not be any more; None while it doesn't say so."""
     revivable: bool = False
     """Whether the controller itself drained it, because it was idle: that can be undone."""
+    deleting: bool = False
+    """Whether the cloud has been asked to delete its server: nothing may come to it any more."""
     outdated: bool = False
     """Whether it was made from other settings than new slaves are made from now."""
     unwanted: bool = False

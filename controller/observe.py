@@ -359,17 +359,23 @@ def _slave(server: Server, parts: Parts, memory: Memory, now: datetime) -> Slave
         idle_for=Seconds((now - memory.idle_since[name]).total_seconds() if machine else 0),
         absent_since=memory.absent_since.get(name),
         # A silent one's host may be dead, and no job would start there.
-        free=machine.free if machine and name not in parts.silent else None,
+        free=machine.free if machine and name not in parts.silent and not server.deleting else None,
         running=name in parts.running,
         drained=machine is not None and machine.draining and not machine.claimed and name not in parts.running,
         jobs=machine.jobs if machine else 0,
         claims=machine.claims if machine else (),
         places=machine.places if machine else None,
-        revivable=machine is not None and machine.drain_reason.startswith(f"{DRAINED_BY_US}{Why.IDLE}"),
+        revivable=_revivable(server, machine),
+        deleting=server.deleting,
         outdated=server.made_from != parts.fingerprint,
         detail=_detail(server, machine),
         stays=memory.stays.get(name),
     )
+
+
+def _revivable(server: Server, machine: Machine | None) -> bool:
+    ours = machine is not None and machine.drain_reason.startswith(f"{DRAINED_BY_US}{Why.IDLE}")
+    return ours and not server.deleting
 
 
 def _stray(slave: Slave, memory: Memory) -> Slave:

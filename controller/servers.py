@@ -27,6 +27,7 @@ PATIENCE = 20
 """Seconds that one answer may take: without a limit, a cloud that hangs would hang the controller."""
 LINE = 200
 """Characters of what an error says: a proxy's may be a whole page."""
+_DELETIONS = ("deleting", "soft-deleting")
 GOING = 10
 """Seconds for a server to be gone after its deletion, as nearly all are: everything else waits meanwhile, and what
 takes longer is seen to be gone at a later try."""
@@ -43,6 +44,8 @@ class Server:
     fault: str = ""
     made_from: str = ""
     """Fingerprint of the settings that it was made from."""
+    deleting: bool = False
+    """Whether Nova has been asked to delete it, and may do so at any moment."""
     slave_of: str = ""
     """Id of the cluster that its tags say it is a slave of; anybody in the project may change them."""
 
@@ -190,6 +193,7 @@ def _server(shown: Mapping[str, Any]) -> Server:
         created_at=datetime.fromisoformat(shown["created"]),
         fault=(shown.get("fault") or {}).get("message", ""),
         made_from=shown["metadata"].get(MADE_FROM_TAG, ""),
+        deleting=shown.get("OS-EXT-STS:task_state") in _DELETIONS,
         slave_of=_slave_of(shown),
     )
 

@@ -16,7 +16,7 @@ _LASTING = re.compile(
 
 _SIZES = ("Cpus", "Memory", "Disk")
 _SIZE = re.compile(r"(?i)(total(slot)?)?(cpus|memory|disk|gpus)")
-_ARCHES = {"x86_64": "X86_64", "i686": "INTEL"}
+_ARCHES = {"x86_64": "X86_64", "i686": "INTEL", "ppc64": "PPC64"}
 """HTCondor's names of architectures, where it has its own; of others it takes the kernel's."""
 _TOO_LARGE = 2**62
 """HTCondor's whole numbers have 64 bits; an ad with a larger one can't be made."""

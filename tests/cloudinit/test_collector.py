@@ -122,6 +122,7 @@ def test_a_slave_is_seen_under_its_own_name(condor: RealPool) -> None:
         (STARTD, {"Machine": '"a.elsewhere"', "EcmSlave": '"a"'}),
         (STARTD, {"Machine": "undefined", "Name": '"slot1@b.pool"'}),
         *((STARTD, OWN | {attribute: later}) for attribute, later in LATER.items()),
+        (STARTD, OWN | {"EcmSlave": '"A"'}),
         (STARTD, {"AuthenticatedIdentity": '"b@slaves.pool"'}),
         (STARTD, {"AuthenticatedIdentity": "undefined"}),
         (MASTER, {"MyType": '"Evil"', "Name": '"master.pool"', "Machine": '"master.pool"'}),

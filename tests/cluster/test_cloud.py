@@ -257,6 +257,9 @@ def test_an_image_for_other_processors_can_be_the_slaves_and_not_the_masters(clo
         ("debian-13-ppc64el", None, "ppc64le"),
         ("debian-13-arm64", "x86_64", "x86_64"),
         ("debian-13-charm64", None, "x86_64"),
+        ("debian-13-x86_64-cross-arm64", None, "x86_64"),
+        ("debian-13-amd64-i386", None, "x86_64"),
+        ("debian-13-i386", None, "i686"),
     ],
 )
 def test_the_slaves_architecture_is_that_of_their_image(
@@ -266,6 +269,13 @@ def test_the_slaves_architecture_is_that_of_their_image(
     cloud.images = [image("debian-12"), image(name)]
     cloud.images[1].architecture = says
     assert look_up(cloud, image="debian-12", slaveImage=name).slave_architecture == architecture
+
+
+@pytest.mark.parametrize("says", [None, "x86_64"])
+def test_an_image_without_a_name_says_nothing_by_it(cloud: Any, says: str | None) -> None:
+    cloud.images = [image("debian-12"), image("")]
+    cloud.images[1].name, cloud.images[1].id, cloud.images[1].architecture = None, "nameless", says
+    assert look_up(cloud, image="debian-12", slaveImage="nameless", slaveOs="debian-13").slave_architecture == "x86_64"
 
 
 def test_an_image_that_is_not_active_is_said_to_be_so(cloud: Any) -> None:

@@ -17,7 +17,7 @@ from cluster.report import Shared, SlaveTemplate
 from controller import pool
 from controller.apply import ABREAST, Outcome, Tools, apply
 from controller.errors import LockedError, OutsideError, UpdateFailedError
-from controller.model import Phase, Plan, Reason, Removal, Setback, Slave, Snapshot, Trouble, Why
+from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Trouble, Why
 from controller.pool import Drain
 from controller.servers import Server
 from tests.controller.made_up import SETTINGS
@@ -448,8 +448,8 @@ def test_an_update_tells_of_the_slaves_of_the_state_that_stay(outside: Outside, 
     ("failure", "outcome"),
     [
         (LockedError("locked by ada"), Outcome(locked="locked by ada")),
-        (UpdateFailedError("no"), Outcome(tried=GOING, failures={Trouble.REMOVALS: "no"}, stayed={"a": "no"})),
-        (OutsideError("no"), Outcome(tried=GOING, failures={Trouble.REMOVALS: "no"}, stayed={"a": "no"})),
+        (UpdateFailedError("no"), Outcome(tried=GOING, failures={Trouble.REMOVALS: "no"})),
+        (OutsideError("no stack"), Outcome(tried=GOING, failures={Trouble.REMOVALS: "no stack"})),
     ],
 )
 def test_what_went_wrong_is_told(outside: Outside, tmp_path: Path, failure: Exception, outcome: Outcome) -> None:
@@ -472,15 +472,14 @@ def test_of_an_update_that_makes_and_removes_only_what_failed_has_failed(
     outcome = run(outside, tmp_path, Plan(create=1, remove=remove("a").remove), slave("a", Phase.IDLE))
     assert outcome.tried == {Trouble.UPDATES, Trouble.REMOVALS}
     assert outcome.failures.keys() == troubles
-    assert outcome.stayed.keys() == ({"a"} if Trouble.REMOVALS in troubles else set())
 
 
 @pytest.mark.parametrize("phase", [Phase.IDLE, Phase.DRAINED])
-def test_a_slave_that_an_update_could_not_delete_is_deleted_by_hand_first(
+def test_a_slave_that_nova_is_deleting_already_is_deleted_by_hand(
     outside: Outside, tmp_path: Path, phase: Phase
 ) -> None:
-    """Nova may take long to let go of it, for which the provider waits five minutes, with the stack locked."""
-    kept = replace(slave("a", phase), stays=Setback(1, NOW, "the update failed", Trouble.REMOVALS))
+    """An update would wait for it once more, five minutes with the stack locked."""
+    kept = replace(slave("a", phase), deleting=True)
     outside.drains["a"] = Drain.DRAINED if phase is Phase.IDLE else Drain.ALREADY
     run(outside, tmp_path, remove("a"), kept)
     assert outside.asked == [
@@ -493,7 +492,7 @@ def test_a_slave_that_an_update_could_not_delete_is_deleted_by_hand_first(
 
 
 def test_a_slave_that_nova_does_not_let_go_of_locks_no_stack_again(outside: Outside, tmp_path: Path) -> None:
-    kept = replace(slave("a", Phase.DRAINED), stays=Setback(1, NOW, "the update failed", Trouble.REMOVALS))
+    kept = replace(slave("a", Phase.DRAINED), deleting=True)
     outside.drains["a"], outside.undeletable = Drain.ALREADY, "it isn't gone 10 s after its deletion"
     outcome = run(outside, tmp_path, remove("a"), kept)
     assert outside.asked == [("drain", "a"), ("delete", "id-a")]

@@ -70,7 +70,7 @@ class Vm:
     draining: str | None = None
     """The reason of a drain."""
     undeletable: bool = False
-    """Whether Nova can't delete it."""
+    """Whether Nova doesn't delete it yet when it is asked to."""
     goes_on: bool = False
     """Whether its startd is there, whatever Nova says of the server."""
 
@@ -197,7 +197,8 @@ class World:
 
     def delete(self, server_id: str) -> None:
         self.answer("nova")
-        if server_id in self.vms and self.vms[server_id].undeletable:
+        if (vm := self.vms.get(server_id)) and vm.undeletable:
+            vm.server = replace(vm.server, deleting=True)
             raise OutsideError("it isn't gone 10 s after its deletion")
         if server_id in self.vms:
             self.lose(server_id, by_controller=True)
@@ -250,6 +251,7 @@ class World:
                     raise UpdateFailedError("Quota exceeded for instances")
                 self.in_state[name] = self.make(name)
             elif (vm := self.vms.get(self.in_state[name])) and vm.undeletable:
+                vm.server = replace(vm.server, deleting=True)
                 stay.append(name)
             else:
                 server_id = self.in_state.pop(name)
@@ -277,8 +279,8 @@ class World:
 
     def make(self, name: str) -> str:
         server_id = f"id-{next(self.ids)}"
-        tags = {"slave_of": self.settings.slave.cluster_id, "made_from": self.settings.fingerprint}
-        server = Server(server_id, name, "BUILD", self.now, **tags)
+        cluster, made_from = self.settings.slave.cluster_id, self.settings.fingerprint
+        server = Server(server_id, name, "BUILD", self.now, slave_of=cluster, made_from=made_from)
         self.vms[server_id] = Vm(server, self.next_slaves_sound, idle_since=self.now + JOIN)
         return server_id
 
@@ -576,6 +578,12 @@ class Life(RuleBasedStateMachine):
     @happens(data=st.data())
     def a_server_cannot_be_deleted_for_now(self, data: st.DataObject) -> None:
         self.world.vms[data.draw(st.sampled_from(sorted(self.world.vms)))].undeletable = True
+
+    @precondition(lambda self: any(vm.server.deleting for vm in self.world.vms.values()))
+    @happens()
+    def nova_carries_a_deletion_out(self) -> None:
+        for server_id in [key for key, vm in self.world.vms.items() if vm.server.deleting]:
+            self.world.lose(server_id, by_controller=True)
 
     @happens(sound=st.booleans())
     def new_slaves_boot_or_never_do(self, *, sound: bool) -> None:

@@ -16,7 +16,7 @@ from controller.decide import decide
 from controller.errors import OutsideError
 from controller.loop import limits
 from controller.model import JobGroup, Phase, Room, Seconds, Setback, Slave, Snapshot, Trouble
-from controller.observe import LONGEST_LOOK, SILENT, TEACHERS, Kept, Memory, Parts, observe, put_together
+from controller.observe import DRAINED_BY_US, LONGEST_LOOK, SILENT, TEACHERS, Kept, Memory, Parts, observe, put_together
 from controller.pool import Machine
 from controller.servers import Cloud, Server
 from controller.state import View
@@ -85,6 +85,19 @@ def test_a_slave_is_drained_when_its_startd_takes_no_jobs_and_has_none_whatever_
         one(status),
     )
     assert not any(slave.drained for slave in others)
+
+
+def test_nothing_may_come_to_a_slave_whose_server_is_being_deleted() -> None:
+    """Its drain isn't undone, either: Nova may take minutes, and then the job would be lost."""
+    drained = replace(IDLE, draining=True, drain_reason=f"{DRAINED_BY_US}idle: idle for 600 s")
+    for machine, revivable in ((IDLE, False), (drained, True)):
+        usual, going = (
+            put_together(Parts(STATE, [replace(server("a"), deleting=deleting)], {"a": machine}), Memory(), NOW)[0]
+            for deleting in (False, True)
+        )
+        assert (usual.deleting, usual.free, usual.revivable) == (False, machine.free, revivable)
+        assert (going.deleting, going.free, going.revivable) == (True, None, False)
+        assert going.phase is usual.phase
 
 
 def test_a_slave_without_a_server_is_gone() -> None:

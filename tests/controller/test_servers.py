@@ -186,6 +186,15 @@ def test_of_all_servers_those_of_the_clusters_slaves_are_taken_from_every_page(m
     assert (failed.name, failed.status, failed.fault) == ("s4", "ERROR", "No valid host was found")
 
 
+@pytest.mark.parametrize(("task", "deleting"), [(None, False), ("spawning", False), ("deleting", True)])
+def test_a_server_that_nova_was_asked_to_delete_is_known(
+    monkeypatch: pytest.MonkeyPatch, task: str | None, *, deleting: bool
+) -> None:
+    nova = Nova("")
+    nova.servers = [{**server(1), "OS-EXT-STS:task_state": task}]
+    assert [slave.deleting for slave in logged_in(monkeypatch, nova).slaves("c")] == [deleting]
+
+
 def test_of_others_servers_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     nova = Nova("")
     nova.servers = [server(1), server(2, cluster="another", created=None)]
