@@ -22,7 +22,7 @@ from controller.masking import masked
 from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Trouble, Why
 from controller.observe import DRAINED_BY_US
 from controller.pool import Drain
-from controller.servers import Cloud
+from controller.servers import GOING, Cloud
 from controller.state import State
 
 log = structlog.get_logger()
@@ -197,7 +197,7 @@ def _has_a_job(slave: Slave) -> str:
 def _retire(slave: Slave, tools: Tools) -> str:
     if tools.stop.is_set():
         return ""
-    reason = f"{DRAINED_BY_US}{Why.UNWANTED if slave.unwanted else Why.RECYCLED}"
+    reason = f"{DRAINED_BY_US}{Why.UNWANTED if slave.unwanted or slave.deleting else Why.RECYCLED}"
     return _try(f"{slave.name} isn't drained", partial(pool.retire, slave.name, reason))
 
 
@@ -224,7 +224,8 @@ def _delete_by_hand(slave: Slave, reason: Reason, verdict: _Verdict, tools: Tool
     if not verdict.clear:
         return verdict
     try:
-        tools.cloud.delete(slave.server_id)
+        # Of one that Nova is deleting already, a look tells as much as a wait.
+        tools.cloud.delete(slave.server_id, 1 if slave.deleting else GOING)
     except OutsideError as error:
         return replace(verdict, why=f"{slave.name} can't be deleted - {error}")
     forget(slave.name)

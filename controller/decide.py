@@ -59,6 +59,7 @@ BACK_SOON = Seconds(90)
 """For so long slaves that have just left the pool are waited for before others are made in their place. Each renews its
 ad every minute (cloudinit/files/common): a collector that has restarted knows none of them until then."""
 
+DELETING = Reason(Why.UNWANTED, "its server is being deleted")
 LOST_TOGETHER = 6
 """Times `joinTimeout` that slaves have to come back to the pool, when several are missing."""
 
@@ -180,7 +181,8 @@ def pack(need: Need, sound: tuple[Slave, ...], limits: Limits, elsewhere: Need =
     open_to_jobs = [
         s
         for s in sound
-        if s.in_state and s.phase in order and (s.free or s.coming) and (s.phase is not Phase.DRAINED or s.revivable)
+        if s.in_state and s.phase in order and (s.free or s.coming) and not s.deleting
+        if s.phase is not Phase.DRAINED or s.revivable
     ]
     rooms = [
         _Bin(
@@ -238,7 +240,8 @@ def revivals(packing: Packing, sound: tuple[Slave, ...], limits: Limits) -> tupl
     needed = [slave.name for slave in drained if slave.name in packing.taken]
     lacking = limits.min_slaves - (len(sound) - len(drained)) - len(needed)
     others = (slave for slave in drained if slave.name not in packing.taken)
-    good = [s.name for s in others if s.in_state and s.revivable and s.free and not (s.unwanted or s.outdated)]
+    able = [s for s in others if s.in_state and s.revivable and s.free]
+    good = [s.name for s in able if not (s.unwanted or s.outdated or s.deleting)]
     return (*needed, *good[: max(0, lacking)])
 
 
@@ -430,6 +433,8 @@ def fault(slave: Slave, limits: Limits, now: datetime, *, together: bool) -> Rem
             reason = Reason(Why.GONE, "OpenStack has no such server any more")
         case Phase.FAILED:
             reason = Reason(Why.FAILED, slave.detail or "its server failed")
+        case Phase.BUILDING | Phase.BOOTING | Phase.MISSING if slave.deleting:
+            reason = DELETING
         case Phase.BUILDING if absent > limit:
             reason = Reason(
                 Why.NOT_JOINED, f"its server is being built for {absent:.0f} s, joinTimeout is {limit:.0f} s"
@@ -446,11 +451,13 @@ def fault(slave: Slave, limits: Limits, now: datetime, *, together: bool) -> Rem
 
 
 def dismissed(slaves: tuple[Slave, ...], seen: Snapshot) -> tuple[Removal, ...]:
-    """The idle slaves that go because people want it: those named, and outdated ones."""
+    """The idle slaves that go because people want it: those named, outdated ones, and those whose server is deleted."""
     idle = [slave for slave in slaves if slave.phase is Phase.IDLE]
-    named = (s for s in idle if s.unwanted)
-    old = (s for s in idle if s.outdated and seen.recycling and not s.unwanted)
+    going = (s for s in idle if s.deleting)
+    named = (s for s in idle if s.unwanted and not s.deleting)
+    old = (s for s in idle if s.outdated and seen.recycling and not (s.unwanted or s.deleting))
     return (
+        *(Removal(s.name, DELETING) for s in going),
         *(Removal(s.name, Reason(Why.UNWANTED, "somebody asked for its drain")) for s in named),
         *(Removal(s.name, Reason(Why.RECYCLED, "it was made from older settings")) for s in old),
     )
@@ -459,13 +466,14 @@ def dismissed(slaves: tuple[Slave, ...], seen: Snapshot) -> tuple[Removal, ...]:
 def retiring(slaves: tuple[Slave, ...], seen: Snapshot, waiting: Container[str] = ()) -> tuple[str, ...]:
     """The busy slaves to drain now because people want it, without those that wait.
 
-    Those named at once; outdated ones so that a quarter of all, and at least one, is draining.
+    Those named, or whose server is deleted, at once; outdated ones so that a quarter of all, and at least one, is
+    draining.
     """
     busy = sorted((s for s in slaves if s.phase is Phase.BUSY and s.name not in waiting), key=lambda slave: slave.name)
-    named = [slave.name for slave in busy if slave.unwanted]
+    named = [slave.name for slave in busy if slave.unwanted or slave.deleting]
     if not seen.recycling:
         return tuple(named)
-    old = [slave.name for slave in busy if slave.outdated and not slave.unwanted]
+    old = [slave.name for slave in busy if slave.outdated and slave.name not in named]
     room = max(1, len(slaves) // 4) - sum(slave.phase is Phase.DRAINING for slave in slaves) - len(named)
     return (*named, *old[: max(0, room)])
 

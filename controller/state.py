@@ -183,10 +183,10 @@ class State:
             return self.recover(there)
         except _FAILURES as error:
             raise OutsideError(f"the stack can't be refreshed - {_reason(error)}") from error
-        if dropped := {urn for urn in before.pending if SLAVE_TYPE not in urn}:
-            # Nobody will be told of these any more, and they may have no tag to be found by.
-            for urn in sorted(dropped - {resource["urn"] for resource in _exported(stack).get("resources") or ()}):
-                log.warning("an interrupted update may have left this in the cloud: look there", urn=urn)
+        for urn in before.pending:
+            if SLAVE_TYPE not in urn:
+                # Nobody will be told of it any more, and it may have no tag to be found by.
+                log.warning("the cloud may have one of these that the state doesn't know: look there", urn=urn)
         return lost
 
     def _selected(self) -> auto.Stack:

@@ -14,7 +14,7 @@ from cloudinit import boot
 from cloudinit.systems import SYSTEMS
 from cluster.program import Change
 from cluster.report import Shared, SlaveTemplate
-from controller import pool
+from controller import pool, servers
 from controller.apply import ABREAST, Outcome, Tools, apply
 from controller.errors import LockedError, OutsideError, UpdateFailedError
 from controller.model import Phase, Plan, Reason, Removal, Slave, Snapshot, Trouble, Why
@@ -40,6 +40,7 @@ class Outside:
         self.there: set[str] = set()
         self.undeletable = ""
         self.off: bool | Exception = False
+        self.patience = 0.0
 
     def drain(self, name: str, _reason: str) -> Drain:
         self.asked.append(("drain", name))
@@ -53,8 +54,9 @@ class Outside:
         if gone := list(names):
             self.asked.append(("forget", gone))
 
-    def delete(self, server_id: str) -> None:
+    def delete(self, server_id: str, patience: float) -> None:
         self.asked.append(("delete", server_id))
+        self.patience = patience
         if self.undeletable:
             raise OutsideError(self.undeletable)
 
@@ -200,6 +202,11 @@ def test_a_slave_that_takes_no_more_jobs_is_told_why(outside: Outside, tmp_path:
     named, old = replace(slave("a", Phase.BUSY), unwanted=True), slave("b", Phase.BUSY)
     run(outside, tmp_path, Plan(retire=("a", "b")), named, old)
     assert outside.retired == {"a": "elastic-condor: unwanted", "b": "elastic-condor: recycled"}
+
+
+def test_a_slave_whose_server_is_deleted_takes_no_more_jobs(outside: Outside, tmp_path: Path) -> None:
+    run(outside, tmp_path, Plan(retire=("a",)), replace(slave("a", Phase.BUSY), deleting=True))
+    assert outside.retired == {"a": "elastic-condor: unwanted"}
 
 
 def test_a_slave_that_does_not_answer_is_a_failure_to_wait_after(outside: Outside, tmp_path: Path) -> None:
@@ -355,7 +362,7 @@ def test_slaves_are_drained_and_deleted_at_the_same_time(
         together.wait()
         return outside.drain(name, reason)
 
-    def delete(_server_id: str) -> None:
+    def delete(_server_id: str, _patience: float) -> None:
         together.wait()
 
     monkeypatch.setattr(pool, "drain", drain)
@@ -496,6 +503,7 @@ def test_a_slave_that_nova_does_not_let_go_of_locks_no_stack_again(outside: Outs
     outside.drains["a"], outside.undeletable = Drain.ALREADY, "it isn't gone 10 s after its deletion"
     outcome = run(outside, tmp_path, remove("a"), kept)
     assert outside.asked == [("drain", "a"), ("delete", "id-a")]
+    assert outside.patience < servers.GOING, "hundreds of these would hold up everything else for minutes"
     assert outcome.stayed == {"a": f"a can't be deleted - {outside.undeletable}"}
 
 

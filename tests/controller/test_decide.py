@@ -358,6 +358,27 @@ def test_slaves_that_wait_do_not_take_the_turn_of_others() -> None:
     assert decide(seen, LIMITS, NOW).retire == ("b",)
 
 
+@pytest.mark.parametrize("phase", [Phase.BUILDING, Phase.BOOTING, Phase.MISSING, Phase.IDLE, Phase.DRAINED])
+def test_a_slave_whose_server_is_deleted_goes_and_another_is_made(phase: Phase) -> None:
+    """Nova may take minutes, and the slave be in the pool until then."""
+    going = replace(slave("a", phase), free=LIMITS.offer, revivable=True, deleting=True)
+    plan = decide(Snapshot(jobs=(jobs(1),), slaves=(going,)), LIMITS, NOW)
+    assert [removal.slave for removal in plan.remove] == ["a"]
+    assert (plan.create, plan.revive) == (1, ())
+
+
+def test_a_busy_slave_whose_server_is_deleted_takes_no_more_jobs() -> None:
+    going = replace(slave("a", Phase.BUSY, jobs=1, free=LIMITS.offer), deleting=True)
+    plan = decide(Snapshot(jobs=(jobs(1),), slaves=(going,)), LIMITS, NOW)
+    assert (plan.retire, plan.remove, plan.create) == (("a",), (), 1)
+
+
+def test_a_slave_whose_server_is_deleted_is_none_of_the_minimum() -> None:
+    going, sound = (slave(name, Phase.IDLE, idle_for=900) for name in "ab")
+    plan = decide(Snapshot(slaves=(replace(going, deleting=True), sound)), replace(LIMITS, min_slaves=1), NOW)
+    assert [removal.slave for removal in plan.remove] == ["a"]
+
+
 def test_slaves_that_wait_alone_are_told_in_one_line_and_only_while_they_are_to_go() -> None:
     stays = [Setback(times, NOW, f"no answer of {times}", Trouble.REMOVALS) for times in (3, 2, 1)]
     named = [replace(slave(name, Phase.BUSY, jobs=1), unwanted=True) for name in ("a", "b")]
@@ -627,6 +648,7 @@ slaves_ = st.lists(
         revivable=st.booleans(),
         outdated=st.booleans(),
         unwanted=st.booleans(),
+        deleting=st.sampled_from([False, False, True]),
     ),
     max_size=8,
     unique_by=lambda s: s.name,
@@ -678,7 +700,8 @@ def test_laws(seen: Snapshot, limits: Limits) -> None:
     assert not [n for n in gone if by_name[n].phase is Phase.DOUBTFUL], "nor one that an update may be making"
     assert not gone & {*plan.revive, *plan.retire}, "what stays doesn't go"
     assert all(by_name[n].phase is Phase.DRAINED and by_name[n].revivable for n in plan.revive), "only our own drains"
-    on_demand = {s.name for s in seen.slaves if s.unwanted or (s.outdated and seen.recycling)}
+    assert not any(by_name[n].deleting for n in plan.revive), "a job that came would be lost"
+    on_demand = {s.name for s in seen.slaves if s.unwanted or s.deleting or (s.outdated and seen.recycling)}
     assert set(plan.retire) <= on_demand, "slaves are retired on demand only"
     assert set(plan.forget) <= set(seen.dead_ads), "only what is no more is forgotten"
     assert plan.create >= 0
@@ -724,7 +747,7 @@ def test_jobs_packed_in_groups_go_where_they_would_go_one_by_one(seen: Snapshot,
         for s in sorted(seen.slaves, key=lambda s: (s.outdated, s.idle_for, s.name))
         if s.in_state and s.phase in (phase if isinstance(phase, tuple) else (phase,))
         if s.phase is not Phase.DRAINED or s.revivable
-        if s.free or s.coming
+        if (s.free or s.coming) and not s.deleting
     ]
     need = demand(seen.jobs, limits)
     for request, count in (*need, *spare(need, seen.slaves, limits)):

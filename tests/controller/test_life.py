@@ -195,7 +195,7 @@ class World:
         self.answer("nova")
         return self.vms[server_id].server.status == "SHUTOFF"
 
-    def delete(self, server_id: str) -> None:
+    def delete(self, server_id: str, _patience: float) -> None:
         self.answer("nova")
         if (vm := self.vms.get(server_id)) and vm.undeletable:
             vm.server = replace(vm.server, deleting=True)
@@ -578,6 +578,12 @@ class Life(RuleBasedStateMachine):
     @happens(data=st.data())
     def a_server_cannot_be_deleted_for_now(self, data: st.DataObject) -> None:
         self.world.vms[data.draw(st.sampled_from(sorted(self.world.vms)))].undeletable = True
+
+    @precondition(lambda self: any(not vm.sound for vm in self.world.vms.values()))
+    @happens()
+    def slaves_that_never_came_do_so_late(self) -> None:
+        for vm in self.world.vms.values():
+            vm.sound = True
 
     @precondition(lambda self: any(vm.server.deleting for vm in self.world.vms.values()))
     @happens()
