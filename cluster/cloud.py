@@ -58,12 +58,12 @@ class Found:
 
     image_id: str
     slave_image_id: str
+    slave_architecture: str
+    """The processor's, as OpenStack names it."""
     master_flavor: Flavor
     slave_flavor: Flavor
     network_id: str
     network_name: str
-    slave_architecture: str
-    """The processor's, as OpenStack names it."""
     slave_group_id: str
     master_volume_gib: int | None
     """GiB of the boot volume; None where the flavor's own disk serves."""
@@ -131,11 +131,11 @@ def look_up(settings: Settings, connection: "Connection") -> Found:
     return Found(
         image_id=image.id,
         slave_image_id=slave_image.id,
+        slave_architecture=_architecture(slave_image),
         master_flavor=master_flavor,
         slave_flavor=slave_flavor,
         network_id=network.id,
         network_name=network.name or network.id,
-        slave_architecture=_architecture(slave_image),
         slave_group_id=group.id,
         master_volume_gib=volume,
         slave_volume_gib=slave_volume,

@@ -197,7 +197,7 @@ def _has_a_job(slave: Slave) -> str:
 def _retire(slave: Slave, tools: Tools) -> str:
     if tools.stop.is_set():
         return ""
-    reason = f"{DRAINED_BY_US}{Why.UNWANTED if slave.unwanted or slave.deleting else Why.RECYCLED}"
+    reason = f"{DRAINED_BY_US}{Why.UNWANTED if slave.has_to_go else Why.RECYCLED}"
     return _try(f"{slave.name} isn't drained", partial(pool.retire, slave.name, reason))
 
 

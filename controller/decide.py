@@ -59,6 +59,7 @@ BACK_SOON = Seconds(90)
 """For so long slaves that have just left the pool are waited for before others are made in their place. Each renews its
 ad every minute (cloudinit/files/common): a collector that has restarted knows none of them until then."""
 
+NAMED = Reason(Why.UNWANTED, "somebody asked for its drain")
 DELETING = Reason(Why.UNWANTED, "its server is being deleted")
 LOST_TOGETHER = 6
 """Times `joinTimeout` that slaves have to come back to the pool, when several are missing."""
@@ -240,8 +241,7 @@ def revivals(packing: Packing, sound: tuple[Slave, ...], limits: Limits) -> tupl
     needed = [slave.name for slave in drained if slave.name in packing.taken]
     lacking = limits.min_slaves - (len(sound) - len(drained)) - len(needed)
     others = (slave for slave in drained if slave.name not in packing.taken)
-    able = [s for s in others if s.in_state and s.revivable and s.free]
-    good = [s.name for s in able if not (s.unwanted or s.outdated or s.deleting)]
+    good = [s.name for s in others if s.in_state and s.revivable and s.free and not (s.has_to_go or s.outdated)]
     return (*needed, *good[: max(0, lacking)])
 
 
@@ -453,12 +453,10 @@ def fault(slave: Slave, limits: Limits, now: datetime, *, together: bool) -> Rem
 def dismissed(slaves: tuple[Slave, ...], seen: Snapshot) -> tuple[Removal, ...]:
     """The idle slaves that go because people want it: those named, outdated ones, and those whose server is deleted."""
     idle = [slave for slave in slaves if slave.phase is Phase.IDLE]
-    going = (s for s in idle if s.deleting)
-    named = (s for s in idle if s.unwanted and not s.deleting)
-    old = (s for s in idle if s.outdated and seen.recycling and not (s.unwanted or s.deleting))
+    unwanted = (s for s in idle if s.has_to_go)
+    old = (s for s in idle if s.outdated and seen.recycling and not s.has_to_go)
     return (
-        *(Removal(s.name, DELETING) for s in going),
-        *(Removal(s.name, Reason(Why.UNWANTED, "somebody asked for its drain")) for s in named),
+        *(Removal(s.name, DELETING if s.deleting else NAMED) for s in unwanted),
         *(Removal(s.name, Reason(Why.RECYCLED, "it was made from older settings")) for s in old),
     )
 
@@ -470,12 +468,12 @@ def retiring(slaves: tuple[Slave, ...], seen: Snapshot, waiting: Container[str] 
     draining.
     """
     busy = sorted((s for s in slaves if s.phase is Phase.BUSY and s.name not in waiting), key=lambda slave: slave.name)
-    named = [slave.name for slave in busy if slave.unwanted or slave.deleting]
+    unwanted = [slave.name for slave in busy if slave.has_to_go]
     if not seen.recycling:
-        return tuple(named)
-    old = [slave.name for slave in busy if slave.outdated and slave.name not in named]
-    room = max(1, len(slaves) // 4) - sum(slave.phase is Phase.DRAINING for slave in slaves) - len(named)
-    return (*named, *old[: max(0, room)])
+        return tuple(unwanted)
+    old = [slave.name for slave in busy if slave.outdated and not slave.has_to_go]
+    room = max(1, len(slaves) // 4) - sum(slave.phase is Phase.DRAINING for slave in slaves) - len(unwanted)
+    return (*unwanted, *old[: max(0, room)])
 
 
 def revived(names: tuple[str, ...]) -> tuple[Reason, ...]:

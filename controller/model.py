@@ -181,6 +181,11 @@ class Slave:
     def joined(self) -> bool:
         return self.phase in (Phase.IDLE, Phase.BUSY)
 
+    @property
+    def has_to_go(self) -> bool:
+        """Whatever the demand: somebody wants that, or has asked the cloud for it."""
+        return self.unwanted or self.deleting
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
